@@ -1,0 +1,43 @@
+"""The stable codes, one vocabulary for all that can end a message, and the exceptions of the core.
+
+A code stands as `code` in the error that a NestJS caller gets, as the label of metrics, as the key of log lines. The
+exception tree:
+
+    TcpServiceError
+    +-- ProtocolError      a peer sent bytes that cannot be a message (frames, mesh preface)
+    +-- ManifestError      manifests that cannot be taken as they are; carries every problem found
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """How a message ended. All but the first three are made by the sidecar itself."""
+
+    OK = "ok"
+    RPC_EXCEPTION = "rpc_exception"
+    NO_HANDLER = "no_handler"
+    TIMEOUT = "timeout"
+    CONNECTION_CLOSED = "connection_closed"
+    NO_ENDPOINTS = "no_endpoints"
+    OVERLOADED = "overloaded"
+    FRAME_TOO_LARGE = "frame_too_large"
+    RATE_LIMITED = "rate_limited"
+    DENIED = "denied"
+    DRAINING = "draining"
+    CANCELLED = "cancelled"
+
+
+class TcpServiceError(Exception):
+    """Base of all exceptions of this package."""
+
+
+class ProtocolError(TcpServiceError):
+    """A peer broke the protocol: `reason` says how, `offset` is the byte in its stream where it began."""
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(f"{reason} (at byte {offset})")
+        self.reason = reason
+        self.offset = offset

@@ -1,0 +1,52 @@
+"""The retry budget: retries may be a share of the requests, so that they cannot multiply an overload.
+
+Used by `exchange.retries`, one for each service. As in Gateway API's retryConstraint: `percent` of the requests of the
+last `interval`, and always `min_count` in each `min_interval`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tcpservice.snapshot import RetryConstraint
+
+_SLICES: Final = 10
+
+
+class RetryBudget:
+    """Counts requests and retries in slices of the interval."""
+
+    __slots__ = ("_constraint", "_free", "_free_since", "_head", "_requests", "_retries")
+
+    def __init__(self, constraint: RetryConstraint) -> None:
+        self._constraint = constraint
+        self._requests = [0] * _SLICES
+        self._retries = [0] * _SLICES
+        self._head = 0
+        self._free = 0
+        self._free_since = 0
+
+    def count_request(self, now: int) -> None:
+        """Note one request."""
+        self._requests[self._slice(now)] += 1
+
+    def take(self, now: int) -> bool:
+        """Ask for one retry at `now` (ns); True takes it from the budget."""
+        limits = self._constraint
+        place = self._slice(now)
+        if now - self._free_since >= limits.min_interval:
+            self._free_since, self._free = now, 0
+        if self._free < limits.min_count:
+            self._free += 1
+        elif (sum(self._retries) + 1) * 100 > sum(self._requests) * limits.percent:
+            return False
+        self._retries[place] += 1
+        return True
+
+    def _slice(self, now: int) -> int:
+        """Return the slice of `now`, emptying those that have gone by."""
+        head = now * _SLICES // self._constraint.interval
+        for passed in range(max(self._head + 1, head - _SLICES + 1), head + 1):
+            self._requests[passed % _SLICES] = self._retries[passed % _SLICES] = 0
+        self._head = max(self._head, head)
+        return self._head % _SLICES

@@ -1,0 +1,211 @@
+"""The nouns of the exchange: who talks to it, and what is on its way.
+
+Plain mutable records, used by all parts of the `exchange` and by nobody else. A *caller* is a downstream connection, a
+*link* an upstream one; a *backend* is a service's set of *replicas*; a *call* is one message on its way, request or
+event.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from tcpservice.balancer import balancer_for
+from tcpservice.exchange.budget import RetryBudget
+from tcpservice.exchange.deadlines import Waiting
+from tcpservice.policy import Policies, Policy
+from tcpservice.snapshot import Endpoint, Service
+from tcpservice.wire.frames import Frame, FrameReader, Item
+from tcpservice.wire.requests import Request
+
+FRAMES_PIPELINED: Final = 4
+"""A replica is sent at most this many frames of the largest size ahead of its replies (its `maxBufferSize`)."""
+
+
+class EndOfStream:
+    """Stands behind the last item of a caller that half-closed."""
+
+
+END_OF_STREAM: Final = EndOfStream()
+
+
+class Caller(Waiting):
+    """A downstream connection; `mesh` says that it is another sidecar's, with `features` it named (None: not yet)."""
+
+    __slots__ = (
+        "backend", "backlog", "bytes", "calls", "closing", "conn", "greeting", "heard", "held", "held_since", "mesh",
+        "paused", "progress", "reader", "until",
+    )  # fmt: skip
+
+    def __init__(self, conn: int, backend: Backend | None, *, mesh: bool, limit: int, now: int) -> None:
+        super().__init__()
+        self.conn = conn
+        self.backend = backend
+        self.mesh = mesh
+        self.greeting: bytes | None = b"" if mesh else None
+        self.reader = FrameReader(limit, control=mesh)
+        self.calls: dict[Call, None] = {}
+        self.bytes = 0
+        self.backlog = 0
+        self.progress = now
+        self.heard = now
+        self.held: deque[Item | EndOfStream] = deque()
+        self.held_since = 0
+        self.paused = False
+        self.closing = False
+        self.until = 0
+
+
+class Link(Waiting):
+    """An upstream connection to one replica, shared by all callers.
+
+    `pending` maps the id text that went out to its call; a call that ended meanwhile stays there until the replica has
+    answered, so that the answer is known for a late one. `live` counts those that somebody still waits for.
+    """
+
+    __slots__ = (
+        "backlog", "conn", "greeting", "heard", "live", "pending", "probed", "queue", "reader", "replica", "retiring",
+        "serial", "up",
+    )  # fmt: skip
+
+    def __init__(self, conn: int, replica: Replica, limit: int, now: int) -> None:
+        super().__init__()
+        self.conn = conn
+        self.replica = replica
+        self.reader = FrameReader(limit, control=replica.endpoint.mesh)
+        self.greeting: bytes | None = b"" if replica.endpoint.mesh else None
+        self.pending: dict[bytes, Call] = {}
+        self.queue: dict[Call, None] = {}
+        self.live = 0
+        self.up = False
+        self.retiring = False
+        self.backlog = 0
+        self.heard = now
+        self.probed = 0
+        self.serial = 0
+
+    @property
+    def forgotten(self) -> int:
+        """How many answers are still to come that nobody waits for."""
+        return len(self.pending) + len(self.queue) - self.live
+
+
+class Replica(Waiting):
+    """One endpoint of a backend and how it fares. `down` replicas failed, `leaving` ones said so."""
+
+    __slots__ = (
+        "backend",
+        "bytes",
+        "down",
+        "endpoint",
+        "failures",
+        "in_flight",
+        "leaving",
+        "link",
+        "removed",
+        "suspect",
+    )
+
+    def __init__(self, backend: Backend, endpoint: Endpoint) -> None:
+        super().__init__()
+        self.backend = backend
+        self.endpoint = endpoint
+        self.link: Link | None = None
+        self.in_flight = 0
+        self.bytes = 0
+        self.failures = 0
+        self.down = False
+        self.suspect = False
+        self.leaving = False
+        self.removed = False
+
+    def has_room(self, backlog: int) -> bool:
+        """Whether it may be sent one more message."""
+        limits = self.backend.service.limits
+        return (
+            self.in_flight < limits.max_requests_per_replica
+            and self.bytes < FRAMES_PIPELINED * limits.max_frame_size
+            and (self.link is None or self.link.backlog < backlog)
+        )
+
+
+class Backend:
+    """A service's replicas, its policies, and the callers that wait for a place."""
+
+    def __init__(self, service: Service) -> None:
+        self.replicas: dict[tuple[str, int, bool], Replica] = {}
+        self.candidates: list[Replica] = []
+        self.waiting: dict[Caller, None] = {}
+        self.service = service
+        self.policies = Policies(service)
+        self.balancer = balancer_for(service.algorithm)
+        self.budget = RetryBudget(service.retry_constraint)
+
+    def adopt(self, service: Service) -> None:
+        """Take new values of the service; what did not change keeps its state."""
+        old, self.service = self.service, service
+        if service.algorithm != old.algorithm:
+            self.balancer = balancer_for(service.algorithm)
+        if service.retry_constraint != old.retry_constraint:
+            self.budget = RetryBudget(service.retry_constraint)
+        self.policies = Policies(service)
+
+    def has_room(self, backlog: int) -> bool:
+        """Whether a message would not have to wait: some replica has room, or there is none to wait for."""
+        return not self.candidates or any(replica.has_room(backlog) for replica in self.candidates)
+
+    def refresh(self) -> None:
+        """Find the replicas that may be chosen: the good ones, else those that fail, else those that leave."""
+        present = [replica for replica in self.replicas.values() if replica.endpoint.serving]
+        staying = [r for r in present if r.endpoint.ready and not r.endpoint.terminating and not r.leaving]
+        sound = [replica for replica in staying if not replica.down]
+        self.candidates = sound or staying or [r for r in present if not r.down] or present
+
+
+class Call(Waiting):
+    """One message on its way from a caller.
+
+    `frame` is kept as long as another attempt may need it. `left` says that bytes of it have reached a replica which
+    may have run it. `link` and `key` say where it is now; `over` that it has ended. Times in ns, 0 for none.
+    """
+
+    __slots__ = (
+        "attempt_due", "attempts", "backend", "caller", "due", "frame", "key", "left", "link", "over", "policy",
+        "replica", "request", "responses", "retry_at", "size", "started", "tried",
+    )  # fmt: skip
+
+    def __init__(
+        self, caller: Caller, backend: Backend, frame: Frame, request: Request, policy: Policy, now: int
+    ) -> None:
+        self.bucket = None
+        self.caller = caller
+        self.backend = backend
+        self.frame: Frame | None = frame
+        self.request = request
+        self.policy = policy
+        self.started = now
+        self.size = len(frame.raw)
+        self.link: Link | None = None
+        self.replica: Replica | None = None
+        self.key = b""
+        self.tried: set[Replica] | None = None
+        self.attempts = 0
+        self.responses = 0
+        self.left = False
+        self.over = False
+        self.due = now + policy.timeouts.request if policy.timeouts.request else 0
+        self.attempt_due = 0
+        self.retry_at = 0
+
+
+class Relay:
+    """One connection of an Opaque service, whose bytes the shell moves by itself."""
+
+    __slots__ = ("conn", "replica")
+
+    def __init__(self, conn: int, replica: Replica) -> None:
+        self.conn = conn
+        self.replica = replica
+
+
+Peer = Caller | Link | Relay

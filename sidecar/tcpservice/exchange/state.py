@@ -1,0 +1,61 @@
+"""The whole state of one exchange, and the few things that every part of it does.
+
+Made by the `exchange`; its parts are functions over this state. Kept as one record so that a part can be read, and
+tested, by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tcpservice.chance import Chance
+from tcpservice.exchange.bounds import Bounds
+from tcpservice.exchange.deadlines import Wheel
+from tcpservice.exchange.outputs import Command, Finished, Notice
+from tcpservice.exchange.records import Backend, Caller, Link, Peer, Replica
+
+
+class State:
+    """Tables of what is there, and what has to be told to the shell."""
+
+    def __init__(self, bounds: Bounds, seed: int) -> None:
+        self.bounds = bounds
+        self.chance = Chance(seed)
+        self.wheel = Wheel()
+        self.backends: dict[str, Backend] = {}
+        self.apps: dict[str, Backend] = {}
+        self.peers: dict[int, Peer] = {}
+        self.callers: dict[Caller, None] = {}
+        self.bytes = 0
+        self.unread = 0
+        self.draining = False
+        self.room = False
+        self.heard = 0
+        self.last_conn = 0
+        self.writes: dict[int, list[bytes]] = {}
+        self.commands: list[Command] = []
+        self.notices: list[Notice] = []
+        self.rows: list[Finished] = []
+        self.counts: Counter[str] = Counter()
+
+    def new_conn(self) -> int:
+        """Name a connection that has never been."""
+        self.last_conn += 1
+        return self.last_conn
+
+    def write(self, conn: int, data: bytes) -> None:
+        """Add bytes to what leaves on a connection at the end of this turn."""
+        parts = self.writes.get(conn)
+        if parts is None:
+            self.writes[conn] = [data]
+        else:
+            parts.append(data)
+
+    def tell(self, key: str, text: str, about: Caller | Link | Replica) -> None:
+        """Note something for the log."""
+        if isinstance(about, Caller):
+            service = about.backend.service.key if about.backend else ""
+            self.notices.append(Notice(key, text, service, conn=about.conn))
+            return
+        replica = about.replica if isinstance(about, Link) else about
+        self.notices.append(Notice(key, text, replica.backend.service.key, replica=replica.endpoint.name))

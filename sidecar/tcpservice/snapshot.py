@@ -1,0 +1,140 @@
+"""The snapshot: everything a sidecar needs to run, in one immutable value.
+
+Made from manifests (`spec`) or by the operator, swapped into the `exchange` as a whole. Nothing in it is text that
+still has to be understood: durations are integer nanoseconds (0: none), sizes are bytes, patterns are NestJS routes.
+The whole is plain data, so that it can be streamed as JSON and compared with `==`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+MILLISECOND = 1_000_000
+SECOND = 1_000_000_000
+MEBIBYTE = 1 << 20
+
+
+class Protocol(StrEnum):
+    """How the bytes of a service are read."""
+
+    NESTJS = "NestJS"
+    OPAQUE = "Opaque"
+
+
+class Algorithm(StrEnum):
+    """How a replica is chosen for a message."""
+
+    LEAST_REQUEST = "LeastRequest"
+    ROUND_ROBIN = "RoundRobin"
+    RANDOM = "Random"
+
+
+class MatchType(StrEnum):
+    """How a route's pattern is compared with a message's."""
+
+    EXACT = "Exact"
+    PREFIX = "Prefix"
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """Limits in nanoseconds; 0 means none.
+
+    `request` spans all attempts and ends at the first response, `backend_request` spans one attempt, `stream_idle` is
+    the longest silence between two responses of a stream, `connect` is how long a connection to a replica may take.
+    """
+
+    request: int = 0
+    backend_request: int = 0
+    stream_idle: int = 0
+    connect: int = SECOND
+
+
+class Retry(Struct, frozen=True, kw_only=True):
+    """`attempts` after the first, the first of them `backoff` nanoseconds later, each next after twice that."""
+
+    attempts: int = 2
+    backoff: int = 25 * MILLISECOND
+
+
+class RetryConstraint(Struct, frozen=True, kw_only=True):
+    """Retries may be `percent` of the requests of the last `interval` ns; `min_count` each `min_interval` are free."""
+
+    percent: int = 20
+    interval: int = 10 * SECOND
+    min_count: int = 10
+    min_interval: int = SECOND
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The largest frame body in bytes, and how many requests one replica may have in flight."""
+
+    max_frame_size: int = 16 * MEBIBYTE
+    max_requests_per_replica: int = 1024
+
+
+class Drain(Struct, frozen=True, kw_only=True):
+    """How long, in nanoseconds, requests and streams may take to finish once the sidecar leaves."""
+
+    timeout: int = 20 * SECOND
+    stream_timeout: int = 25 * SECOND
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """Policy for the messages of some patterns.
+
+    `pattern` is NestJS's normalised route for `EXACT`, and the beginning of such a route for `PREFIX`.
+    """
+
+    name: str
+    match: MatchType
+    pattern: str
+    idempotent: bool = False
+    timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry()
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """One replica's address, as an EndpointSlice tells it.
+
+    `host` is an IP address or a name that the shell resolves; `mesh` says that a sidecar listens there, not the app;
+    `name` is what people know the replica by (the pod's name, else `host:port`).
+    """
+
+    host: str
+    port: int
+    name: str
+    mesh: bool = False
+    zone: str | None = None
+    ready: bool = True
+    serving: bool = True
+    terminating: bool = False
+
+
+class Service(Struct, frozen=True, kw_only=True):
+    """One TcpService with its replicas."""
+
+    namespace: str
+    name: str
+    port: int
+    protocol: Protocol = Protocol.NESTJS
+    algorithm: Algorithm = Algorithm.LEAST_REQUEST
+    timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry()
+    retry_constraint: RetryConstraint = RetryConstraint()
+    limits: Limits = Limits()
+    drain: Drain = Drain()
+    routes: tuple[Route, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`: what names the service everywhere in the sidecar."""
+        return f"{self.namespace}/{self.name}"
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """All services that a sidecar serves or calls; keys are unique."""
+
+    services: tuple[Service, ...] = ()

@@ -1,0 +1,48 @@
+"""Ids of requests as JSON text: which ones come back from NestJS as they were sent, and putting another in their place.
+
+Used by `requests`, `replies` and the `exchange`. A request's id may be any JSON value. NestJS parses it and writes it
+anew, so only text that survives that is sent to a replica; the sidecar exchanges every other for one of its own on the
+way, and gives the caller its own text back.
+"""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+
+from tcpservice.wire.frames import Frame, encode_frame
+from tcpservice.wire.utf16 import units
+
+_STABLE = re.compile(rb'"[^"\\\x00-\x1f]*"|0|-?[1-9][0-9]{0,14}|null|true|false')
+_SPACE = b" \t\n\r"
+
+
+def is_stable(text: bytes) -> bool:
+    """Whether NestJS, having parsed this id, writes the same bytes back."""
+    return _STABLE.fullmatch(text) is not None
+
+
+def is_json(text: bytes | memoryview) -> bool:
+    """Whether the text is one JSON value for orjson, which takes less than JSON.parse: `members` takes the rest."""
+    try:
+        orjson.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def with_id(frame: Frame, start: int, end: int, text: bytes) -> bytes:
+    """Encode the frame anew with `text` as its id, which now stands in `raw[start:end]`.
+
+    A negative `start` says that no range is known: the id is then added behind all other members, where it wins over
+    any earlier one.
+    """
+    raw, at = frame.raw, frame.at
+    if start < 0:
+        body = raw[at:]
+        closed = body.rstrip(_SPACE)
+        count = frame.units - (len(body) - len(closed)) + len(b',"id":') + units(text)
+        return encode_frame(closed[:-1] + b',"id":' + text + b"}", count)
+    count = frame.units - units(raw[start:end]) + units(text)
+    return b"%d#%b%b%b" % (count, raw[at:start], text, raw[end:])
