@@ -189,9 +189,9 @@ class NestClient:
         assert self._process is not None
         return self._process.begin(op, client=self._name, **fields)
 
-    def call(self, op: str, *, wait: float = CALL_SECONDS, **fields: object) -> Any:
+    def call(self, op: str, **fields: object) -> Any:
         """Send a command and wait for its result."""
-        return self.begin(op, **fields).result(wait)
+        return self.begin(op, **fields).result(CALL_SECONDS)
 
     def send(self, pattern: object, data: object, **options: object) -> list[Event]:
         """Send a request; all events of its observable. Options: take, timeout, unsubscribe, limit."""

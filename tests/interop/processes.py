@@ -6,6 +6,7 @@ the end of its stderr in the failure.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -90,7 +91,7 @@ class Child:
     def line(self, timeout: float = LINE_SECONDS) -> str:
         """The next line of its stdout."""
         try:
-            line = self._lines.get(timeout=timeout)
+            line = self._lines.get(timeout=max(0.0, timeout))
         except queue.Empty:
             raise ChildError(f"no line within {timeout:g} s from {self}") from None
         if line is None:
@@ -165,7 +166,5 @@ def _read(stream: IO[str], on_line: Callable[[str | None], None]) -> None:
 
 
 def _close(stream: IO[str]) -> None:
-    try:
+    with contextlib.suppress(BrokenPipeError):  # what a dead child left unread is flushed by close
         stream.close()
-    except BrokenPipeError:  # what a dead child left unread is flushed by close
-        pass

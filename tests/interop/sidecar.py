@@ -22,13 +22,11 @@ LISTENERS = ("--listen", "--mesh", "--admin")
 
 
 class Sidecar:
-    """One sidecar process; `ports` holds the port of each listener by the name that it printed (`mesh` for the mesh)."""
+    """One sidecar process; `ports` holds the port of each listener by its printed name (`mesh`, `admin` too)."""
 
     def __init__(self, *args: str, env: Mapping[str, str] | None = None) -> None:
-        path = str(ROOT / "sidecar")
-        self._child = Child(
-            [sys.executable, "-m", "tcpservice_sidecar", *args], env={"PYTHONPATH": path, **(env or {})}
-        )
+        command = [sys.executable, "-m", "tcpservice_sidecar", *args]
+        self._child = Child(command, env={"PYTHONPATH": str(ROOT / "sidecar"), **(env or {})})
         self._expected = sum(arg in LISTENERS for arg in args)
         self.ports: dict[str, int] = {}
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from tcpservice.errors import Code
 from tcpservice.exchange import answers, callers, intake, losses, relays, retries, topology
 from tcpservice.exchange.bounds import Bounds
 from tcpservice.exchange.deadlines import Waiting
 from tcpservice.exchange.endings import fail
 from tcpservice.exchange.outputs import Command, Finished, Notice
-from tcpservice.exchange.records import Backend, Call, Caller, Link, Relay, Replica
+from tcpservice.exchange.records import Call, Caller, Link, Relay, Replica
 from tcpservice.exchange.state import State
+from tcpservice.exchange.views import ServiceView, view
 from tcpservice.snapshot import Endpoint, Service, Snapshot
 
 PREFACE_LIMIT = 1 << 20
@@ -210,6 +209,6 @@ class Exchange:
         """Count what was dropped, by reason."""
         return dict(self._state.counts)
 
-    def backends(self) -> Iterator[Backend]:
-        """Give the services with their replicas, to be looked at only."""
-        yield from self._state.backends.values()
+    def services(self) -> list[ServiceView]:
+        """Describe the services and how their replicas fare."""
+        return [view(backend) for backend in self._state.backends.values()]

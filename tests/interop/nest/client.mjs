@@ -6,7 +6,8 @@
  *   send {pattern, data, take, timeout, unsubscribe}   the observable's events, in order
  *   emit {pattern, data}                likewise
  *   many {n, items, window}             {"events": [events of each], "order": [indices as they ended], "log": [[index, kind]...],
- *                                       "ms": duration}; items = [[pattern, data]...] taken in turns, window = in flight at once
+ *                                       "ms": duration}; items = [[pattern, data]...] taken in turns, window = in flight at
+ *                                       once, lengths: texts are reported by their length
  *   connect, close, status, port        connect, close the client; statuses seen so far; the socket's local port (v11+)
  *   hook {metadata}                     v12: metadata on every packet from here on, null: none
  * `fill: [TEXT, TIMES]` stands for data that would be long to write. `limit` (ms, 20000) bounds what a command waits for.
@@ -50,7 +51,9 @@ function watch(observable, { take, timeout, unsubscribe, limit = 20000 }, seen =
   });
 }
 
-async function many(client, { items, pattern, data, n, window = Infinity, limit }) {
+const brief = event => event.map((part, place) => (place && typeof part === 'string' ? part.length : part));
+
+async function many(client, { items, pattern, data, n, window = Infinity, limit, lengths }) {
   const wanted = items ?? [[pattern, data]];
   const total = n ?? wanted.length;
   const events = [];
@@ -60,7 +63,7 @@ async function many(client, { items, pattern, data, n, window = Infinity, limit 
   const running = new Set();
   for (let index = 0; index < total; index += 1) {
     const done = watch(client.send(...wanted[index % wanted.length]), { limit }, kind => log.push([index, kind]))
-      .then(result => { events[index] = result; order.push(index); running.delete(done); });
+      .then(result => { events[index] = lengths ? result.map(brief) : result; order.push(index); running.delete(done); });
     running.add(done);
     if (running.size >= window) await Promise.race(running);
   }

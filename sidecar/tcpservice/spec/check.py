@@ -1,0 +1,133 @@
+"""A document against its struct type: every problem at once, each with its exact path.
+
+msgspec's own decoder stops at the first. This walks the value beside the type as `msgspec.inspect` shows it, so the
+structs of `schema` and `slices` stay the one description of what is allowed. What passes here, `msgspec.convert`
+takes. A field that is null counts as left out, as in Kubernetes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+
+from msgspec import Struct, inspect
+
+from tcpservice.spec.problems import Finding, Path, expected
+
+
+def check(value: object, kind: type[Struct]) -> Iterator[Finding]:
+    """Give everything that keeps a document's value from being a `kind`."""
+    return _check(value, _described(kind), (), "")
+
+
+@cache
+def _described(kind: type[Struct]) -> inspect.Type:
+    return inspect.type_info(kind)
+
+
+def _check(value: object, kind: inspect.Type, path: Path, wanted: str) -> Iterator[Finding]:
+    """Compare a value with a type; `wanted` are the words of the type's author for it, where there are some."""
+    match kind:
+        case inspect.Metadata(type=inner):
+            yield from _check(value, inner, path, _words(kind) or wanted)
+        case inspect.UnionType():
+            yield from _check_union(value, kind, path, wanted)
+        case inspect.StructType() if isinstance(value, dict):
+            yield from _check_struct(value, kind, path)
+        case inspect.DictType() if isinstance(value, dict) and len(value) >= (kind.min_length or 0):
+            yield from _check_dict(value, kind, path)
+        case inspect.VarTupleType() if isinstance(value, list) and len(value) >= (kind.min_length or 0):
+            yield from _check_list(value, kind, path)
+        case _ if not _is_leaf(value, kind):
+            yield expected(path, wanted or _own_words(kind), value)
+
+
+def _check_union(value: object, kind: inspect.UnionType, path: Path, wanted: str) -> Iterator[Finding]:
+    """Compare with a type or null, or with a choice of leaves."""
+    if value is None and kind.includes_none:
+        return
+    choices = [choice for choice in kind.types if not isinstance(choice, inspect.NoneType)]
+    if len(choices) == 1:
+        yield from _check(value, choices[0], path, wanted)
+    elif all(any(_check(value, choice, path, "")) for choice in choices):
+        yield expected(path, wanted, value)
+
+
+def _check_struct(value: dict[str, object], kind: inspect.StructType, path: Path) -> Iterator[Finding]:
+    fields = {field.encode_name: field for field in kind.fields}
+    for name, field in fields.items():
+        if name in value:
+            yield from _check(value[name], field.type, (*path, name), "")
+        elif field.required:
+            yield Finding((*path, name), f"missing; expected {_wanted(field.type)}")
+    if kind.cls.__struct_config__.forbid_unknown_fields:
+        for name in (name for name in value if name not in fields):
+            near = get_close_matches(name, fields, n=1)
+            yield Finding((*path, name), f'unknown field, did you mean "{near[0]}"?' if near else "unknown field")
+
+
+def _check_dict(value: dict[str, object], kind: inspect.DictType, path: Path) -> Iterator[Finding]:
+    for key, item in value.items():
+        if any(_check(key, kind.key_type, path, "")):
+            yield Finding((*path, key), f"expected {_wanted(kind.key_type)}")
+        yield from _check(item, kind.value_type, (*path, key), "")
+
+
+def _check_list(value: list[object], kind: inspect.VarTupleType, path: Path) -> Iterator[Finding]:
+    if kind.max_length is not None and len(value) > kind.max_length:
+        yield Finding(path, f"expected at most {kind.max_length} items, got {len(value)}")
+    for index, item in enumerate(value):
+        yield from _check(item, kind.item_type, (*path, index), "")
+
+
+def _is_leaf(value: object, kind: inspect.Type) -> bool:
+    match kind:
+        case inspect.BoolType():
+            return isinstance(value, bool)
+        case inspect.IntType(ge=lowest, le=highest):
+            return type(value) is int and (lowest is None or lowest <= value) and (highest is None or value <= highest)
+        case inspect.StrType():
+            return isinstance(value, str) and _is_text(value, kind)
+        case inspect.LiteralType(values=values):
+            return isinstance(value, str) and value in values
+        case _:
+            return False
+
+
+def _is_text(value: str, kind: inspect.StrType) -> bool:
+    """Compare with `fullmatch`, as `$` would let a line break follow."""
+    return (
+        len(value) >= (kind.min_length or 0)
+        and (kind.max_length is None or len(value) <= kind.max_length)
+        and (kind.pattern is None or re.fullmatch(kind.pattern, value) is not None)
+    )
+
+
+def _words(kind: inspect.Metadata) -> str:
+    return str((kind.extra or {}).get("expected", ""))
+
+
+def _wanted(kind: inspect.Type) -> str:
+    """Say what a type expects: the words of its author, or its own."""
+    if isinstance(kind, inspect.Metadata):
+        return _words(kind) or _wanted(kind.type)
+    return _own_words(kind)
+
+
+def _own_words(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.StructType() | inspect.DictType():
+            return "a mapping"
+        case inspect.VarTupleType():
+            return "a list"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.IntType(ge=lowest, le=highest):
+            return f"an integer from {lowest} to {highest}"
+        case inspect.LiteralType(values=values):
+            *others, last = (str(value) for value in values)
+            return f"{', '.join(others)} or {last}" if others else last
+        case _:
+            return "text"

@@ -1,0 +1,104 @@
+"""The admin port: health, metrics, the state in force, and the word to leave.
+
+Used by `app`. Plain HTTP for kubelets, collectors and people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import orjson
+from aiohttp import web
+from msgspec import to_builtins
+
+from tcpservice.exchange import Exchange
+from tcpservice.snapshot import Endpoint
+from tcpservice_sidecar.addresses import Address
+from tcpservice_sidecar.appcheck import why_not_ready
+from tcpservice_sidecar.listeners import bind_error
+from tcpservice_sidecar.metrics import Metrics
+from tcpservice_sidecar.settings import SettingsError
+
+
+class Admin:
+    """The HTTP server of one sidecar."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        metrics: Metrics,
+        *,
+        apps: dict[str, Endpoint],
+        why_not_ready: Callable[[], str | None],
+        leave: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._exchange = exchange
+        self._metrics = metrics
+        self._apps = apps
+        self._why_not_ready = why_not_ready
+        self._leave = leave
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, address: Address) -> Address:
+        """Listen; return the address that was bound. Raises SettingsError."""
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/livez", self._live),
+                web.get("/readyz", self._ready),
+                web.get("/app/readyz", self._app_ready),
+                web.get("/metrics", self._show_metrics),
+                web.get("/snapshot", self._show_snapshot),
+                web.get("/drain", self._drain),
+                web.post("/drain", self._drain),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, address.host, address.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise SettingsError(f"--admin: cannot listen on {address}: {bind_error(error)}") from error
+        host, port = self._runner.addresses[0][:2]
+        return Address(host, port)
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        return _verdict(self._why_not_ready())
+
+    async def _app_ready(self, _: web.Request) -> web.Response:
+        if not self._apps:
+            return web.Response(status=404, text="no --app was given to this sidecar\n")
+        for name, endpoint in self._apps.items():
+            reason = await why_not_ready(endpoint)
+            if reason is not None:
+                return _verdict(f"{name} at {endpoint.host}:{endpoint.port}: {reason}")
+        return _verdict(None)
+
+    async def _show_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _show_snapshot(self, _: web.Request) -> web.Response:
+        services = [to_builtins(service) for service in self._exchange.services()]
+        body = {"services": services, "callers": self._exchange.connections(), "inFlight": self._exchange.in_flight()}
+        return web.Response(body=orjson.dumps(body, option=orjson.OPT_INDENT_2), content_type="application/json")
+
+    async def _drain(self, _: web.Request) -> web.Response:
+        drained = await self._leave()
+        left = self._exchange.in_flight()
+        body = orjson.dumps({"drained": drained, "inFlight": left})
+        return web.Response(status=200 if drained else 503, body=body, content_type="application/json")
+
+
+def _verdict(reason: str | None) -> web.Response:
+    if reason is None:
+        return web.Response(text="ok\n")
+    return web.Response(status=503, text=reason + "\n")

@@ -1,0 +1,191 @@
+"""The `tcpservice-sidecar` command: everything put together, and the order of starting and stopping.
+
+Flags are read, manifests are read, ports are bound, and only then is the sidecar ready; what is wrong on the way is said
+in one line each, with exit status 2. SIGTERM and SIGINT leave without loss; a second one leaves at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from tcpservice.exchange import Exchange, Notice
+from tcpservice.snapshot import Endpoint, Service, Snapshot
+from tcpservice_sidecar.addresses import Address
+from tcpservice_sidecar.admin import Admin
+from tcpservice_sidecar.dialer import Dialer
+from tcpservice_sidecar.leaving import Leaving
+from tcpservice_sidecar.listeners import Listeners
+from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.metrics import Metrics
+from tcpservice_sidecar.plane import Plane, now_ns
+from tcpservice_sidecar.relay import Relays
+from tcpservice_sidecar.security import Plain
+from tcpservice_sidecar.settings import USAGE_ERROR, Settings, SettingsError, fail_usage, read_settings
+from tcpservice_sidecar.source import FileSource
+from tcpservice_sidecar.upstreams import UpstreamSource, service_of
+
+try:
+    from uvloop import new_event_loop
+except ImportError:
+    from asyncio import new_event_loop
+
+_INFORMING = {"replica_up", "replica_leaving"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the sidecar until it is told to leave; return the exit status."""
+    try:
+        settings = read_settings(sys.argv[1:] if arguments is None else arguments)
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(Sidecar(settings).run())
+    except SettingsError as error:
+        return fail_usage(error)
+
+
+class Sidecar:
+    """One sidecar process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = Log(log_format=settings.log_format)
+        self._exchange = Exchange(settings.bounds, seed=int.from_bytes(os.urandom(8)))
+        self._metrics = Metrics(self._exchange)
+        self._ready = False
+
+    async def run(self) -> int:
+        """Start, serve, leave."""
+        snapshot = await self._first_snapshot()
+        if snapshot is None:
+            return USAGE_ERROR
+        loop = asyncio.get_running_loop()
+        _allow_many_files()
+        self._plane = plane = Plane(self._exchange, loop)
+        security = Plain()
+        dialer = Dialer(plane, security)
+        relays = Relays(plane, security, self._log)
+        self._listeners = Listeners(plane, relays, security)
+        self._leaving = Leaving(plane, self._listeners, self._log)
+        plane.dial, plane.hang_up = dialer.dial, dialer.hang_up
+        plane.hand_over = relays.take_over
+        plane.on_notice, plane.on_finished = self._tell, self._metrics.add
+        return await self._serve(snapshot)
+
+    async def _first_snapshot(self) -> Snapshot | None:
+        settings = self._settings
+        if settings.upstreams:
+            self._source: FileSource | UpstreamSource = UpstreamSource(settings.upstreams, self._log)
+            return await self._source.load()
+        self._source = FileSource(settings.files, self._log)
+        try:
+            reading = self._source.load()
+        except OSError as error:
+            raise SettingsError(f"--file: {error.filename}: {error.strerror}") from error
+        for problem in reading.problems:
+            sys.stderr.write(f"{problem}\n")
+        for ignored in reading.ignored:
+            self._log.info("manifest_ignored", f"{ignored} is not for the sidecar")
+        return reading.snapshot
+
+    async def _serve(self, snapshot: Snapshot) -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, stop)
+        apps = self._add_apps(snapshot)
+        self._swap(snapshot)
+        admin = Admin(
+            self._exchange, self._metrics, apps=apps, why_not_ready=self._why_not_ready, leave=self._leaving.leave
+        )
+        bound = await self._bind(snapshot)
+        if self._settings.admin is not None:
+            bound.append(("admin", await admin.start(self._settings.admin)))
+        for name, address in bound:
+            sys.stdout.write(f"listening {name}={address}\n")
+        sys.stdout.flush()
+        self._ready = True
+        watching = loop.create_task(self._source.watch(self._swap))
+        try:
+            await stop.wait()
+            await self._leaving.leave()
+            await self._close_callers()
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            await admin.stop()
+        return 0
+
+    async def _bind(self, snapshot: Snapshot) -> list[tuple[str, Address]]:
+        bound: list[tuple[str, Address]] = []
+        for name, address in self._settings.listen:
+            service = find_service(snapshot, name, "--listen")
+            bound.append((name, await self._listeners.listen(service, address)))
+        if self._settings.mesh is not None:
+            bound.append(("mesh", await self._listeners.listen_mesh(self._settings.mesh)))
+        return bound
+
+    def _add_apps(self, snapshot: Snapshot) -> dict[str, Endpoint]:
+        apps: dict[str, Endpoint] = {}
+        for name, address in self._settings.apps:
+            if self._settings.upstreams:
+                service = service_of(name, address.port)
+            else:
+                service = find_service(snapshot, name, "--app")
+            apps[name] = Endpoint(host=address.host, port=address.port, name=f"app at {address}")
+            self._exchange.add_app(service, apps[name])
+        return apps
+
+    def _swap(self, snapshot: Snapshot) -> None:
+        self._exchange.swap(snapshot, now_ns())
+        self._metrics.swapped()
+        self._leaving.set_limits(snapshot)
+        self._plane.touch()
+
+    def _tell(self, notice: Notice, peer: str | None) -> None:
+        say = self._log.info if notice.key in _INFORMING else self._log.warn
+        say(notice.key, notice.text, service=notice.service, replica=notice.replica, peer=peer)
+
+    def _why_not_ready(self) -> str | None:
+        if self._leaving.begun:
+            return "draining"
+        return None if self._ready else "starting"
+
+    def _on_signal(self, stop: asyncio.Event) -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    async def _close_callers(self) -> None:
+        """Close what is still connected, with time for the last replies to leave."""
+        for connection in list(self._plane.connections.values()):
+            connection.close(abort=False)
+        for _ in range(100):
+            if not self._plane.open:
+                return
+            await asyncio.sleep(0.01)
+
+
+def find_service(snapshot: Snapshot, name: str, flag: str) -> Service:
+    """Find the service that a flag names. Raises SettingsError, which says what names there are."""
+    found = [service for service in snapshot.services if name in (service.key, service.name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        keys = " or ".join(service.key for service in found)
+        raise SettingsError(f"{flag} {name}: there are several services of that name; write {keys}")
+    known = ", ".join(service.key for service in snapshot.services) or "none"
+    raise SettingsError(f"{flag} {name}: no TcpService has that name; there are: {known}")
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open sockets as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,50 @@
+"""Whether the own app answers: a health check for apps that speak only the TCP transport.
+
+Used by `admin` for `/app/readyz`. The question is a request that no app handles; NestJS answers that it has no handler,
+and logs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from tcpservice.snapshot import Endpoint
+from tcpservice.wire.frames import Frame, FrameReader, encode_frame
+from tcpservice_sidecar.dialer import hosts_of
+
+PATIENCE_S: Final = 1.0
+
+_QUESTION: Final = b'{"pattern":"tcpservice.dev/probe","data":null,"id":"tcps-ready"}'
+_LARGEST: Final = 1 << 20
+
+
+async def why_not_ready(endpoint: Endpoint) -> str | None:
+    """Ask the app; return None when it answered, else what happened instead."""
+    error = "nothing listens there"
+    for host in hosts_of(endpoint):
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await _ask(host, endpoint.port)
+        except TimeoutError:
+            return "connected, but it did not answer in time"
+        except OSError as failure:
+            error = failure.strerror or str(failure)
+    return error
+
+
+async def _ask(host: str, port: int) -> str | None:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(encode_frame(_QUESTION, len(_QUESTION)))
+        frames = FrameReader(_LARGEST)
+        while data := await reader.read(4096):
+            items = frames.feed(data)
+            if items:
+                return None if isinstance(items[0], Frame) else "it answered, but not in NestJS's protocol"
+        return "it closed the connection without an answer"
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()

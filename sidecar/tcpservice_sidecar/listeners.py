@@ -1,0 +1,84 @@
+"""Where callers connect: plain listeners that balance, and the mesh listener that delivers to the own app.
+
+Used by `app`. A port that cannot be had is one line that names the flag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+
+from tcpservice.snapshot import Protocol, Service
+from tcpservice_sidecar.addresses import Address
+from tcpservice_sidecar.plane import Connection, Plane, now_ns
+from tcpservice_sidecar.relay import Relays
+from tcpservice_sidecar.security import Plain
+from tcpservice_sidecar.settings import SettingsError
+
+_BACKLOG = 1024
+
+
+class Listeners:
+    """The listening sockets of one sidecar."""
+
+    def __init__(self, plane: Plane, relays: Relays, security: Plain) -> None:
+        self._plane = plane
+        self._relays = relays
+        self._security = security
+        self._servers: list[asyncio.Server] = []
+
+    async def listen(self, service: Service, address: Address) -> Address:
+        """Accept callers of a service; return the address that was bound."""
+        if service.protocol is Protocol.OPAQUE:
+            return await self._start(
+                "--listen",
+                address,
+                asyncio.start_server(
+                    lambda reader, writer: self._relays.serve(service, reader, writer),
+                    address.host, address.port, backlog=_BACKLOG,
+                ),
+            )  # fmt: skip
+        exchange = self._plane.exchange
+        return await self._serve("--listen", address, lambda: exchange.accept(service, now_ns()), mesh=False)
+
+    async def listen_mesh(self, address: Address) -> Address:
+        """Accept other sidecars; return the address that was bound."""
+        exchange = self._plane.exchange
+        return await self._serve("--mesh", address, lambda: exchange.accept_mesh(now_ns()), mesh=True)
+
+    def close(self) -> None:
+        """Accept nobody any more; the connections that stand stay."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    async def _serve(self, flag: str, address: Address, accept: Callable[[], int], *, mesh: bool) -> Address:
+        context = self._security.for_mesh_listener() if mesh else None
+        server = self._plane.loop.create_server(
+            lambda: Connection(self._plane, None, upstream=False, accept=accept),
+            address.host, address.port, backlog=_BACKLOG, ssl=context,
+        )  # fmt: skip
+        return await self._start(flag, address, server)
+
+    async def _start(self, flag: str, address: Address, starting: asyncio._CoroutineLike[asyncio.Server]) -> Address:
+        try:
+            server = await starting
+        except OSError as error:
+            raise SettingsError(f"{flag}: cannot listen on {address}: {bind_error(error)}") from error
+        self._servers.append(server)
+        host, port = server.sockets[0].getsockname()[:2]
+        return Address(host, port)
+
+
+def bind_error(error: OSError) -> str:
+    """Say what keeps a port from being had, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return "another program listens there; choose another port, or 0 for any"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "no permission; ports below 1024 need a privilege, choose a higher one"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address"
+    if error.errno is not None and error.errno < 0:
+        return "the host name does not resolve"
+    return error.strerror or str(error)

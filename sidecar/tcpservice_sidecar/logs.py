@@ -1,0 +1,104 @@
+"""The sidecar's log: one line per event on stderr, for people on a terminal, as JSON elsewhere.
+
+Used by the whole shell. Events carry the same codes as errors and metrics, in `event`. There is no line per message, and
+a flood of one kind of event (a port scan, say) is cut to a few lines a second and a count of the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Final, TextIO
+
+import orjson
+
+LINES_PER_SECOND: Final = 10
+
+_LOGGER = logging.getLogger("tcpservice")
+
+
+class Log:
+    """Writes events. `clock` returns seconds, and only serves the limit."""
+
+    def __init__(self, stream: TextIO | None = None, log_format: str = "auto") -> None:
+        stream = stream or sys.stderr
+        human = log_format == "human" or (log_format == "auto" and stream.isatty())
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(_Human() if human else _Json())
+        _LOGGER.handlers = [handler]
+        _LOGGER.propagate = False
+        _LOGGER.setLevel(logging.INFO)
+        self._windows: dict[str, _Window] = {}
+
+    def info(self, event: str, text: str, **fields: object) -> None:
+        """Note what is as it should be."""
+        self._write(logging.INFO, event, text, fields)
+
+    def warn(self, event: str, text: str, **fields: object) -> None:
+        """Note what somebody may want to mend."""
+        self._write(logging.WARNING, event, text, fields)
+
+    def error(self, event: str, text: str, **fields: object) -> None:
+        """Note what somebody has to mend."""
+        self._write(logging.ERROR, event, text, fields)
+
+    def _write(self, level: int, event: str, text: str, fields: dict[str, object]) -> None:
+        window = self._windows.setdefault(event, _Window())
+        suppressed = window.admit(int(time.monotonic()))
+        if suppressed is None:
+            return
+        if suppressed:
+            fields["suppressed"] = suppressed
+        known = {key: value for key, value in fields.items() if value not in (None, "")}
+        _LOGGER.log(level, text, extra={"event": event, "fields": known})
+
+
+class _Window:
+    """One second of one kind of event."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._lines = 0
+        self._suppressed = 0
+
+    def admit(self, second: int) -> int | None:
+        """Return None to keep a line back, else how many were kept back before it."""
+        if second != self._second:
+            self._second, self._lines = second, 0
+        if self._lines >= LINES_PER_SECOND:
+            self._suppressed += 1
+            return None
+        self._lines += 1
+        suppressed, self._suppressed = self._suppressed, 0
+        return suppressed
+
+
+class _Human(logging.Formatter):
+    """`12:03:44 warning replica_down: connection refused (service=shop/orders replica=10.0.0.1:3001)`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        clock = self.formatTime(record, "%H:%M:%S")
+        fields = " ".join(f"{key}={value}" for key, value in record.__dict__["fields"].items())
+        line = f"{clock} {record.levelname.lower()} {record.__dict__['event']}: {record.getMessage()}"
+        return _one_line(f"{line} ({fields})" if fields else line)
+
+
+class _Json(logging.Formatter):
+    """An object with time, level, event, message and whatever belongs to the event."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        seconds, millis = divmod(int(record.created * 1000), 1000)
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{millis:03d}Z"
+        line = {
+            "time": stamp,
+            "level": record.levelname.lower(),
+            "event": record.__dict__["event"],
+            "message": record.getMessage(),
+            **record.__dict__["fields"],
+        }
+        return orjson.dumps(line, default=str).decode()
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", "\\r").replace("\n", "\\n")

@@ -1,0 +1,211 @@
+"""The flags of `tcpservice-sidecar`, also read from `TCPSERVICE_*`: the only place that looks at the environment.
+
+Used by `app`. What is wrong is one line that names the flag and says what is expected; the exit status is then 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NoReturn, TypeVar
+
+from msgspec import Struct
+from tcpservice.spec.units import parse_duration, parse_quantity
+
+import tcpservice
+from tcpservice.exchange import Bounds
+from tcpservice_sidecar.addresses import Address, Named, Upstream, parse_address, parse_named, parse_upstream
+
+T = TypeVar("T")
+
+PROGRAM: Final = "tcpservice-sidecar"
+USAGE_ERROR: Final = 2
+
+_DESCRIPTION = """\
+Balances the messages of NestJS's TCP transport over replicas, one by one.
+
+  tcpservice-sidecar --upstream orders=10.0.0.1:3001,10.0.0.2:3001 --listen orders=127.0.0.1:3001
+  tcpservice-sidecar --file orders.yaml --listen orders=127.0.0.1:3001 --admin 127.0.0.1:9901
+"""
+
+_EPILOG = """\
+Durations are written as 250ms, 5s or 1h30m, sizes as 64Mi or 500k. Each flag can be given as an environment variable,
+TCPSERVICE_ and its name (TCPSERVICE_PROBE_AFTER=10s); those that may be repeated take several values separated by
+spaces.
+"""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What the command line and the environment ask for."""
+
+    files: tuple[Path, ...] = ()
+    upstreams: tuple[Upstream, ...] = ()
+    listen: tuple[Named, ...] = ()
+    mesh: Address | None = None
+    apps: tuple[Named, ...] = ()
+    admin: Address | None = None
+    log_format: str = "auto"
+    bounds: Bounds = Bounds()
+
+
+class SettingsError(Exception):
+    """The flags do not make sense together."""
+
+
+class _Bound(Struct, frozen=True):
+    field: str
+    parse: Callable[[str], int]
+    kind: str
+    help: str
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f'expected a whole number above 0, got "{text}"')
+    return int(text)
+
+
+_BOUNDS: Final = (
+    _Bound("caller_requests", _count, "N", "requests in flight for one caller; above it, the caller is not read"),
+    _Bound("caller_bytes", parse_quantity, "SIZE", "bytes of those requests"),
+    _Bound("total_bytes", parse_quantity, "SIZE", "bytes of requests in flight in all"),
+    _Bound("unread_bytes", parse_quantity, "SIZE", "replies a caller has not read; above it, the caller is closed"),
+    _Bound("unread_total", parse_quantity, "SIZE", "replies not read in all; above it, the worst caller is closed"),
+    _Bound("replica_backlog", parse_quantity, "SIZE", "bytes a replica has not taken; above it, it is not chosen"),
+    _Bound("place_wait", parse_duration, "TIME", "how long a message waits for a replica with room"),
+    _Bound("stall", parse_duration, "TIME", "silence in the middle of a frame after which a caller is closed"),
+    _Bound("closing_grace", parse_duration, "TIME", "how long a caller that is closed waits for replies it is owed"),
+    _Bound("probe_after", parse_duration, "TIME", "silence of a replica that owes replies until it is probed"),
+    _Bound("probe_timeout", parse_duration, "TIME", "silence after a probe until the replica is given up"),
+    _Bound("link_idle", parse_duration, "TIME", "how long an unused connection to a replica is kept"),
+    _Bound("drain_idle", parse_duration, "TIME", "silence until a caller's connection is closed while leaving"),
+)
+
+
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the flags; exits with status 0 for --help and --version. Raises SettingsError."""
+    variables = os.environ if environment is None else environment
+    parser = _parser()
+    given = parser.parse_args([*_from_environment(parser, variables), *arguments])
+    settings = Settings(
+        files=tuple(given.file),
+        upstreams=tuple(given.upstream),
+        listen=tuple(given.listen),
+        mesh=given.mesh,
+        apps=tuple(given.app),
+        admin=given.admin,
+        log_format=given.log_format,
+        bounds=Bounds(**{b.field: getattr(given, b.field) for b in _BOUNDS if getattr(given, b.field) is not None}),
+    )
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what is well-formed flag by flag, but not as a whole."""
+    if bool(settings.files) == bool(settings.upstreams):
+        raise SettingsError("give either --file PATH (manifests) or --upstream NAME=HOST:PORT,... (no manifests)")
+    if bool(settings.mesh) != bool(settings.apps):
+        raise SettingsError("--mesh HOST:PORT and --app NAME=HOST:PORT need each other")
+    if not settings.listen and settings.mesh is None:
+        raise SettingsError("nothing to do: give --listen NAME=HOST:PORT, or --mesh and --app")
+    _check_unique("--upstream", [upstream.name for upstream in settings.upstreams])
+    _check_unique("--app", [named.name for named in settings.apps])
+    bound = [("--listen", named.address) for named in settings.listen]
+    bound += [("--mesh", settings.mesh)] if settings.mesh else []
+    bound += [("--admin", settings.admin)] if settings.admin else []
+    for place, (flag, address) in enumerate(bound):
+        other = next((flag for flag, earlier in bound[:place] if earlier == address and address.port), None)
+        if other is not None:
+            raise SettingsError(f"{flag}: the address {address} is already given to {other}")
+
+
+def _check_unique(flag: str, names: list[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SettingsError(f"{flag}: the name {twice} is given twice")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports an error as one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message.removeprefix("argument "))
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog=PROGRAM,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--version", action="version", version=f"{PROGRAM} {tcpservice.__version__}")
+    add("--file", metavar="PATH", type=Path, action="append", default=[],
+        help="TcpService and EndpointSlice manifests: a file, or a folder of .yaml files; may be repeated; changes are taken in")  # fmt: skip
+    add("--upstream", metavar="NAME=HOST:PORT,...", type=_argument(parse_upstream), action="append", default=[],
+        help="a service and its replicas, instead of manifests; host names are resolved again and again")  # fmt: skip
+    add("--listen", metavar="NAME=HOST:PORT", type=_argument(lambda text: parse_named(text, lowest=0)),
+        action="append", default=[],
+        help="accept callers of a service here and balance their messages; port 0: any; may be repeated")  # fmt: skip
+    add("--mesh", metavar="HOST:PORT", type=_argument(lambda text: parse_address(text, lowest=0)),
+        help="accept other sidecars here, for the pod's own app only")  # fmt: skip
+    add("--app", metavar="NAME=HOST:PORT", type=_argument(parse_named), action="append", default=[],
+        help="the pod's own app, and the service that it serves; may be repeated")  # fmt: skip
+    add("--admin", metavar="HOST:PORT", type=_argument(lambda text: parse_address(text, lowest=0)),
+        help="serve /livez /readyz /app/readyz /metrics /snapshot /drain here")  # fmt: skip
+    add("--log-format", choices=("auto", "human", "json"), default="auto",
+        help="one line per event for people or machines; auto: human on a terminal")  # fmt: skip
+    limits = parser.add_argument_group("limits that guard memory, and times that guard against silence")
+    for bound in _BOUNDS:
+        limits.add_argument(
+            "--" + bound.field.replace("_", "-"), dest=bound.field, metavar=bound.kind, type=_argument(bound.parse),
+            help=f"{bound.help} (default {_shown(bound)})",
+        )  # fmt: skip
+    return parser
+
+
+def _shown(bound: _Bound) -> str:
+    value = int(getattr(Bounds(), bound.field))
+    if bound.kind == "TIME":
+        return f"{value // 1_000_000}ms" if value % 1_000_000_000 else f"{value // 1_000_000_000}s"
+    if bound.kind == "SIZE":
+        return f"{value // 1024}Ki" if value % (1 << 20) else f"{value >> 20}Mi"
+    return str(value)
+
+
+def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Let argparse show a ValueError's own words."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+def _from_environment(parser: argparse.ArgumentParser, variables: Mapping[str, str]) -> list[str]:
+    """Write the variables as flags; the command line follows them and so wins, or adds where a flag may be repeated."""
+    arguments: list[str] = []
+    for action in parser._actions:
+        flag = action.option_strings[-1] if action.option_strings else ""
+        value = variables.get("TCPSERVICE_" + flag.removeprefix("--").replace("-", "_").upper(), "")
+        if not value or flag in ("--help", "--version"):
+            continue
+        values = value.split() if isinstance(action.default, list) else [value]
+        for one in values:
+            arguments += [flag, one]
+    return arguments
+
+
+def fail_usage(error: SettingsError) -> int:
+    """Say what is wrong with the call; return the exit status."""
+    sys.stderr.write(f"{PROGRAM}: {error} (see {PROGRAM} --help)\n")
+    return USAGE_ERROR

@@ -1,0 +1,53 @@
+"""Socket options: what TCP must not do to messages.
+
+Used by `plane` and `dialer`. Both ends of NestJS leave Nagle's algorithm on, so that a small frame waits until the one
+before it is acknowledged, and Linux delays acknowledgements by 40 ms. The sidecar sends at once (TCP_NODELAY) and, where
+it reads from NestJS and has nothing to send back itself, acknowledges at once (TCP_QUICKACK).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Final
+
+_USER_TIMEOUT_MS: Final = 20_000
+_KEEPALIVE_IDLE_S: Final = 15
+_KEEPALIVE_INTERVAL_S: Final = 5
+_KEEPALIVE_PROBES: Final = 3
+
+_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+
+
+def socket_of(transport: asyncio.BaseTransport) -> socket.socket | None:
+    """Return the transport's socket; None where it has none any more."""
+    found: socket.socket | None = transport.get_extra_info("socket")
+    return found
+
+
+def send_at_once(sock: socket.socket) -> None:
+    """Turn Nagle's algorithm off."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def notice_death(sock: socket.socket) -> None:
+    """Let the kernel notice a peer that is gone without a word, in about half a minute, with or without data under way.
+
+    Options that the system does not have are left out.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", _KEEPALIVE_IDLE_S),
+        ("TCP_KEEPINTVL", _KEEPALIVE_INTERVAL_S),
+        ("TCP_KEEPCNT", _KEEPALIVE_PROBES),
+        ("TCP_USER_TIMEOUT", _USER_TIMEOUT_MS),
+    ):
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def acknowledge_at_once(sock: socket.socket) -> None:
+    """Acknowledge what was read without delay; Linux forgets this, so it is said again after each read."""
+    if _QUICKACK is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
