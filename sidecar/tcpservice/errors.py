@@ -4,8 +4,7 @@ A code stands as `code` in the error that a NestJS caller gets, as the label of 
 exception tree:
 
     TcpServiceError
-    +-- ProtocolError      a peer sent bytes that cannot be a message (frames, mesh preface)
-    +-- ManifestError      manifests that cannot be taken as they are; carries every problem found
+    +-- ProtocolError      a peer's bytes are not the opening line of the mesh hop
 """
 
 from __future__ import annotations

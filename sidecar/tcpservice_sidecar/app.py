@@ -1,7 +1,7 @@
 """The `tcpservice-sidecar` command: everything put together, and the order of starting and stopping.
 
-Flags are read, manifests are read, ports are bound, and only then is the sidecar ready; what is wrong on the way is said
-in one line each, with exit status 2. SIGTERM and SIGINT leave without loss; a second one leaves at once.
+Flags are read, manifests are read, ports are bound, and only then is the sidecar ready; what is wrong on the way is
+said in one line each, with exit status 2. SIGTERM and SIGINT leave without loss; a second one leaves at once.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ try:
 except ImportError:
     from asyncio import new_event_loop
 
+_CLOSING_LOOKS = 50
+_CLOSING_LOOK_S = 0.01
 _INFORMING = {"replica_up", "replica_leaving"}
 
 
@@ -163,12 +165,12 @@ class Sidecar:
 
     async def _close_callers(self) -> None:
         """Close what is still connected, with time for the last replies to leave."""
-        for connection in list(self._plane.connections.values()):
-            connection.close(abort=False)
-        for _ in range(100):
+        self._exchange.shut(now_ns())
+        self._plane.touch()
+        for _ in range(_CLOSING_LOOKS):
+            await asyncio.sleep(_CLOSING_LOOK_S)
             if not self._plane.open:
                 return
-            await asyncio.sleep(0.01)
 
 
 def find_service(snapshot: Snapshot, name: str, flag: str) -> Service:

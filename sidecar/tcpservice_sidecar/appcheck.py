@@ -1,7 +1,7 @@
 """Whether the own app answers: a health check for apps that speak only the TCP transport.
 
-Used by `admin` for `/app/readyz`. The question is a request that no app handles; NestJS answers that it has no handler,
-and logs nothing.
+Used by `admin` for `/app/readyz`. The question is a request that no app handles; NestJS answers that it has no
+handler, and logs nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Leaving without loss: what SIGTERM and `/drain` both begin.
 
 Used by `app` and `admin`. New connections are refused, other sidecars are told, what is in flight finishes. Requests
-have until the longest `drain.timeout` of the services, streams until `drain.streamTimeout`; what is left then ends with
-the code `draining`.
+have until the longest `drain.timeout` of the services, streams until `drain.streamTimeout`; what is left then ends
+with the code `draining`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The sidecar's log: one line per event on stderr, for people on a terminal, as JSON elsewhere.
 
-Used by the whole shell. Events carry the same codes as errors and metrics, in `event`. There is no line per message, and
-a flood of one kind of event (a port scan, say) is cut to a few lines a second and a count of the rest.
+Used by the whole shell. Events carry the same codes as errors and metrics, in `event`. There is no line per message,
+and a flood of one kind of event (a port scan, say) is cut to a few lines a second and a count of the rest.
 """
 
 from __future__ import annotations

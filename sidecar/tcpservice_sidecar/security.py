@@ -1,7 +1,7 @@
 """How connections are secured: the one place that decides who speaks TLS to whom.
 
-Used by `listeners` and `dialer`, which ask before they listen or dial. Everything is plain TCP for now; a mesh identity
-takes this class's place without a change elsewhere.
+Used by `listeners` and `dialer`, which ask before they listen or dial. Everything is plain TCP for now; a mesh
+identity takes this class's place without a change elsewhere.
 """
 
 from __future__ import annotations

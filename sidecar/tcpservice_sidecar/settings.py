@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
 from msgspec import Struct
-from tcpservice.spec.units import parse_duration, parse_quantity
 
 import tcpservice
 from tcpservice.exchange import Bounds
+from tcpservice.spec.units import parse_duration, parse_quantity
 from tcpservice_sidecar.addresses import Address, Named, Upstream, parse_address, parse_named, parse_upstream
 
 T = TypeVar("T")
@@ -147,7 +147,8 @@ def _parser() -> _Parser:
     add = parser.add_argument
     add("--version", action="version", version=f"{PROGRAM} {tcpservice.__version__}")
     add("--file", metavar="PATH", type=Path, action="append", default=[],
-        help="TcpService and EndpointSlice manifests: a file, or a folder of .yaml files; may be repeated; changes are taken in")  # fmt: skip
+        help="TcpService and EndpointSlice manifests: a file, or a folder of .yaml files; may be repeated; "
+        "changes are taken in")  # fmt: skip
     add("--upstream", metavar="NAME=HOST:PORT,...", type=_argument(parse_upstream), action="append", default=[],
         help="a service and its replicas, instead of manifests; host names are resolved again and again")  # fmt: skip
     add("--listen", metavar="NAME=HOST:PORT", type=_argument(lambda text: parse_named(text, lowest=0)),

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tcpservice.spec import Reading, read
-
 from tcpservice.snapshot import Snapshot
+from tcpservice.spec import Reading, read
 from tcpservice_sidecar.logs import Log
 
 _LOOK_S: Final = 0.5
@@ -48,7 +47,7 @@ class FileSource:
             said = ""
             if texts != self._texts:
                 self._texts = texts
-                self._take(read(texts), swap)
+                self._take(await asyncio.to_thread(read, texts), swap)
 
     def _take(self, reading: Reading, swap: Callable[[Snapshot], None]) -> None:
         if reading.snapshot is None:

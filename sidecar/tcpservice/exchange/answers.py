@@ -14,11 +14,11 @@ from tcpservice.exchange.losses import distrust, established, lose, mark, recove
 from tcpservice.exchange.records import Call, Link
 from tcpservice.exchange.retries import moved, not_run
 from tcpservice.exchange.state import State
-from tcpservice.wire.frames import Control, Frame, Malformed, Oversized
+from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Control, Frame, Malformed, Oversized
 from tcpservice.wire.ids import with_id
 from tcpservice.wire.mesh import GOAWAY, PING, PONG, REFUSED, encode_control, read_control, read_preface
 from tcpservice.wire.replies import Reply, read_reply
-from tcpservice.wire.requests import Refused, oversized_id
+from tcpservice.wire.requests import Refused, TooDeep, oversized_id
 
 
 def receive(state: State, link: Link, data: bytes, now: int) -> None:
@@ -69,6 +69,10 @@ def _greet(state: State, link: Link, data: bytes, now: int) -> bytes:
 def _frame(state: State, link: Link, frame: Frame, now: int) -> None:
     try:
         reply = read_reply(frame)
+    except TooDeep as refused:
+        ends = Oversized(frame.raw[frame.at :][:HEAD_KEPT], frame.raw[-TAIL_KEPT:], frame.offset)
+        _not_passed_on(state, link, ends, str(refused), now)
+        return
     except Refused as refused:
         distrust(state, link, f"sent what no caller could read: {refused} (at byte {frame.offset})", now)
         return
@@ -105,15 +109,20 @@ def _deliver(state: State, call: Call, frame: Frame, reply: Reply, now: int) -> 
 
 
 def _oversized(state: State, link: Link, item: Oversized, now: int) -> None:
-    """End the request whose reply is too large to pass on."""
+    limit = link.replica.backend.service.limits.max_frame_size
+    _not_passed_on(state, link, item, f"the reply is larger than limits.maxFrameSize ({limit} bytes)", now)
+
+
+def _not_passed_on(state: State, link: Link, item: Oversized, reason: str, now: int) -> None:
+    """End the one request whose reply is too large or too deep for its caller; the others on the link go on."""
     key = oversized_id(item)
     call = link.pending.get(key) if key is not None else None
     if call is None or call.link is not link:
         state.counts["unknown_replies"] += 1
         return
-    limit = link.replica.backend.service.limits.max_frame_size
+    state.tell("frame_too_large", f"{reason} (at byte {item.offset})", link)
     call.responses += 1
-    fail(state, call, Code.FRAME_TOO_LARGE, f"the reply is larger than limits.maxFrameSize ({limit} bytes)", now)
+    fail(state, call, Code.FRAME_TOO_LARGE, reason, now)
 
 
 def _control(state: State, link: Link, control: Control, now: int) -> None:

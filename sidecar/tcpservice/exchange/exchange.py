@@ -6,7 +6,7 @@ from tcpservice.errors import Code
 from tcpservice.exchange import answers, callers, intake, losses, relays, retries, topology
 from tcpservice.exchange.bounds import Bounds
 from tcpservice.exchange.deadlines import Waiting
-from tcpservice.exchange.endings import fail
+from tcpservice.exchange.endings import close_link, fail
 from tcpservice.exchange.outputs import Command, Finished, Notice
 from tcpservice.exchange.records import Call, Caller, Link, Relay, Replica
 from tcpservice.exchange.state import State
@@ -172,6 +172,14 @@ class Exchange:
             for call in list(caller.calls):
                 if streams or not call.responses:
                     fail(self._state, call, Code.DRAINING, "the sidecar is leaving", now)
+
+    def shut(self, now: int) -> None:
+        """Close every connection; what is still in flight is for nobody."""
+        for caller in list(self._state.callers):
+            callers.gone(self._state, caller, now, abort=False)
+        for peer in list(self._state.peers.values()):
+            if isinstance(peer, Link):
+                close_link(self._state, peer)
 
     # Outputs, taken once a turn
 

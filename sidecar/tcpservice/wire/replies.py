@@ -17,7 +17,7 @@ from tcpservice.wire.frames import Frame
 from tcpservice.wire.ids import is_json, is_stable
 from tcpservice.wire.members import Member, read_members
 from tcpservice.wire.nesting import MAX_NESTING, nesting
-from tcpservice.wire.requests import Refused
+from tcpservice.wire.requests import Refused, TooDeep
 
 _RESPONSE: Final = b'{"response":'
 _ERROR: Final = b'{"err":'
@@ -49,7 +49,7 @@ class Reply:
 def read_reply(frame: Frame) -> Reply:
     """Read a replica's frame. Raises Refused for a body that a caller could not read."""
     if nesting(frame.raw, frame.at) > MAX_NESTING:
-        raise Refused(f"the JSON is nested deeper than {MAX_NESTING}")
+        raise TooDeep(f"the JSON is nested deeper than {MAX_NESTING}")
     return _canonical(frame.raw, frame.at) or _slow(frame)
 
 

@@ -45,13 +45,17 @@ class Refused(ValueError):
     """A body that must not reach a replica: not JSON as JSON.parse has it, or nested too deeply."""
 
 
+class TooDeep(Refused):
+    """A body nested deeper than any receiver should have to take."""
+
+
 def read_request(frame: Frame, known: Mapping[bytes, object]) -> Request:
     """Read a caller's frame. `known` holds patterns already proved to be JSON, so that they need not be proved again.
 
     Raises Refused.
     """
     if nesting(frame.raw, frame.at) > MAX_NESTING:
-        raise Refused(f"the JSON is nested deeper than {MAX_NESTING}")
+        raise TooDeep(f"the JSON is nested deeper than {MAX_NESTING}")
     return _canonical(frame.raw, frame.at, known) or _slow(frame)
 
 

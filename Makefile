@@ -1,0 +1,68 @@
+# Everything a developer types. `make demo` and `make test` set up what they need, and can be run again and again.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO_APP := examples/demo/app
+DEMO_INSTALLED := $(DEMO_APP)/node_modules/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint format lock clean
+
+help:  ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "This needs Python 3.11 or newer; name one with PYTHON=..."; exit 1; fi
+	echo "Setting up $(VENV) with $$($(PYTHON) --version) (once) ..."
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(DEMO_INSTALLED): $(DEMO_APP)/package-lock.json
+	@echo "Installing the demo's NestJS apps (once) ..."
+	cd $(DEMO_APP) && npm ci --silent --no-audit --no-fund
+	touch node_modules/.installed
+
+demo: $(INSTALLED)  ## Three NestJS replicas, one caller, a sidecar between, a replica killed: no cluster needed
+	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+	  echo "The demo runs real NestJS apps and needs Node.js 20 or newer with npm: https://nodejs.org"; exit 1
+	fi
+	$(MAKE) --no-print-directory $(DEMO_INSTALLED)
+	$(BIN)/python examples/demo/demo.py
+
+test: $(INSTALLED) lint  ## Lint, types, layers, and all tests with their counts
+	@echo "Core (100 % of its branches by its own tests) ..."
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q tests/core
+	$(BIN)/coverage report --fail-under=100
+	echo "Sockets, real NestJS, faults, README ..."
+	$(BIN)/python -m pytest -q tests/shell tests/interop tests/faults tests/readme
+
+lint: $(INSTALLED)  ## Lint, formatting, types, and the direction of imports
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)  ## Format all Python
+	@$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Pin the newest versions that pyproject.toml allows in requirements.txt
+	@$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/pip install --quiet --upgrade setuptools wheel ".[sidecar,dev]"
+	build/lock/bin/pip freeze --all --exclude pip --exclude tcpservice > requirements.txt
+
+clean:  ## Remove what was installed and built
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find . -name node_modules -type d -prune -exec rm -rf {} +

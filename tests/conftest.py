@@ -1,0 +1,53 @@
+"""Counts of tests for each layer, and the two rules of CI: nothing is skipped, and no layer shrinks below its floor."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+FLOORS: dict[str, int] = json.loads((TESTS / "floors.json").read_text())
+NO_SKIP = bool(os.environ.get("TCPSERVICE_NO_SKIP"))
+
+_passed: Counter[str] = Counter()
+
+
+def _layer(nodeid: str) -> str:
+    return nodeid.removeprefix("tests/").partition("/")[0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+    """Turn a skip into a failure where nothing may be skipped."""
+    report = yield
+    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, though nothing may be: {item.nodeid}: {call.excinfo}"
+    return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.passed:
+        _passed[_layer(report.nodeid)] += 1
+
+
+def _layers_run(config: pytest.Config) -> list[str]:
+    named = {_layer(str(Path(argument).resolve().relative_to(TESTS.parent))) for argument in config.args}
+    return sorted(FLOORS) if "tests" in named else sorted(named & set(FLOORS))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail a run in which a layer has fewer tests than it once had."""
+    short = [layer for layer in _layers_run(session.config) if _passed[layer] < FLOORS[layer]]
+    if NO_SKIP and exitstatus == pytest.ExitCode.OK and short:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for layer in _layers_run(config):
+        verdict = "" if _passed[layer] >= FLOORS[layer] else "  BELOW ITS FLOOR"
+        terminalreporter.write_line(f"layer {layer}: {_passed[layer]} passed (floor {FLOORS[layer]}){verdict}")
