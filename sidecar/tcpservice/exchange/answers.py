@@ -12,11 +12,11 @@ from tcpservice.exchange.dispatch import set_timer
 from tcpservice.exchange.endings import fail, finish, leave
 from tcpservice.exchange.losses import distrust, established, lose, mark, recovered
 from tcpservice.exchange.records import Call, Link
-from tcpservice.exchange.retries import moved, not_run
+from tcpservice.exchange.retries import broken, moved, not_run
 from tcpservice.exchange.state import State
 from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Control, Frame, Malformed, Oversized
 from tcpservice.wire.ids import with_id
-from tcpservice.wire.mesh import GOAWAY, PING, PONG, REFUSED, encode_control, read_control, read_preface
+from tcpservice.wire.mesh import GOAWAY, LOST, PING, PONG, REFUSED, encode_control, read_control, read_preface
 from tcpservice.wire.replies import Reply, read_reply
 from tcpservice.wire.requests import Refused, TooDeep, oversized_id
 
@@ -133,6 +133,8 @@ def _control(state: State, link: Link, control: Control, now: int) -> None:
         state.tell("replica_leaving", "asked to be left out", link)
     elif word == REFUSED:
         _refused(state, link, argument, now)
+    elif word == LOST:
+        _lost(state, link, argument, now)
     elif word == PING:
         state.write(link.conn, encode_control(PONG, argument))
     else:
@@ -141,14 +143,29 @@ def _control(state: State, link: Link, control: Control, now: int) -> None:
 
 def _refused(state: State, link: Link, key: bytes, now: int) -> None:
     """Try elsewhere what the replica's sidecar could not give to its app."""
-    call = link.pending.pop(key, None)
-    if call is None or call.link is not link:
-        state.counts["late_replies"] += 1
+    call = _take(state, link, key)
+    if call is None:
         return
-    leave(state, call)
     if not link.replica.leaving:
         mark(state, link.replica, "its sidecar could not reach the app", now)
     if call.frame is None:
         fail(state, call, Code.NO_ENDPOINTS, "the replica refused it and it is too large to be kept", now)
     else:
         not_run(state, call, "its sidecar could not reach the app", now)
+
+
+def _lost(state: State, link: Link, key: bytes, now: int) -> None:
+    """Go on with what the replica's app was lost under."""
+    call = _take(state, link, key)
+    if call is not None:
+        broken(state, call, now)
+
+
+def _take(state: State, link: Link, key: bytes) -> Call | None:
+    """Take a call off the link on which it ended; None where nobody waits for it."""
+    call = link.pending.pop(key, None)
+    if call is None or call.link is not link:
+        state.counts["late_replies"] += 1
+        return None
+    leave(state, call)
+    return call

@@ -13,7 +13,7 @@ from tcpservice.exchange.outputs import Close, Finished
 from tcpservice.exchange.records import Call, Caller, Link
 from tcpservice.exchange.state import State
 from tcpservice.wire.frames import encode_frame
-from tcpservice.wire.mesh import CANCEL, REFUSED, encode_control
+from tcpservice.wire.mesh import CANCEL, LOST, REFUSED, encode_control
 from tcpservice.wire.utf16 import units
 
 CONNECTION_CLOSED = "Connection closed"
@@ -51,12 +51,18 @@ def finish(state: State, call: Call, code: Code, now: int) -> None:
 def fail(state: State, call: Call, code: Code, message: str, now: int) -> None:
     """End a call with an error of the sidecar's own."""
     if call.request.id is not None and call.caller.conn in state.peers:
-        if call.caller.mesh and not call.left and not call.responses:
-            state.write(call.caller.conn, encode_control(REFUSED, call.request.id))
-        else:
-            state.write(call.caller.conn, error_frame(call.request.id, code, message))
+        state.write(call.caller.conn, _last_word(call, call.request.id, code, message))
     drop(state, call)
     finish(state, call, code, now)
+
+
+def _last_word(call: Call, id_text: bytes, code: Code, message: str) -> bytes:
+    """Encode how a call failed: another sidecar is told what it may do about it, an app gets an error."""
+    if call.caller.mesh and not call.left and not call.responses:
+        return encode_control(REFUSED, id_text)
+    if call.caller.mesh and code is Code.CONNECTION_CLOSED:
+        return encode_control(LOST, id_text)
+    return error_frame(id_text, code, message)
 
 
 def drop(state: State, call: Call) -> None:

@@ -9,6 +9,7 @@ more.
 |---|---|---|
 | `goaway` | replica's | choose others; what is on its way is still served |
 | `refused <id>` | replica's | never reached the app: may be tried elsewhere |
+| `lost <id>` | replica's | its app was lost under it: may have run |
 | `cancel <id>` | caller's | nobody waits for this any more |
 | `ping <n>`, `pong <n>` | both | is anyone there? |
 """
@@ -25,6 +26,7 @@ MAX_PREFACE: Final = 512
 
 GOAWAY: Final = b"goaway"
 REFUSED: Final = b"refused"
+LOST: Final = b"lost"
 CANCEL: Final = b"cancel"
 PING: Final = b"ping"
 PONG: Final = b"pong"
