@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tcpservice.exchange import Exchange, Notice
@@ -31,9 +31,11 @@ from tcpservice_sidecar.source import FileSource
 from tcpservice_sidecar.upstreams import UpstreamSource, service_of
 
 try:
-    from uvloop import new_event_loop
+    import uvloop
 except ImportError:
-    from asyncio import new_event_loop
+    _new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+else:
+    _new_loop = uvloop.new_event_loop
 
 _CLOSING_LOOKS = 50
 _CLOSING_LOOK_S = 0.01
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the sidecar until it is told to leave; return the exit status."""
     try:
         settings = read_settings(sys.argv[1:] if arguments is None else arguments)
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
             return runner.run(Sidecar(settings).run())
     except SettingsError as error:
         return fail_usage(error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from tcpservice.snapshot import Protocol, Service
 from tcpservice_sidecar.addresses import Address
@@ -61,7 +61,7 @@ class Listeners:
         )  # fmt: skip
         return await self._start(flag, address, server)
 
-    async def _start(self, flag: str, address: Address, starting: asyncio._CoroutineLike[asyncio.Server]) -> Address:
+    async def _start(self, flag: str, address: Address, starting: Awaitable[asyncio.Server]) -> Address:
         try:
             server = await starting
         except OSError as error:

@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
         plane.open.add(self)
         if self._upstream and not plane.exchange.connected(self.conn, now_ns()):
             del plane.connections[self.conn]
-            transport.abort()
+            self.transport.abort()
         plane.touch()
 
     def data_received(self, data: bytes) -> None:
