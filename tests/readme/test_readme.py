@@ -1,0 +1,68 @@
+"""What the README says is true: its commands parse or run, its manifest is taken, its tables match the code."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tcpservice.errors import Code
+from tcpservice.spec import read
+from tcpservice_sidecar.settings import read_settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+DEMO_SECONDS = 120
+
+OF_THE_APP = {Code.OK, Code.RPC_EXCEPTION, Code.NO_HANDLER, Code.CANCELLED}
+NOT_YET = {Code.RATE_LIMITED, Code.DENIED}
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def _commands() -> list[str]:
+    return [line for block in _blocks("sh") for line in block.splitlines() if line]
+
+
+@pytest.mark.parametrize("command", [line for line in _commands() if "tcpservice-sidecar" in line])
+def test_each_sidecar_command_is_right(command: str) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == ".venv/bin/tcpservice-sidecar"
+    assert read_settings(arguments, {}).listen or read_settings(arguments, {}).mesh
+
+
+def test_each_make_target_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {line.split()[1] for line in _commands() if line.startswith("make ")}
+    assert named
+    assert named <= targets
+
+
+def test_the_manifest_is_taken_without_a_problem() -> None:
+    (manifest,) = _blocks("yaml")
+    reading = read([("README.md", manifest)])
+    assert reading.problems == ()
+    assert reading.snapshot is not None
+    assert len(reading.snapshot.services[0].endpoints) == 2
+
+
+def test_the_table_of_codes_is_complete() -> None:
+    table = set(re.findall(r"^\| `([a-z_]+)` \|", README, re.MULTILINE))
+    assert table == {code.value for code in set(Code) - OF_THE_APP - NOT_YET}
+
+
+def test_the_demo_keeps_its_promises() -> None:
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed: the demo needs Node 20 and npm")
+    done = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=DEMO_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = done.stdout.partition("\nSummary\n")[2].splitlines()
+    assert len(summary) == 4
+    assert all(line.startswith("  ok ") for line in summary)
