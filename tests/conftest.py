@@ -9,6 +9,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 TESTS = Path(__file__).parent
 FLOORS: dict[str, int] = json.loads((TESTS / "floors.json").read_text())

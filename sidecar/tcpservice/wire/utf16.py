@@ -32,7 +32,7 @@ def advance(data: bytes, start: int, wanted: int) -> tuple[int, int]:
         piece = data[start : start + wanted]
         if piece.isascii():
             start, wanted = start + len(piece), wanted - len(piece)
-            if start == len(data):
+            if not piece:
                 break
             continue
         text, used = utf_8_decode(piece, "replace", False)

@@ -147,7 +147,7 @@ def test_what_is_right_has_no_problems(document: object, kind: type[Struct]) -> 
     convert(document, kind)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.sampled_from(CASES), VALUES)
 def test_a_problem_points_at_the_value_that_makes_it(case: tuple[object, type[Struct], Path], value: object) -> None:
     document, kind, path = case
@@ -158,7 +158,7 @@ def test_a_problem_points_at_the_value_that_makes_it(case: tuple[object, type[St
         convert(changed, kind)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.sampled_from([case for case in CASES if case[0] is not WHOLE]), VALUES)
 def test_any_value_is_read_or_refused(case: tuple[object, type[Struct], Path], value: object) -> None:
     document, _, path = case

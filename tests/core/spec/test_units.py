@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpservice.spec.units import parse_duration, parse_quantity
@@ -48,7 +48,6 @@ def test_no_duration(text: str) -> None:
         parse_duration(text)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 99_999), st.sampled_from(sorted(UNITS))), min_size=1, max_size=4))
 def test_durations_round_trip(parts: list[tuple[int, str]]) -> None:
     text = "".join(f"{count}{unit}" for count, unit in parts)
@@ -82,7 +81,6 @@ def test_no_quantity(text: str) -> None:
         parse_quantity(text)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**15 - 1), st.sampled_from(sorted(SUFFIXES)))
 def test_quantities_round_trip(count: int, suffix: str) -> None:
     assert parse_quantity(f"{count}{suffix}") == count * SUFFIXES[suffix]

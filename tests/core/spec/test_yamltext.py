@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpservice.spec import yamltext
@@ -40,13 +40,11 @@ def values(text: str) -> list[object]:
     return [parsed.tree.value for parsed in parse(text)]
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_json_is_yaml(value: object) -> None:
     assert values(json.dumps(value)) == [value]
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab:-#&*!|>'\"%@`{}[],? \n\t\\0.~<")))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
