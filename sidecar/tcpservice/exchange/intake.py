@@ -74,10 +74,12 @@ def give_up(state: State, caller: Caller, now: int) -> None:
     held = list(caller.held)
     caller.held.clear()
     for item in held:
-        if isinstance(item, Frame):
-            _refuse_place(state, caller, item)
-        else:
+        if caller.closing:
+            return
+        if type(item) is not Frame:
             caller.held.append(item)
+        elif (call := _read(state, caller, item, now)) is not None:
+            fail(state, call, Code.OVERLOADED, "no replica had room for it in time", now)
     go_on(state, caller, now)
 
 
@@ -91,17 +93,6 @@ def admit_waiting(state: State, now: int) -> None:
             del backend.waiting[caller]
             if caller.held:
                 go_on(state, caller, now)
-
-
-def _refuse_place(state: State, caller: Caller, frame: Frame) -> None:
-    state.counts["overloaded"] += 1
-    try:
-        request = read_request(frame, {})
-    except Refused:
-        return
-    if request.id is not None:
-        text = "no replica had room for it in time"
-        state.write(caller.conn, error_frame(request.id, Code.OVERLOADED, text))
 
 
 def _take(state: State, caller: Caller, items: list[Item | EndOfStream], now: int) -> None:
@@ -128,25 +119,35 @@ def _message(state: State, caller: Caller, frame: Frame, now: int) -> bool:
     assert backend is not None
     if not _may_enter(state, caller):
         return False
-    try:
-        request = read_request(frame, backend.policies.known)
-        policy = backend.policies.find(request.pattern)
-    except (Refused, PatternTooDeep) as refused:
-        _malformed(state, caller, str(refused), frame.offset, now)
-        return True
     replica = choose(state, backend)
     if replica is Nowhere.FULL:
         return False
-    call = Call(caller, backend, frame, request, policy, now)
-    caller.calls[call] = None
-    caller.bytes += call.size
-    state.bytes += call.size
-    backend.budget.count_request(now)
+    call = _read(state, caller, frame, now)
+    if call is None:
+        return True
     if isinstance(replica, Nowhere):
         fail(state, call, Code.NO_ENDPOINTS, f"{backend.service.key} has no replica", now)
     else:
         send(state, call, replica, now)
     return True
+
+
+def _read(state: State, caller: Caller, frame: Frame, now: int) -> Call | None:
+    """Read one message and count it in; None where it cannot be read, which ends its caller's connection."""
+    backend = caller.backend
+    assert backend is not None
+    try:
+        request = read_request(frame, backend.policies.known)
+        policy = backend.policies.find(request.pattern)
+    except (Refused, PatternTooDeep) as refused:
+        _malformed(state, caller, str(refused), frame.offset, now)
+        return None
+    call = Call(caller, backend, frame, request, policy, now)
+    caller.calls[call] = None
+    caller.bytes += call.size
+    state.bytes += call.size
+    backend.budget.count_request(now)
+    return call
 
 
 def _may_enter(state: State, caller: Caller) -> bool:

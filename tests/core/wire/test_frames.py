@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def units_of(body: bytes) -> int:
 def fed(stream: bytes, cuts: list[int], limit: int = LIMIT, *, control: bool = False) -> list[Item]:
     reader = FrameReader(limit, control=control)
     edges = [0, *sorted(cuts), len(stream)]
-    return [item for start, end in zip(edges, edges[1:], strict=False) for item in reader.feed(stream[start:end])]
+    return [item for start, end in pairwise(edges) for item in reader.feed(stream[start:end])]
 
 
 def only(stream: bytes, limit: int = LIMIT, *, control: bool = False) -> Item:
