@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("project", deadline=None)
-settings.load_profile("project")
-
 TESTS = Path(__file__).parent
 FLOORS: dict[str, int] = json.loads((TESTS / "floors.json").read_text())
 NO_SKIP = bool(os.environ.get("TCPSERVICE_NO_SKIP"))
+
+settings.register_profile("project", deadline=None, derandomize=NO_SKIP)
+settings.load_profile("project")
 
 _passed: Counter[str] = Counter()
 

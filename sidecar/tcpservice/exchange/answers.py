@@ -14,7 +14,7 @@ from tcpservice.exchange.losses import distrust, established, lose, mark, recove
 from tcpservice.exchange.records import Call, Link
 from tcpservice.exchange.retries import broken, moved, not_run
 from tcpservice.exchange.state import State
-from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Control, Frame, Malformed, Oversized
+from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Control, Frame, Oversized
 from tcpservice.wire.ids import with_id
 from tcpservice.wire.mesh import GOAWAY, LOST, PING, PONG, REFUSED, encode_control, read_control, read_preface
 from tcpservice.wire.replies import Reply, read_reply
@@ -36,7 +36,7 @@ def receive(state: State, link: Link, data: bytes, now: int) -> None:
             _control(state, link, item, now)
         elif type(item) is Oversized:
             _oversized(state, link, item, now)
-        elif type(item) is Malformed:
+        else:
             distrust(state, link, f"sent no frames: {item.reason} (at byte {item.offset})", now)
         if state.peers.get(link.conn) is not link:
             return

@@ -112,8 +112,6 @@ def close_link(state: State, link: Link) -> None:
 
 def close_caller(state: State, caller: Caller, *, abort: bool) -> None:
     """Close a caller's connection and forget it; its calls must have ended."""
-    if caller.conn not in state.peers:
-        return
     forget(state, caller)
     if abort:
         state.writes.pop(caller.conn, None)

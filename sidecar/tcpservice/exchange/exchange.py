@@ -139,7 +139,8 @@ class Exchange:
             losses.link_due(state, waiting, now)
         elif isinstance(waiting, Replica):
             losses.replica_due(state, waiting, now)
-        elif isinstance(waiting, Caller):
+        else:
+            assert isinstance(waiting, Caller)
             if waiting.held:
                 intake.give_up(state, waiting, now)
             else:

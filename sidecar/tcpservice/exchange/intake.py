@@ -59,6 +59,8 @@ def end_of_stream(state: State, caller: Caller, now: int) -> None:
 
 def go_on(state: State, caller: Caller, now: int) -> None:
     """Take what is held of a caller as far as there are places, and read on when nothing is held any more."""
+    assert caller.backend is not None
+    caller.backend.waiting.pop(caller, None)
     held = list(caller.held)
     caller.held.clear()
     _take(state, caller, held, now)
@@ -90,9 +92,7 @@ def admit_waiting(state: State, now: int) -> None:
         for caller in list(backend.waiting):
             if state.bytes >= state.bounds.total_bytes or not backend.has_room(state.bounds.replica_backlog):
                 break
-            del backend.waiting[caller]
-            if caller.held:
-                go_on(state, caller, now)
+            go_on(state, caller, now)
 
 
 def _take(state: State, caller: Caller, items: list[Item | EndOfStream], now: int) -> None:

@@ -53,20 +53,20 @@ def recovered(state: State, replica: Replica) -> None:
 
 
 def mark(state: State, replica: Replica, reason: str, now: int) -> None:
-    """Leave a replica alone for a while."""
+    """Leave a replica alone for a while; one that is removed is of no more interest."""
+    if replica.removed:
+        return
     replica.failures += 1
     if not replica.down:
         replica.down = True
         state.tell("replica_down", reason, replica)
         replica.backend.refresh()
-    if not replica.removed:
-        state.wheel.set(replica, now + backoff(replica.failures, state.chance))
+    state.wheel.set(replica, now + backoff(replica.failures, state.chance))
 
 
 def lose(state: State, link: Link, reason: str, now: int) -> None:
     """Give up a link: what had not left goes elsewhere, what may have run ends or is repeated."""
-    if state.peers.pop(link.conn, None) is None:
-        return
+    del state.peers[link.conn]
     state.wheel.cancel(link)
     state.commands.append(Close(link.conn, abort=True))
     state.writes.pop(link.conn, None)

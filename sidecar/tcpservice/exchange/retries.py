@@ -88,12 +88,10 @@ def call_due(state: State, call: Call, now: int) -> None:
         fail(state, call, Code.TIMEOUT, f"no response in time ({what})", now)
     elif call.retry_at and now >= call.retry_at:
         again(state, call, now)
-    elif call.attempt_due and now >= call.attempt_due:
+    else:
         drop(state, call)
         call.attempt_due = 0
         lost(state, call, Code.TIMEOUT, "no response in time (timeouts.backendRequest)", now)
-    else:
-        set_timer(state, call)
 
 
 def broken(state: State, call: Call, now: int) -> None:
@@ -102,8 +100,8 @@ def broken(state: State, call: Call, now: int) -> None:
 
 
 def _note_tried(call: Call) -> None:
-    if call.replica is not None:
-        call.tried = (call.tried or set()) | {call.replica}
+    assert call.replica is not None
+    call.tried = (call.tried or set()) | {call.replica}
 
 
 def _wait(state: State, call: Call, now: int) -> None:

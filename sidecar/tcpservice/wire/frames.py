@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from codecs import utf_8_decode
-from typing import Final
+from typing import Final, final
 
 from tcpservice.wire.utf16 import advance
 
@@ -30,6 +30,7 @@ _MAY_BECOME_LENGTH = re.compile(r"[+-]?(?:[0-9].*)?", re.DOTALL)
 _HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|PRI) ")
 
 
+@final
 class Frame:
     """A whole frame: `raw` holds its bytes with a plain prefix, the body begins at `at`.
 
@@ -50,6 +51,7 @@ class Frame:
         return self.raw[self.at :]
 
 
+@final
 class Control:
     """A frame of the mesh hop itself, whose prefix began with `!`."""
 
@@ -60,6 +62,7 @@ class Control:
         self.offset = offset
 
 
+@final
 class Oversized:
     """A frame above the limit, skipped: only its `head` and `tail` are known, which may hold its id."""
 
@@ -71,6 +74,7 @@ class Oversized:
         self.offset = offset
 
 
+@final
 class Malformed:
     """The end of a stream that cannot be read any further: why, and at which byte."""
 

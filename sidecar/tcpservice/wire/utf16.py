@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 
-_LONGEST_CHARACTER = 4
-
 
 def units(text: bytes) -> int:
     """Count the UTF-16 code units of UTF-8 bytes."""
@@ -46,15 +44,14 @@ def advance(data: bytes, start: int, wanted: int) -> tuple[int, int]:
 
 def _next_character(data: bytes, start: int, known: int) -> tuple[str, int]:
     """Decode the character at `start`, which takes more than `known` bytes; ("", 0) if it is not all there."""
-    for size in range(known + 1, _LONGEST_CHARACTER + 1):
-        piece = data[start : start + size]
-        text, used = utf_8_decode(piece, "replace", False)
+    size = known + 1
+    while start + size <= len(data):
+        text, used = utf_8_decode(data[start : start + size], "replace", False)
         if len(text) > 1:
             return text[0], size - 1
         if used:
             return text, used
-        if len(piece) < size:
-            break
+        size += 1
     return "", 0
 
 

@@ -1,0 +1,251 @@
+"""A stage for the exchange: callers and replicas that play by script, and a clock that the test moves.
+
+The stage is the shell's stand-in: it carries the exchange's writes and commands to the peers at once, so a test reads
+as a conversation. Nothing sleeps; `pass_time` visits each deadline in its order.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tcpservice.exchange import Bounds, Close, Command, Connect, Exchange, Finished, HandOver, Notice, Pause, Resume
+from tcpservice.snapshot import SECOND, Endpoint, Service, Snapshot
+from tcpservice.wire.frames import Control, Frame, FrameReader
+from tcpservice.wire.mesh import Preface, encode_control, encode_preface, read_preface
+
+NO_HANDLER = "There is no matching message handler defined in the remote service."
+
+
+def encoded(packet: object) -> bytes:
+    """Write a packet as NestJS does."""
+    text = packet if isinstance(packet, str) else json.dumps(packet, ensure_ascii=False, separators=(",", ":"))
+    return b"%d#%b" % (len(text.encode("utf-16-le", "replace")) // 2, text.encode())
+
+
+def endpoints(count: int, *, mesh: bool = False) -> tuple[Endpoint, ...]:
+    return tuple(Endpoint(host=f"10.0.0.{n}", port=3000, name=f"r{n}", mesh=mesh) for n in range(count))
+
+
+def service(count: int = 2, *, mesh: bool = False, **values: Any) -> Service:
+    values.setdefault("endpoints", endpoints(count, mesh=mesh))
+    return Service(**{"namespace": "shop", "name": "orders", "port": 3000, **values})
+
+
+class Peer:
+    """One end of a connection, as the test holds it: what it was sent, and whether it is still open."""
+
+    def __init__(self, stage: Stage, conn: int, *, control: bool) -> None:
+        self.stage = stage
+        self.conn = conn
+        self.raw = b""
+        self.open = True
+        self.aborted = False
+        self.paused = False
+        self.preface: Preface | None = None
+        self._greeting: bytes | None = b"" if control else None
+        self._reader = FrameReader(1 << 30, control=control)
+        self.packets: list[Any] = []
+        self.words: list[bytes] = []
+
+    def is_open(self) -> bool:
+        return self.open
+
+    def is_paused(self) -> bool:
+        return self.paused
+
+    def take(self, data: bytes) -> None:
+        assert self.open, "bytes were written to a closed connection"
+        self.raw += data
+        if self._greeting is not None:
+            self._greeting += data
+            found = read_preface(self._greeting)
+            if found is None:
+                return
+            self.preface, data = found
+            self._greeting = None
+        for item in self._reader.feed(data):
+            if isinstance(item, Frame):
+                self.packets.append(json.loads(item.body))
+            else:
+                assert isinstance(item, Control), "what was written is no frame"
+                self.words.append(item.body)
+
+    def send_bytes(self, data: bytes) -> None:
+        self.stage.exchange.receive(self.conn, data, self.stage.now)
+        self.stage.carry()
+
+    def say(self, word: bytes, argument: bytes = b"") -> None:
+        self.send_bytes(encode_control(word, argument))
+
+    def send(self, *packets: object) -> None:
+        self.send_bytes(b"".join(map(encoded, packets)))
+
+    def drop(self, reason: str = "connection reset") -> None:
+        self.open = False
+        self.stage.exchange.closed(self.conn, reason, self.stage.now)
+        self.stage.carry()
+
+    def half_close(self) -> None:
+        self.stage.exchange.end_of_stream(self.conn, self.stage.now)
+        self.stage.carry()
+
+    def hold(self, size: int) -> None:
+        """Say how many bytes the peer has not taken yet."""
+        self.stage.exchange.backlog(self.conn, size, self.stage.now)
+        self.stage.carry()
+
+
+class Client(Peer):
+    """A caller."""
+
+    def ask(self, id_: object = "1", pattern: object = "sum", data: object = None) -> None:
+        self.send({"pattern": pattern, "data": data, "id": id_})
+
+    def emit(self, pattern: object = "created", data: object = None) -> None:
+        self.send({"pattern": pattern, "data": data})
+
+    def codes(self) -> dict[Any, str]:
+        """Return the codes of the sidecar's own errors by request id."""
+        return {p["id"]: p["err"]["code"] for p in self.packets if isinstance(p.get("err"), dict)}
+
+
+class Upstream(Peer):
+    """The replica's end of a connection."""
+
+    def __init__(self, stage: Stage, command: Connect) -> None:
+        super().__init__(stage, command.conn, control=command.endpoint.mesh)
+        self.name = command.endpoint.name
+
+    @property
+    def ids(self) -> list[Any]:
+        return [packet["id"] for packet in self.packets if "id" in packet]
+
+    def reply(self, id_: object, value: object = "ok", **rest: object) -> None:
+        self.send({"response": value, **rest, "isDisposed": True, "id": id_})
+
+    def part(self, id_: object, value: object) -> None:
+        self.send({"response": value, "id": id_})
+
+    def no_handler(self, id_: object) -> None:
+        self.send({"id": id_, "status": "error", "err": NO_HANDLER})
+
+    def greet(self, name: str = "shop/orders") -> None:
+        self.send_bytes(encode_preface(Preface(name)))
+
+
+class Stage:
+    """The exchange with everybody around it."""
+
+    def __init__(self, *services: Service, bounds: Bounds | None = None, seed: int = 1) -> None:
+        self.now = 1000 * SECOND
+        self.exchange = Exchange(bounds, seed=seed)
+        self.services = services or (service(),)
+        self.refusing: set[str] = set()
+        self.hanging: set[str] = set()
+        self.silent: set[str] = set()
+        self.upstreams: list[Upstream] = []
+        self.clients: list[Client] = []
+        self.rows: list[Finished] = []
+        self.notices: list[Notice] = []
+        self.handed: list[HandOver] = []
+        self.trace: list[object] = []
+        self._peers: dict[int, Peer] = {}
+        self.swap(*self.services)
+
+    # What a test does
+
+    def swap(self, *services: Service) -> None:
+        self.services = services
+        self.exchange.swap(Snapshot(services=services), self.now)
+        self.carry()
+
+    def client(self, of: Service | None = None) -> Client:
+        return self._welcome(self.exchange.accept(of or self.services[0], self.now), mesh=False)
+
+    def sidecar(self, name: str | None = "shop/orders", *features: str) -> Client:
+        """Let another sidecar come, which asks for the app of that name (None: it says nothing)."""
+        peer = self._welcome(self.exchange.accept_mesh(self.now), mesh=True)
+        if name is not None:
+            peer.send_bytes(encode_preface(Preface(name, frozenset(features))))
+        return peer
+
+    def pass_time(self, nanoseconds: int) -> None:
+        until = self.now + nanoseconds
+        while (due := self.exchange.next_due()) is not None and due <= until:
+            self.now = max(self.now, due)
+            self.exchange.tick(self.now)
+            self.carry()
+        self.now = until
+
+    def connect(self, name: str) -> Upstream:
+        """Let the hanging dial of a replica succeed."""
+        upstream = next(u for u in self.upstreams if u.name == name and u.conn not in self._peers and u.open)
+        self._establish(upstream)
+        self.carry()
+        return upstream
+
+    def upstream(self, name: str | None = None) -> Upstream:
+        """Return the newest connection of a replica, or of any."""
+        return next(u for u in reversed(self.upstreams) if name in (None, u.name))
+
+    def holder(self, id_: object) -> Upstream:
+        """Return the connection on which a request was seen last."""
+        return next(u for u in reversed(self.upstreams) if id_ in u.ids)
+
+    def codes(self) -> list[str]:
+        return [row.code.value for row in self.rows]
+
+    def told(self) -> list[str]:
+        return [notice.key for notice in self.notices]
+
+    # What the shell does
+
+    def carry(self) -> None:
+        busy = True
+        while busy:
+            writes, commands = self.exchange.writes(), self.exchange.commands()
+            busy = bool(writes or commands)
+            for conn, parts in writes.items():
+                self.trace.append((conn, b"".join(parts)))
+                self._peers[conn].take(b"".join(parts))
+            for command in commands:
+                self.trace.append(command)
+                self._obey(command)
+        self.rows += self.exchange.finished()
+        self.notices += self.exchange.notices()
+
+    def _obey(self, command: Command) -> None:
+        if isinstance(command, Connect):
+            self._dial(Upstream(self, command))
+        elif isinstance(command, HandOver):
+            self.handed.append(command)
+        elif isinstance(command, Close):
+            peer = self._peers.get(command.conn) or next(u for u in self.upstreams if u.conn == command.conn)
+            peer.open, peer.aborted = False, command.abort
+        else:
+            peer = self._peers[command.conn]
+            assert peer.paused is not isinstance(command, Pause), "paused or resumed twice"
+            assert isinstance(command, Pause | Resume)
+            peer.paused = isinstance(command, Pause)
+
+    def _dial(self, upstream: Upstream) -> None:
+        self.upstreams.append(upstream)
+        if upstream.name in self.refusing:
+            upstream.open = False
+            self.exchange.closed(upstream.conn, "refused", self.now)
+        elif upstream.name not in self.hanging:
+            self._establish(upstream)
+
+    def _establish(self, upstream: Upstream) -> None:
+        self._peers[upstream.conn] = upstream
+        assert self.exchange.connected(upstream.conn, self.now)
+        self.carry()
+        if upstream.preface is not None and upstream.name not in self.silent:
+            upstream.greet(upstream.preface.service)
+
+    def _welcome(self, conn: int, *, mesh: bool) -> Client:
+        client = Client(self, conn, control=mesh)
+        self._peers[conn] = client
+        self.clients.append(client)
+        return client

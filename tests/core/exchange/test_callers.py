@@ -1,0 +1,167 @@
+"""Callers that break the protocol, stall, do not read, or leave: they get what they are owed, others notice nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.exchange.stage import Stage, encoded, service
+from tcpservice.exchange import Bounds
+from tcpservice.snapshot import SECOND, Limits
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("garbage", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS"),
+        (b"-1#{}", "length -1"),
+        (b"abc#{}", "got b'abc'"),
+        (encoded("{bad}"), "not JSON"),
+        (encoded(f'{{"pattern":"a","data":{DEEP},"id":"9"}}'), "nested deeper than 256"),
+        (encoded({"pattern": "[" * 300 + "]" * 300, "data": 1, "id": "9"}), "nested deeper than 256"),
+        (bytes(range(256)), "length"),
+    ],
+    ids=["http", "tls", "length", "nan", "json", "deep", "deep pattern", "soup"],
+)
+def test_who_breaks_the_protocol_gets_its_replies_and_the_close(garbage: bytes, reason: str) -> None:
+    stage = Stage(service(1))
+    bad, good = stage.client(), stage.client()
+    good.ask("g")
+    earlier = encoded({"pattern": "sum", "data": 1, "id": "1"})
+    bad.send_bytes(earlier + garbage + encoded({"pattern": "sum", "data": 1, "id": "never"}))
+    bad.send({"pattern": "sum", "data": 1, "id": "never"})
+    (notice,) = stage.notices
+    assert notice.key == "caller_malformed"
+    assert notice.conn == bad.conn
+    assert reason in notice.text
+    assert f"at byte {len(earlier)}" in notice.text
+    replica = stage.upstream()
+    assert replica.ids == ["g", "1"]
+    assert bad.is_open()
+    replica.reply("1")
+    assert not bad.is_open()
+    assert not bad.aborted
+    replica.reply("g")
+    assert [packet["id"] for packet in bad.packets] == ["1"]
+    assert [packet["id"] for packet in good.packets] == ["g"]
+
+
+def test_who_breaks_the_protocol_waits_for_its_replies_within_a_grace() -> None:
+    stage = Stage(service(1), bounds=Bounds(closing_grace=SECOND))
+    client = stage.client()
+    client.ask("1")
+    client.send_bytes(b"garbage#")
+    client.half_close()
+    stage.pass_time(2 * SECOND)
+    assert not client.is_open()
+    assert stage.codes() == ["cancelled"]
+
+
+@pytest.mark.parametrize("owed", [True, False])
+def test_who_half_closes_gets_its_replies(owed: bool) -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    if owed:
+        client.ask("1")
+        client.half_close()
+        assert client.is_open()
+        stage.upstream().reply("1")
+        assert [packet["id"] for packet in client.packets] == ["1"]
+    else:
+        client.half_close()
+    assert not client.is_open()
+    assert not client.aborted
+
+
+def test_an_oversized_message_is_answered_and_the_next_one_served() -> None:
+    stage = Stage(service(1, limits=Limits(max_frame_size=1000)))
+    client = stage.client()
+    client.send_bytes(
+        encoded({"pattern": "a", "data": "x" * 2000, "id": "big"})
+        + encoded({"pattern": "a", "data": "x" * 2000})
+        + encoded({"pattern": "a", "data": 1, "id": "small"})
+    )
+    stage.upstream().reply("small")
+    assert client.codes() == {"big": "frame_too_large"}
+    assert [packet["id"] for packet in client.packets] == ["big", "small"]
+    assert stage.told() == ["frame_too_large", "frame_too_large"]
+    assert stage.exchange.counts() == {"oversized_frames": 2}
+
+
+def test_who_stops_in_the_middle_of_a_message_is_closed() -> None:
+    stage = Stage(service(1), bounds=Bounds(stall=SECOND))
+    client, idle = stage.client(), stage.client()
+    client.send_bytes(b'40#{"pattern"')
+    stage.pass_time(900_000_000)
+    client.send_bytes(b":")
+    stage.pass_time(900_000_000)
+    assert client.is_open()
+    stage.pass_time(SECOND)
+    assert not client.is_open()
+    assert stage.told() == ["caller_stalled"]
+    assert idle.is_open()
+
+
+def test_who_goes_on_after_a_pause_is_served() -> None:
+    stage = Stage(service(1), bounds=Bounds(stall=SECOND))
+    client = stage.client()
+    whole = encoded({"pattern": "sum", "data": 1, "id": "1"})
+    client.send_bytes(whole[:10])
+    stage.pass_time(SECOND // 2)
+    client.send_bytes(whole[10:])
+    stage.pass_time(10 * SECOND)
+    stage.upstream().reply("1")
+    assert len(client.packets) == 1
+    assert client.is_open()
+
+
+def test_a_caller_that_reads_nothing_is_closed_in_time() -> None:
+    stage = Stage(service(1), bounds=Bounds(stall=SECOND))
+    deaf, slow = stage.client(), stage.client()
+    deaf.ask("1")
+    for backlog in (100, 100, 200):
+        deaf.hold(backlog)
+        slow.hold(300 - backlog)
+        stage.pass_time(SECOND // 3)
+    stage.pass_time(SECOND)
+    slow.hold(50)
+    deaf.hold(200)
+    assert not deaf.is_open()
+    assert deaf.aborted
+    assert slow.is_open()
+    assert stage.told() == ["caller_unread"]
+    assert stage.codes() == ["cancelled"]
+
+
+def test_a_caller_with_too_much_unread_is_closed() -> None:
+    stage = Stage(service(1), bounds=Bounds(unread_bytes=1000))
+    client = stage.client()
+    client.hold(1001)
+    assert client.aborted
+    assert stage.notices[0].text == "has 1001 bytes of replies unread"
+
+
+def test_with_too_much_unread_in_all_the_worst_is_closed() -> None:
+    stage = Stage(service(1), bounds=Bounds(unread_total=1000))
+    small, big = stage.client(), stage.client()
+    big.hold(700)
+    small.hold(200)
+    assert big.is_open()
+    small.hold(301)
+    assert big.aborted
+    assert small.is_open()
+    small.hold(900)
+    assert small.is_open()
+
+
+def test_what_a_closed_caller_was_to_be_written_is_dropped() -> None:
+    stage = Stage(service(1), bounds=Bounds(unread_bytes=1000))
+    client = stage.client()
+    client.ask("1")
+    stage.exchange.receive(stage.upstream().conn, encoded({"response": 1, "isDisposed": True, "id": "1"}), stage.now)
+    stage.exchange.backlog(client.conn, 2000, stage.now)
+    stage.carry()
+    assert client.raw == b""
+    assert stage.codes() == ["ok"]

@@ -1,0 +1,444 @@
+"""Replicas that refuse, die, fall silent or talk nonsense: what follows for messages, and for the replica."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from core.exchange.stage import Stage, encoded, service
+from tcpservice.exchange import Bounds
+from tcpservice.health import LONGEST_BACKOFF
+from tcpservice.snapshot import MILLISECOND, SECOND, Limits, MatchType, Retry, RetryConstraint, Route, Service, Timeouts
+
+
+def reads(count: int, *, retry: Retry | None = None, timeouts: Timeouts | None = None, **values: Any) -> Service:
+    """Make a service with a route for what may be repeated."""
+    route = Route(name="reads", match=MatchType.PREFIX, pattern="get", idempotent=True)
+    route = replace(route, retry=retry or Retry(), timeouts=timeouts or Timeouts())
+    return service(count, routes=(route,), **values)
+
+
+# Refused: nothing ran
+
+
+def test_what_a_replica_refused_goes_to_another() -> None:
+    stage = Stage(service(2))
+    stage.refusing = {"r0"}
+    client = stage.client()
+    for number in range(20):
+        client.ask(str(number))
+        stage.upstream("r1").reply(str(number))
+    assert set(stage.codes()) == {"ok"}
+    assert stage.told() == ["replica_down"]
+    assert max(row.attempts for row in stage.rows) == 2
+
+
+def test_with_every_replica_refusing_the_caller_hears_of_it_after_the_attempts() -> None:
+    stage = Stage(service(2))
+    stage.refusing = {"r0", "r1"}
+    client = stage.client()
+    client.ask("1")
+    assert client.packets == []
+    stage.pass_time(SECOND)
+    assert client.codes() == {"1": "no_endpoints"}
+    assert stage.rows[0].attempts == 3
+
+
+def test_a_replica_that_refused_is_dialled_again_and_comes_back() -> None:
+    stage = Stage(service(1))
+    stage.refusing = {"r0"}
+    client = stage.client()
+    client.ask("1")
+    stage.pass_time(3 * SECOND)
+    assert stage.exchange.services()[0].replicas[0].state == "down"
+    assert len(stage.upstreams) > 4
+    stage.refusing = set()
+    stage.pass_time(LONGEST_BACKOFF)
+    assert stage.told() == ["replica_down", "replica_up"]
+    client.ask("2")
+    stage.upstream().reply("2")
+    assert stage.codes() == ["no_endpoints", "ok"]
+
+
+def test_messages_that_queue_while_a_replica_is_dialled_go_elsewhere_when_that_fails() -> None:
+    stage = Stage(service(2))
+    stage.hanging = {"r0", "r1"}
+    client = stage.client()
+    for number in range(10):
+        client.ask(str(number))
+    client.emit()
+    sound = stage.connect("r1")
+    stage.pass_time(2 * SECOND)
+    assert sorted(sound.ids, key=int) == [str(number) for number in range(10)]
+    assert "created" in [packet["pattern"] for packet in sound.packets]
+    assert stage.told() == ["replica_down"]
+
+
+def test_a_caller_that_leaves_while_its_message_is_queued_sends_nothing() -> None:
+    stage = Stage(service(1))
+    stage.hanging = {"r0"}
+    client = stage.client()
+    client.ask("1")
+    client.drop()
+    assert stage.connect("r0").packets == []
+    assert stage.codes() == ["cancelled"]
+
+
+def test_a_replica_that_is_down_is_trusted_once_it_is_connected() -> None:
+    stage = Stage(service(1))
+    stage.refusing = {"r0"}
+    client = stage.client()
+    client.ask("1")
+    stage.refusing, stage.hanging = set(), {"r0"}
+    stage.pass_time(500 * MILLISECOND)
+    client.ask("2")
+    stage.pass_time(200 * MILLISECOND)
+    assert stage.told() == ["replica_down"]
+    stage.connect("r0")
+    assert stage.told() == ["replica_down", "replica_up"]
+    assert stage.upstream().ids == ["1", "2"]
+
+
+# Lost: it may have run
+
+
+def test_what_may_have_run_ends_in_nestjs_words_and_is_not_repeated() -> None:
+    stage = Stage(service(2))
+    client = stage.client()
+    client.ask("1")
+    stage.holder("1").drop()
+    assert client.packets[0]["err"] == {
+        "status": "error",
+        "message": "Connection closed",
+        "code": "connection_closed",
+    }
+    assert len([u for u in stage.upstreams if "1" in u.ids]) == 1
+
+
+def test_what_is_idempotent_is_repeated_elsewhere_after_its_pause() -> None:
+    stage = Stage(reads(2))
+    client = stage.client()
+    client.ask("1", "get.sum")
+    lost = stage.holder("1")
+    lost.drop()
+    assert client.packets == []
+    stage.pass_time(60 * MILLISECOND)
+    assert stage.holder("1").name != lost.name
+    stage.holder("1").reply("1")
+    assert [(row.code, row.attempts, row.route) for row in stage.rows] == [("ok", 2, "reads")]
+
+
+def test_attempts_are_counted() -> None:
+    stage = Stage(reads(1, retry=Retry(attempts=3, backoff=MILLISECOND)))
+    client = stage.client()
+    client.ask("1", "get")
+    for _ in range(4):
+        stage.holder("1").drop()
+        stage.pass_time(SECOND)
+    assert client.codes() == {"1": "connection_closed"}
+    assert stage.rows[0].attempts == 4
+
+
+def test_retries_have_a_budget() -> None:
+    constraint = RetryConstraint(percent=20, min_count=2)
+    stage = Stage(reads(1, retry_constraint=constraint))
+    client = stage.client()
+    client.send(*({"pattern": "get", "data": n, "id": str(n)} for n in range(20)))
+    stage.upstream().drop()
+    assert sorted(stage.codes()) == ["connection_closed"] * 16
+    stage.pass_time(SECOND)
+    for id_ in stage.upstream().ids:
+        stage.upstream().reply(id_)
+    assert stage.codes().count("ok") == 4
+
+
+def test_a_stream_that_has_begun_is_not_repeated() -> None:
+    stage = Stage(reads(2))
+    client = stage.client()
+    client.ask("1", "get")
+    stage.holder("1").part("1", "a")
+    stage.holder("1").drop()
+    assert [packet.get("response") for packet in client.packets] == ["a", None]
+    assert client.codes() == {"1": "connection_closed"}
+
+
+def test_a_large_message_is_not_repeated_once_it_has_left() -> None:
+    stage = Stage(reads(2))
+    client = stage.client()
+    client.ask("1", "get", "x" * 70_000)
+    stage.holder("1").drop()
+    assert client.codes() == {"1": "connection_closed"}
+
+
+def test_the_end_of_a_replicas_stream_is_its_loss() -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    client.ask("1")
+    stage.upstream().half_close()
+    assert client.codes() == {"1": "connection_closed"}
+
+
+@pytest.mark.parametrize("freed", [True, False])
+def test_the_next_attempt_waits_for_a_replica_with_room(freed: bool) -> None:
+    limits = Limits(max_requests_per_replica=1)
+    stage = Stage(reads(2, limits=limits), bounds=Bounds(place_wait=SECOND))
+    client = stage.client()
+    client.ask("1", "get")
+    client.ask("2", "get")
+    lost, busy = stage.holder("1"), stage.holder("2")
+    stage.refusing = {lost.name}
+    lost.drop()
+    stage.pass_time(500 * MILLISECOND)
+    assert client.packets == []
+    if freed:
+        busy.reply("2")
+    stage.pass_time(2 * SECOND)
+    if freed:
+        busy.reply("1")
+        assert stage.codes() == ["ok", "ok"]
+    else:
+        assert client.codes() == {"1": "overloaded"}
+
+
+def test_the_next_attempt_finds_no_replica_any_more() -> None:
+    stage = Stage(reads(1))
+    client = stage.client()
+    client.ask("1", "get")
+    stage.upstream().drop()
+    stage.swap(reads(0))
+    stage.pass_time(SECOND)
+    assert client.codes() == {"1": "no_endpoints"}
+
+
+# Times
+
+
+def test_a_request_that_is_not_answered_in_time() -> None:
+    stage = Stage(service(1, timeouts=Timeouts(request=SECOND)))
+    client = stage.client()
+    client.ask("1")
+    stage.pass_time(SECOND - MILLISECOND)
+    assert client.packets == []
+    stage.pass_time(10 * MILLISECOND)
+    assert client.codes() == {"1": "timeout"}
+    assert "timeouts.request" in client.packets[0]["err"]["message"]
+    stage.upstream().reply("1")
+    assert stage.exchange.counts() == {"late_replies": 1}
+
+
+def test_an_attempt_that_is_not_answered_in_time_is_repeated_if_idempotent() -> None:
+    stage = Stage(reads(2, timeouts=Timeouts(backend_request=SECOND)))
+    client = stage.client()
+    client.ask("1", "get")
+    slow = stage.holder("1")
+    stage.pass_time(1100 * MILLISECOND)
+    quick = stage.holder("1")
+    assert quick.name != slow.name
+    slow.reply("1", "late")
+    quick.reply("1", "quick")
+    assert [packet["response"] for packet in client.packets] == ["quick"]
+    assert stage.codes() == ["ok"]
+
+
+def test_an_attempt_that_is_not_answered_in_time_ends_what_is_not_idempotent() -> None:
+    stage = Stage(service(2, timeouts=Timeouts(backend_request=SECOND, request=10 * SECOND)))
+    client = stage.client()
+    client.ask("1")
+    stage.pass_time(1100 * MILLISECOND)
+    assert client.codes() == {"1": "timeout"}
+    assert "backendRequest" in client.packets[0]["err"]["message"]
+
+
+def test_a_stream_that_falls_silent() -> None:
+    timeouts = Timeouts(request=SECOND, backend_request=SECOND, stream_idle=2 * SECOND)
+    stage = Stage(service(1, timeouts=timeouts))
+    client = stage.client()
+    client.ask("1")
+    for value in range(3):
+        stage.upstream().part("1", value)
+        stage.pass_time(1500 * MILLISECOND)
+    assert stage.rows == []
+    stage.pass_time(SECOND)
+    assert client.codes() == {"1": "timeout"}
+    assert "streamIdle" in client.packets[-1]["err"]["message"]
+
+
+def test_a_stream_without_a_limit_may_be_silent() -> None:
+    stage = Stage(service(1, timeouts=Timeouts(request=SECOND)))
+    client = stage.client()
+    client.ask("1")
+    stage.upstream().part("1", 0)
+    stage.pass_time(25 * SECOND)
+    stage.upstream().reply("1")
+    assert stage.codes() == ["ok"]
+
+
+def test_answers_that_nobody_waits_for_do_not_pile_up() -> None:
+    stage = Stage(service(1, timeouts=Timeouts(request=SECOND)), bounds=Bounds(forgotten=5))
+    client = stage.client()
+    first = None
+    for number in range(8):
+        client.ask(str(number))
+        first = first or stage.upstream()
+        stage.pass_time(1100 * MILLISECOND)
+    assert first is not None
+    assert not first.is_open()
+    assert stage.upstream() is not first
+    client.ask("8")
+    stage.upstream().reply("8")
+    assert stage.codes() == ["timeout"] * 8 + ["ok"]
+
+
+# Silence
+
+
+def test_a_silent_replica_is_probed_and_given_up() -> None:
+    stage = Stage(service(2))
+    client = stage.client()
+    client.ask("1")
+    silent = stage.holder("1")
+    stage.pass_time(31 * SECOND)
+    assert [packet["pattern"] for packet in silent.packets] == ["sum", "tcpservice.dev/probe"]
+    stage.pass_time(31 * SECOND)
+    assert client.codes() == {"1": "connection_closed"}
+    assert not silent.is_open()
+    assert stage.told() == ["replica_down"]
+
+
+def test_a_slow_replica_that_answers_the_probe_is_let_alone() -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    client.ask("1")
+    replica = stage.upstream()
+    for _ in range(3):
+        probes = len(replica.packets)
+        stage.pass_time(45 * SECOND)
+        assert len(replica.packets) == probes + 1
+        replica.no_handler(replica.ids[-1])
+    replica.reply("1")
+    assert stage.codes() == ["ok"]
+    assert stage.told() == []
+    assert stage.exchange.counts() == {"probe_replies": 3}
+
+
+def test_a_replica_that_was_silent_is_trusted_again_when_it_answers_a_probe() -> None:
+    stage = Stage(service(2))
+    client = stage.client()
+    client.ask("1")
+    name = stage.holder("1").name
+    stage.pass_time(75 * SECOND)
+    again = stage.upstream(name)
+    assert [packet["pattern"] for packet in again.packets] == ["tcpservice.dev/probe"]
+    for number in range(10):
+        client.ask(str(number))
+    assert len(again.packets) == 1
+    again.no_handler(again.ids[0])
+    assert stage.told() == ["replica_down", "replica_up"]
+    for number in range(10, 20):
+        client.ask(str(number))
+    assert len(again.packets) > 1
+
+
+def test_a_replica_that_stays_silent_is_dialled_again_and_again() -> None:
+    stage = Stage(service(2))
+    client = stage.client()
+    client.ask("1")
+    name = stage.holder("1").name
+    stage.pass_time(240 * SECOND)
+    assert len([u for u in stage.upstreams if u.name == name]) > 3
+    assert stage.told() == ["replica_down"]
+
+
+def test_an_unused_connection_is_closed_in_time() -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    client.ask("1")
+    stage.upstream().reply("1")
+    stage.pass_time(200 * SECOND)
+    assert stage.upstream().is_open()
+    stage.pass_time(200 * SECOND)
+    assert not stage.upstream().is_open()
+    assert not stage.upstream().aborted
+    client.ask("2")
+    stage.upstream().reply("2")
+    assert stage.codes() == ["ok", "ok"]
+
+
+# Nonsense
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x03\x00\x02", b"-5#{}", encoded("{bad}"), b"\x00" * 40],
+    ids=["http", "tls", "length", "json", "soup"],
+)
+def test_nonsense_from_a_replica_costs_it_its_connection(nonsense: bytes) -> None:
+    stage = Stage(reads(2))
+    client = stage.client()
+    client.ask("1", "get")
+    client.ask("2", "set")
+    bad = stage.holder("1")
+    others = [id_ for id_ in ("1", "2") if id_ not in bad.ids]
+    bad.send_bytes(nonsense)
+    assert not bad.is_open()
+    assert "at byte 0" in stage.notices[0].text
+    stage.pass_time(60 * MILLISECOND)
+    for id_ in ["1", *others]:
+        stage.holder(id_).reply(id_)
+    assert stage.codes().count("ok") == 1 + len(others)
+    assert [row.attempts for row in stage.rows if row.route] == [2]
+
+
+def test_a_replica_that_talks_nonsense_must_answer_a_probe() -> None:
+    stage = Stage(service(2))
+    client = stage.client()
+    client.ask("1")
+    bad = stage.holder("1")
+    bad.send_bytes(b"nonsense#")
+    stage.pass_time(SECOND)
+    again = stage.upstream(bad.name)
+    assert again is not bad
+    assert [packet["pattern"] for packet in again.packets] == ["tcpservice.dev/probe"]
+    again.send_bytes(b"nonsense#")
+    stage.pass_time(SECOND)
+    assert stage.told() == ["replica_down"]
+
+
+def test_an_oversized_reply_ends_its_own_request_only() -> None:
+    small = Limits(max_frame_size=1000)
+    stage = Stage(service(1, limits=small))
+    client = stage.client()
+    client.ask("1")
+    client.ask("2")
+    replica = stage.upstream()
+    replica.reply("1", "x" * 2000)
+    replica.reply("2")
+    replica.reply("nobody", "x" * 2000)
+    assert client.codes() == {"1": "frame_too_large"}
+    assert stage.codes() == ["frame_too_large", "ok"]
+    assert stage.told() == ["frame_too_large"]
+    assert stage.exchange.counts() == {"unknown_replies": 1}
+
+
+def test_a_reply_nested_too_deeply_ends_its_own_request_only() -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    client.ask("1")
+    client.ask("2")
+    deep = "[" * 100_000 + "]" * 100_000
+    stage.upstream().send_bytes(encoded(f'{{"response":{deep},"isDisposed":true,"id":"1"}}'))
+    stage.upstream().reply("2")
+    assert client.codes() == {"1": "frame_too_large"}
+    assert stage.codes() == ["frame_too_large", "ok"]
+
+
+def test_an_oversized_reply_without_an_id_that_is_known() -> None:
+    stage = Stage(service(1, limits=Limits(max_frame_size=100)))
+    client = stage.client()
+    client.ask("1")
+    stage.upstream().send_bytes(encoded('{"response":"' + "x" * 200 + '"}'))
+    stage.upstream().reply("1")
+    assert stage.codes() == ["ok"]
+    assert stage.exchange.counts() == {"unknown_replies": 1}

@@ -1,0 +1,82 @@
+"""Draining, ending and shutting: what is in flight is finished while there is time for it."""
+
+from __future__ import annotations
+
+from core.exchange.stage import Stage, service
+from tcpservice.exchange import Bounds
+from tcpservice.snapshot import SECOND
+
+
+def test_plain_callers_are_let_go_when_they_are_idle() -> None:
+    stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND))
+    busy, idle, halfway = stage.client(), stage.client(), stage.client()
+    busy.ask("1")
+    halfway.send_bytes(b"1")
+    assert not stage.exchange.drained(stage.now)
+    stage.exchange.drain(stage.now)
+    stage.exchange.drain(stage.now + SECOND)
+    stage.carry()
+    stage.pass_time(3 * SECOND)
+    assert not idle.is_open()
+    assert busy.is_open()
+    assert halfway.is_open()
+    stage.upstream().reply("1")
+    stage.pass_time(2 * SECOND)
+    assert not busy.is_open()
+    assert stage.codes() == ["ok"]
+    halfway.drop()
+    assert stage.exchange.drained(stage.now)
+
+
+def test_who_still_sends_while_draining_is_served() -> None:
+    stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND))
+    client = stage.client()
+    stage.exchange.drain(stage.now)
+    for number in range(5):
+        stage.pass_time(SECOND * 9 // 10)
+        client.ask(number)
+        stage.upstream().reply(number)
+        assert not stage.exchange.drained(stage.now)
+    stage.pass_time(3 * SECOND)
+    assert not client.is_open()
+    assert stage.codes() == ["ok"] * 5
+    assert stage.exchange.drained(stage.now)
+
+
+def test_a_late_caller_is_let_go_too() -> None:
+    stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND))
+    stage.exchange.drain(stage.now)
+    client = stage.client()
+    stage.pass_time(2 * SECOND)
+    assert not client.is_open()
+
+
+def test_what_is_left_ends_as_draining_streams_last() -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    client.ask("request")
+    client.ask("stream")
+    stage.upstream().part("stream", 0)
+    stage.exchange.end(stage.now, streams=False)
+    stage.carry()
+    assert client.codes() == {"request": "draining"}
+    stage.exchange.end(stage.now, streams=True)
+    stage.carry()
+    assert client.codes() == {"request": "draining", "stream": "draining"}
+    assert stage.exchange.in_flight() == 0
+
+
+def test_shutting_closes_every_connection() -> None:
+    stage = Stage(service(2))
+    one, other = stage.client(), stage.client()
+    for number in range(6):
+        one.ask(number)
+    relay = stage.exchange.relay(stage.services[0], frozenset())
+    assert relay is not None
+    stage.exchange.shut(stage.now)
+    stage.carry()
+    assert not one.is_open()
+    assert not other.is_open()
+    assert [upstream.is_open() for upstream in stage.upstreams] == [False, False]
+    assert stage.codes() == ["cancelled"] * 6
+    assert stage.exchange.connections() == 0

@@ -1,0 +1,337 @@
+"""The hop between two sidecars: its opening line, and what each may tell the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.exchange.stage import Client, Stage, encoded, endpoints, service
+from tcpservice.exchange import Bounds
+from tcpservice.snapshot import MILLISECOND, SECOND, Limits, MatchType, Route
+
+
+def at_the_app(bounds: Bounds | None = None, **values: Any) -> Stage:
+    """Make the replica's sidecar: its one upstream is its own app."""
+    stage = Stage(service(0, **values), bounds=bounds)
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    return stage
+
+
+def at_the_caller(count: int = 2, **values: Any) -> tuple[Stage, Client]:
+    """Make the caller's sidecar: its upstreams are other sidecars."""
+    stage = Stage(service(count, mesh=True, **values))
+    return stage, stage.client()
+
+
+# The opening line
+
+
+def test_both_sides_open_with_their_line() -> None:
+    stage = at_the_app()
+    other = stage.sidecar()
+    assert other.raw == b"TCPS/1 shop/orders -\n"
+    other.ask("1")
+    stage.upstream().reply("1")
+    assert [packet["id"] for packet in other.packets] == ["1"]
+    assert stage.rows[0].mesh
+
+
+def test_the_line_may_come_in_pieces_with_frames_behind_it() -> None:
+    stage = at_the_app()
+    other = stage.sidecar(None)
+    line = b"TCPS/1 shop/orders -\n" + encoded({"pattern": "a", "data": 1, "id": "1"})
+    for byte in range(len(line)):
+        other.send_bytes(line[byte : byte + 1])
+    assert stage.upstream().ids == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"TCPS/1 shop/other -\n", "asked for shop/other, but the apps here are: shop/orders"),
+        (b"GET / HTTP/1.1\r\n\r\n", "expected 'TCPS/1"),
+        (encoded({"pattern": "a", "data": 1, "id": "1"}), "expected 'TCPS/1"),
+    ],
+)
+def test_who_opens_otherwise_is_closed(line: bytes, reason: str) -> None:
+    stage = at_the_app()
+    other = stage.sidecar(None)
+    other.send_bytes(line)
+    assert not other.is_open()
+    assert reason in stage.notices[0].text
+    assert stage.upstreams == []
+
+
+def test_who_does_not_open_is_closed_in_time() -> None:
+    stage = at_the_app(bounds=Bounds(stall=SECOND))
+    other = stage.sidecar(None)
+    other.send_bytes(b"TCPS/1 ")
+    stage.pass_time(2 * SECOND)
+    assert not other.is_open()
+
+
+def test_without_an_app_nobody_is_served() -> None:
+    stage = Stage(service(1))
+    other = stage.sidecar()
+    assert not other.is_open()
+    assert "none" in stage.notices[0].text
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.1 400 Bad Request\r\n", b"TCPS/1 shop/other -\n"])
+def test_an_upstream_that_is_no_sidecar_of_the_service_is_left(line: bytes) -> None:
+    stage, client = at_the_caller(2)
+    stage.silent = {"r0", "r1"}
+    client.ask("1")
+    first = stage.upstream()
+    first.send_bytes(line)
+    assert not first.is_open()
+    assert stage.told() == ["replica_down"]
+    second = stage.upstream()
+    assert second.name != first.name
+    second.greet()
+    second.reply("1")
+    assert stage.codes() == ["ok"]
+
+
+def test_messages_wait_until_the_other_sidecar_has_opened_too() -> None:
+    stage, client = at_the_caller(1)
+    stage.silent = {"r0"}
+    client.ask("1")
+    upstream = stage.upstream()
+    assert upstream.raw == b"TCPS/1 shop/orders -\n"
+    upstream.send_bytes(b"TCPS/1 shop")
+    upstream.send_bytes(b"/orders -\n" + encoded({"response": 0, "id": "nobody"}))
+    assert upstream.ids == ["1"]
+    assert stage.exchange.counts() == {"unknown_replies": 1}
+
+
+# At the replica's sidecar
+
+
+def test_what_never_reached_the_app_is_refused() -> None:
+    stage = at_the_app()
+    stage.refusing = {"r0"}
+    other = stage.sidecar()
+    other.ask("1")
+    other.emit()
+    assert other.words == [b'refused "1"']
+    assert stage.codes() == ["no_endpoints", "no_endpoints"]
+
+
+def test_what_the_app_was_lost_under_is_lost() -> None:
+    stage = at_the_app()
+    other = stage.sidecar()
+    other.ask("1")
+    stage.upstream().drop()
+    assert other.words == [b'lost "1"']
+    assert stage.codes() == ["connection_closed"]
+
+
+def test_a_stream_that_breaks_is_lost() -> None:
+    stage = at_the_app()
+    other = stage.sidecar()
+    other.ask("1")
+    stage.upstream().part("1", 0)
+    stage.upstream().drop()
+    assert len(other.packets) == 1
+    assert other.words == [b'lost "1"']
+
+
+def test_what_waited_too_long_at_the_app_may_go_elsewhere() -> None:
+    stage = at_the_app(limits=Limits(max_requests_per_replica=1), bounds=Bounds(place_wait=SECOND))
+    other = stage.sidecar()
+    other.ask("1")
+    other.ask("2")
+    stage.pass_time(2 * SECOND)
+    assert other.words == [b'refused "2"']
+    assert stage.codes() == ["overloaded"]
+
+
+def test_what_is_cancelled_is_for_nobody() -> None:
+    stage = at_the_app()
+    other = stage.sidecar()
+    other.ask("1")
+    other.say(b"cancel", b'"1"')
+    other.say(b"cancel", b'"unknown"')
+    assert stage.codes() == ["cancelled"]
+    stage.upstream().reply("1")
+    assert other.packets == []
+
+
+def test_pings_are_answered_and_unknown_words_passed_over() -> None:
+    stage = at_the_app()
+    other = stage.sidecar()
+    other.say(b"ping", b"7")
+    other.say(b"pong", b"7")
+    other.say(b"news", b"from the future")
+    assert other.words == [b"pong 7"]
+    assert stage.exchange.counts() == {"passed_over_words": 1}
+
+
+def test_many_callers_of_one_sidecar_are_bounded_together_only() -> None:
+    stage = at_the_app(bounds=Bounds(caller_requests=1, total_bytes=80))
+    other = stage.sidecar()
+    for number in range(3):
+        other.ask(str(number))
+    assert stage.upstream().ids == ["0", "1"]
+    assert other.is_paused()
+
+
+def test_who_asks_for_an_opaque_app_is_handed_over() -> None:
+    stage = at_the_app()
+    other = stage.sidecar(None)
+    other.send_bytes(b"TCPS/1 shop/orders opaque\nany bytes")
+    (handed,) = stage.handed
+    assert (handed.conn, handed.service, handed.rest) == (other.conn, "shop/orders", b"any bytes")
+    assert other.raw == b"TCPS/1 shop/orders -\n"
+    assert stage.exchange.connections() == 0
+
+
+def test_when_leaving_other_sidecars_are_told_and_still_served() -> None:
+    stage = at_the_app()
+    early, unspoken = stage.sidecar(), stage.sidecar(None)
+    stage.swap(*stage.services)
+    early.ask("1")
+    stage.exchange.drain(stage.now)
+    stage.carry()
+    late = stage.sidecar()
+    unspoken.send_bytes(b"TCPS/1 shop/orders -\n")
+    for other in (early, late, unspoken):
+        assert other.words == [b"goaway"]
+    late.ask("2")
+    stage.upstream().reply(stage.upstream().ids[1])
+    assert not stage.exchange.drained(stage.now)
+    stage.upstream().reply("1")
+    assert stage.codes() == ["ok", "ok"]
+    assert not stage.exchange.drained(stage.now)
+    stage.pass_time(SECOND)
+    assert stage.exchange.drained(stage.now)
+
+
+# At the caller's sidecar
+
+
+def test_what_was_refused_goes_to_another_replica() -> None:
+    stage, client = at_the_caller(2)
+    client.ask("1")
+    first = stage.holder("1")
+    first.say(b"refused", b'"1"')
+    second = stage.holder("1")
+    assert second.name != first.name
+    second.reply("1")
+    assert [(row.code, row.attempts) for row in stage.rows] == [("ok", 2)]
+    assert stage.told() == ["replica_down"]
+    stage.pass_time(SECOND)
+    assert stage.told() == ["replica_down", "replica_up"]
+    assert first.is_open()
+
+
+def test_what_was_refused_but_is_too_large_to_be_kept() -> None:
+    stage, client = at_the_caller(2)
+    client.ask("1", data="x" * 70_000)
+    stage.holder("1").say(b"refused", b'"1"')
+    assert client.codes() == {"1": "no_endpoints"}
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_what_was_lost_is_repeated_if_it_may_be(idempotent: bool) -> None:
+    route = Route(name="all", match=MatchType.PREFIX, pattern="", idempotent=idempotent)
+    stage, client = at_the_caller(2, routes=(route,))
+    client.ask("1")
+    first = stage.holder("1")
+    first.say(b"lost", b'"1"')
+    stage.pass_time(60 * MILLISECOND)
+    if idempotent:
+        stage.holder("1").reply("1")
+        assert stage.codes() == ["ok"]
+    else:
+        assert client.codes() == {"1": "connection_closed"}
+    assert stage.told() == []
+
+
+def test_words_about_what_nobody_waits_for_are_dropped() -> None:
+    stage, client = at_the_caller(1)
+    client.ask("1")
+    upstream = stage.upstream()
+    client.drop()
+    assert upstream.words == [b'cancel "1"']
+    upstream.say(b"refused", b'"1"')
+    upstream.say(b"lost", b'"2"')
+    assert stage.exchange.counts() == {"late_replies": 2}
+    assert stage.told() == []
+
+
+def test_a_replica_that_asks_to_be_left_out_finishes_what_it_has() -> None:
+    stage, client = at_the_caller(2)
+    client.ask("1")
+    leaving = stage.holder("1")
+    leaving.say(b"goaway")
+    for number in range(10, 20):
+        client.ask(str(number))
+    assert leaving.ids == ["1"]
+    leaving.reply("1")
+    leaving.say(b"refused", b'"none"')
+    assert stage.codes() == ["ok"]
+    assert stage.told() == ["replica_leaving"]
+    assert "leaving" in [replica.state for replica in stage.exchange.services()[0].replicas]
+
+
+def test_a_leaving_replica_that_refuses_is_not_marked() -> None:
+    stage, client = at_the_caller(2)
+    client.ask("1")
+    leaving = stage.holder("1")
+    leaving.say(b"goaway")
+    leaving.say(b"refused", b'"1"')
+    stage.holder("1").reply("1")
+    assert stage.codes() == ["ok"]
+    assert stage.told() == ["replica_leaving"]
+
+
+def test_a_replica_that_comes_back_after_leaving_is_chosen_again() -> None:
+    stage, client = at_the_caller(1)
+    client.ask("1")
+    stage.upstream().say(b"goaway")
+    stage.upstream().reply("1")
+    stage.upstream().drop()
+    stage.pass_time(SECOND)
+    assert [replica.state for replica in stage.exchange.services()[0].replicas] == ["up"]
+
+
+def test_a_silent_sidecar_is_pinged() -> None:
+    stage, client = at_the_caller(1)
+    client.ask("1")
+    upstream = stage.upstream()
+    stage.pass_time(31 * SECOND)
+    (word,) = upstream.words
+    assert word.startswith(b"ping ")
+    upstream.say(b"pong", word[5:])
+    stage.pass_time(31 * SECOND)
+    assert upstream.is_open()
+    upstream.say(b"ping", b"9")
+    upstream.say(b"news")
+    assert b"pong 9" in upstream.words
+    assert stage.exchange.counts() == {"passed_over_words": 1}
+
+
+def test_a_sidecar_that_stays_silent_is_given_up() -> None:
+    stage, client = at_the_caller(1)
+    client.ask("1")
+    stage.silent = {"r0"}
+    stage.pass_time(62 * SECOND)
+    assert client.codes() == {"1": "connection_closed"}
+    stage.silent = set()
+    stage.pass_time(20 * SECOND)
+    again = stage.upstream()
+    again.say(b"pong", again.words[-1][5:])
+    assert stage.told()[-1] == "replica_up"
+
+
+def test_a_removed_replica_that_refuses_is_of_no_more_interest() -> None:
+    stage, client = at_the_caller(1)
+    client.ask("1")
+    stage.swap(service(0))
+    stage.upstream().say(b"refused", b'"1"')
+    stage.pass_time(SECOND)
+    assert client.codes() == {"1": "no_endpoints"}
+    assert stage.told() == []

@@ -1,0 +1,172 @@
+"""Who is chosen, who must wait, and what bounds the memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from core.exchange.stage import Stage, encoded, service
+from tcpservice.exchange import Bounds
+from tcpservice.snapshot import SECOND, Algorithm, Limits
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_one_callers_messages_are_spread_evenly(algorithm: Algorithm) -> None:
+    stage = Stage(service(3, algorithm=algorithm))
+    client = stage.client()
+    for number in range(900):
+        client.ask(str(number))
+        stage.holder(str(number)).reply(str(number))
+    shares = Counter(row.replica for row in stage.rows)
+    assert len(stage.upstreams) == 3
+    assert all(250 <= shares[name] <= 350 for name in ("r0", "r1", "r2"))
+
+
+def test_a_slow_replica_gets_less() -> None:
+    stage = Stage(service(3))
+    client = stage.client()
+    for number in range(300):
+        client.ask(str(number))
+        if (holder := stage.holder(str(number))).name != "r0":
+            holder.reply(str(number))
+    assert len(next(u for u in stage.upstreams if u.name == "r0").ids) < 10
+
+
+def test_above_the_limit_messages_wait_and_keep_their_order() -> None:
+    stage = Stage(service(1, limits=Limits(max_requests_per_replica=2)))
+    one, other = stage.client(), stage.client()
+    one.send(*({"pattern": "a", "data": n, "id": f"a{n}"} for n in range(4)))
+    other.ask("b0")
+    replica = stage.upstream()
+    assert replica.ids == ["a0", "a1"]
+    assert one.is_paused()
+    assert other.is_paused()
+    assert stage.exchange.services()[0].waiting == 2
+    one.ask("a4")
+    for place in range(6):
+        replica.reply(replica.ids[place])
+    assert [id_ for id_ in replica.ids if id_.startswith("a")] == ["a0", "a1", "a2", "a3", "a4"]
+    assert set(stage.codes()) == {"ok"}
+    assert len(stage.rows) == 6
+    assert not one.is_paused()
+    assert not other.is_paused()
+
+
+def test_a_message_that_waits_too_long_is_answered() -> None:
+    stage = Stage(service(1, limits=Limits(max_requests_per_replica=1)), bounds=Bounds(place_wait=SECOND))
+    client = stage.client()
+    client.send(*({"pattern": "a", "data": n, "id": n} for n in range(3)), {"pattern": "event", "data": 1})
+    client.half_close()
+    stage.pass_time(2 * SECOND)
+    assert client.codes() == {1: "overloaded", 2: "overloaded"}
+    assert stage.codes() == ["overloaded"] * 3
+    assert stage.told() == ["overloaded"]
+    assert client.is_open()
+    stage.upstream().reply(0)
+    assert not client.is_open()
+    assert [packet["id"] for packet in client.packets] == [1, 2, 0]
+
+
+def test_what_is_held_behind_a_message_that_cannot_be_read_is_for_nobody() -> None:
+    stage = Stage(service(1, limits=Limits(max_requests_per_replica=1)), bounds=Bounds(place_wait=SECOND))
+    client = stage.client()
+    client.ask(0)
+    client.send_bytes(encoded("{bad}") + encoded({"pattern": "a", "data": 1, "id": 1}))
+    stage.pass_time(2 * SECOND)
+    assert stage.told() == ["overloaded", "caller_malformed"]
+    stage.upstream().reply(0)
+    assert [packet["id"] for packet in client.packets] == [0]
+    assert not client.is_open()
+
+
+def test_a_caller_that_leaves_while_it_waits_is_forgotten() -> None:
+    stage = Stage(service(1, limits=Limits(max_requests_per_replica=1)))
+    one, other = stage.client(), stage.client()
+    one.ask("1")
+    other.ask("2")
+    other.drop()
+    stage.upstream().reply("1")
+    assert stage.upstream().ids == ["1"]
+    assert stage.exchange.services()[0].waiting == 0
+
+
+@pytest.mark.parametrize(
+    "bounds", [Bounds(caller_requests=2), Bounds(caller_bytes=80), Bounds(total_bytes=80)], ids=["count", "own", "all"]
+)
+def test_what_one_caller_may_have_in_flight_is_bounded(bounds: Bounds) -> None:
+    stage = Stage(service(1), bounds=bounds)
+    client = stage.client()
+    for number in range(5):
+        client.ask(str(number))
+    replica = stage.upstream()
+    assert replica.ids == ["0", "1"]
+    assert client.is_paused()
+    replica.reply("1")
+    assert replica.ids == ["0", "1", "2"]
+    for id_ in ("0", "2", "3", "4"):
+        replica.reply(id_)
+    assert len(client.packets) == 5
+    assert not client.is_paused()
+
+
+def test_a_caller_at_its_bound_does_not_hold_up_others() -> None:
+    stage = Stage(service(1), bounds=Bounds(caller_requests=1))
+    greedy, modest = stage.client(), stage.client()
+    greedy.ask("1")
+    greedy.ask("2")
+    modest.ask("3")
+    assert stage.upstream().ids == ["1", "3"]
+
+
+def test_a_replica_that_takes_no_bytes_is_not_chosen() -> None:
+    stage = Stage(service(2), bounds=Bounds(replica_backlog=100))
+    client = stage.client()
+    for number in range(10):
+        client.ask(str(number))
+    stuck, sound = stage.upstreams
+    for upstream in (stuck, sound):
+        upstream.hold(0)
+    stuck.hold(200)
+    before = len(stuck.ids)
+    for number in range(10, 12):
+        client.ask(str(number))
+    assert len(stuck.ids) == before
+    sound.hold(200)
+    client.ask("12")
+    assert client.is_paused()
+    sound.hold(0)
+    assert not client.is_paused()
+    assert sound.ids[-1] == "12"
+
+
+def test_as_many_bytes_as_a_replica_may_buffer_and_no_more() -> None:
+    stage = Stage(service(1, limits=Limits(max_frame_size=1000)), bounds=Bounds(replica_backlog=1 << 30))
+    client = stage.client()
+    for number in range(9):
+        client.ask(str(number), data="x" * 900)
+    replica = stage.upstream()
+    assert len(replica.ids) == 5
+    for id_ in range(9):
+        replica.reply(str(id_))
+    assert len(client.packets) == 9
+
+
+def test_a_service_without_replicas_answers_at_once() -> None:
+    stage = Stage(service(0))
+    client = stage.client()
+    client.ask("1")
+    client.emit()
+    assert client.codes() == {"1": "no_endpoints"}
+    assert stage.codes() == ["no_endpoints", "no_endpoints"]
+
+
+def test_a_caller_at_the_head_of_the_queue_that_has_no_place_of_its_own_lets_others_pass() -> None:
+    stage = Stage(service(1, limits=Limits(max_requests_per_replica=3)), bounds=Bounds(caller_requests=2))
+    one, other = stage.client(), stage.client()
+    one.send(*({"pattern": "a", "data": 1, "id": f"a{n}"} for n in range(3)))
+    other.send(*({"pattern": "a", "data": 1, "id": f"b{n}"} for n in range(2)))
+    replica = stage.upstream()
+    assert replica.ids == ["a0", "a1", "b0"]
+    replica.reply("b0")
+    assert replica.ids == ["a0", "a1", "b0", "b1"]

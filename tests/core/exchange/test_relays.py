@@ -1,0 +1,48 @@
+"""Connections of Opaque services: each to one replica, least used first, none twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from core.exchange.stage import Stage, endpoints, service
+from tcpservice.snapshot import SECOND, Algorithm, Protocol
+
+
+def test_connections_are_spread() -> None:
+    opaque = service(3, protocol=Protocol.OPAQUE, algorithm=Algorithm.LEAST_REQUEST)
+    stage = Stage(opaque)
+    chosen = [stage.exchange.relay(opaque, frozenset()) for _ in range(30)]
+    shares = Counter(found[1].name for found in chosen if found)
+    assert len(shares) == 3
+    assert max(shares.values()) - min(shares.values()) <= 3
+    for found in chosen:
+        assert found is not None
+        stage.exchange.closed(found[0], "ended", stage.now)
+    assert all(replica.in_flight == 0 for replica in stage.exchange.services()[0].replicas)
+
+
+def test_a_replica_that_refused_is_not_tried_twice_and_left_alone() -> None:
+    opaque = service(2, protocol=Protocol.OPAQUE)
+    stage = Stage(opaque)
+    first = stage.exchange.relay(opaque, frozenset())
+    assert first is not None
+    stage.exchange.relay_refused(first[0], "refused", stage.now)
+    stage.exchange.relay_refused(first[0], "refused again", stage.now)
+    second = stage.exchange.relay(opaque, frozenset({first[1]}))
+    assert second is not None
+    assert second[1] != first[1]
+    assert stage.exchange.relay(opaque, frozenset({first[1], second[1]})) is None
+    stage.carry()
+    assert stage.told() == ["replica_down"]
+    stage.pass_time(SECOND)
+    assert stage.told() == ["replica_down", "replica_up"]
+
+
+def test_another_sidecar_is_relayed_to_the_app() -> None:
+    stage = Stage(service(0))
+    (app,) = endpoints(1)
+    stage.exchange.add_app(stage.services[0], app)
+    found = stage.exchange.relay_app("shop/orders")
+    assert found is not None
+    assert found[1] == app
+    assert stage.exchange.relay_app("shop/none") is None
