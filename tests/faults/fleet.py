@@ -147,7 +147,7 @@ class Fleet:
         if self.way == "two":
             port = self.pods[name].ports["mesh"]
         found = self.view()["services"][0]["replicas"]
-        return int(next(replica["in_flight"] for replica in found if replica["address"].endswith(f":{port}")))
+        return int(next(replica["inFlight"] for replica in found if replica["address"].endswith(f":{port}")))
 
     def view(self) -> Any:
         """What the callers' sidecar says of itself."""

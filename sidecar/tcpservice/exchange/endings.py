@@ -29,7 +29,6 @@ def error_frame(id_text: bytes, code: Code, message: str) -> bytes:
 
 def finish(state: State, call: Call, code: Code, now: int) -> None:
     """End a call for good: no timer, no place taken, one row. The caller has been told, or needs not be."""
-    call.over = True
     state.wheel.cancel(call)
     caller = call.caller
     del caller.calls[call]

@@ -30,7 +30,10 @@ END_OF_STREAM: Final = EndOfStream()
 
 
 class Caller(Waiting):
-    """A downstream connection; `mesh` says that it is another sidecar's, with `features` it named (None: not yet)."""
+    """A downstream connection; `mesh` says that it is another sidecar's.
+
+    `greeting` is what has come of another sidecar's opening line, None once that is complete.
+    """
 
     __slots__ = (
         "backend", "backlog", "bytes", "calls", "closing", "conn", "greeting", "heard", "held", "held_since", "mesh",
@@ -165,12 +168,12 @@ class Backend:
 class Call(Waiting):
     """One message on its way from a caller.
 
-    `frame` is kept as long as another attempt may need it. `left` says that bytes of it have reached a replica which
-    may have run it. `link` and `key` say where it is now; `over` that it has ended. Times in ns, 0 for none.
+    `frame` is kept as long as another attempt may need it, never beyond the first response. `left` says that bytes of
+    it have reached a replica which may have run it. `link` and `key` say where it is now. Times in ns, 0 for none.
     """
 
     __slots__ = (
-        "attempt_due", "attempts", "backend", "caller", "due", "frame", "key", "left", "link", "over", "policy",
+        "attempt_due", "attempts", "backend", "caller", "due", "frame", "key", "left", "link", "policy",
         "replica", "request", "responses", "retry_at", "size", "started", "tried",
     )  # fmt: skip
 
@@ -192,7 +195,6 @@ class Call(Waiting):
         self.attempts = 0
         self.responses = 0
         self.left = False
-        self.over = False
         self.due = now + policy.timeouts.request if policy.timeouts.request else 0
         self.attempt_due = 0
         self.retry_at = 0

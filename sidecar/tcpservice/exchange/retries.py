@@ -39,7 +39,6 @@ def may_repeat(call: Call, now: int) -> bool:
     """Whether a call that may have run may run again; if so, one retry is taken from the budget."""
     return (
         call.policy.idempotent
-        and not call.responses
         and call.frame is not None
         and call.attempts <= call.policy.retry.attempts
         and call.backend.budget.take(now)
@@ -54,7 +53,7 @@ def has_untried(call: Call) -> bool:
 
 def moved(state: State, call: Call, now: int) -> bool:
     """Try a call elsewhere that found no handler; False where there is nowhere else and the answer stands."""
-    if call.frame is None or call.responses or call.attempts > call.policy.retry.attempts:
+    if call.frame is None or call.attempts > call.policy.retry.attempts:
         return False
     _note_tried(call)
     if not has_untried(call):

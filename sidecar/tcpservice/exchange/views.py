@@ -10,7 +10,7 @@ from msgspec import Struct
 from tcpservice.exchange.records import Backend, Replica
 
 
-class ReplicaView(Struct, frozen=True, kw_only=True):
+class ReplicaView(Struct, frozen=True, kw_only=True, rename="camel"):
     """One replica; `state` is idle, connecting, up, down or leaving."""
 
     name: str
@@ -21,7 +21,7 @@ class ReplicaView(Struct, frozen=True, kw_only=True):
     in_flight: int
 
 
-class ServiceView(Struct, frozen=True, kw_only=True):
+class ServiceView(Struct, frozen=True, kw_only=True, rename="camel"):
     """One service; `waiting` callers have messages for which no replica has room."""
 
     service: str

@@ -135,6 +135,20 @@ def test_a_caller_that_reads_nothing_is_closed_in_time() -> None:
     assert stage.codes() == ["cancelled"]
 
 
+def test_a_caller_that_was_long_idle_has_all_its_time_to_read() -> None:
+    stage = Stage(service(1), bounds=Bounds(stall=SECOND))
+    client = stage.client()
+    stage.pass_time(100 * SECOND)
+    client.hold(100)
+    stage.pass_time(SECOND // 2)
+    client.hold(100)
+    assert client.is_open()
+    client.hold(0)
+    stage.pass_time(100 * SECOND)
+    client.hold(100)
+    assert client.is_open()
+
+
 def test_a_caller_with_too_much_unread_is_closed() -> None:
     stage = Stage(service(1), bounds=Bounds(unread_bytes=1000))
     client = stage.client()

@@ -1,0 +1,121 @@
+"""The admin port: what probes, scrapers and people are told."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+
+import pytest
+
+from interop.rawpeer import RawReplica, frame, request
+from interop.sidecar import Sidecar
+from shell.running import ask, balancing, between, caller, reply, serve, view, wait_until
+
+
+def test_it_lives_and_is_ready() -> None:
+    with between() as (_, sidecar):
+        assert ask(sidecar, "/livez") == (200, "ok\n")
+        assert ask(sidecar, "/readyz") == (200, "ok\n")
+        assert ask(sidecar, "/other").status == 404
+        assert ask(sidecar, "/metrics", method="POST").status == 405
+
+
+def test_metrics_count_messages_by_outcome() -> None:
+    with between() as (replica, sidecar), caller(sidecar) as client:
+        client.send(request("sum", 1, "1") + request("sum", 2, "2") + frame(b'{"pattern":"created","data":1}'))
+        serve(replica, 2)
+        client.read(len(reply("1") + reply("2")))
+        text = ask(sidecar, "/metrics").text
+        labels = 'code="ok",kind="%s",route="",service="default/orders"'
+        assert f"tcpservice_messages_total{{{labels % 'request'}}} 2.0" in text
+        assert f"tcpservice_messages_total{{{labels % 'event'}}} 1.0" in text
+        assert re.search(r'tcpservice_message_seconds_total{.*kind="request".*} 0\.\d', text)
+        assert "tcpservice_callers 1.0" in text
+        assert "tcpservice_in_flight 0.0" in text
+        assert 'tcpservice_replicas{service="default/orders",state="up"} 1.0' in text
+
+
+def test_the_snapshot_shows_services_and_replicas() -> None:
+    with between() as (replica, sidecar), caller(sidecar) as client:
+        assert view(sidecar)["services"][0]["replicas"][0]["state"] == "idle"
+        client.send(request("sum", 1, "1"))
+        arrived = replica.next()
+        seen = view(sidecar)
+        arrived.answer(reply("1"))
+        (service,) = seen["services"]
+        assert (seen["callers"], seen["inFlight"]) == (1, 1)
+        assert (service["service"], service["algorithm"], service["waiting"]) == ("default/orders", "LeastRequest", 0)
+        assert service["replicas"] == [
+            {
+                "name": f"127.0.0.1:{replica.port}", "address": f"127.0.0.1:{replica.port}", "mesh": False,
+                "state": "up", "failures": 0, "inFlight": 1,
+            }
+        ]  # fmt: skip
+
+
+def at_app(port: int) -> Sidecar:
+    flags = ["--upstream", "orders=127.0.0.1:1", "--mesh", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    return Sidecar(*flags, "--app", f"orders=127.0.0.1:{port}")
+
+
+def test_an_app_that_answers_is_ready() -> None:
+    with RawReplica() as app, at_app(app.port) as sidecar:
+        server = threading.Thread(target=serve, args=(app, 1))
+        server.start()
+        assert ask(sidecar, "/app/readyz") == (200, "ok\n")
+        server.join()
+
+
+def test_an_app_that_is_silent_or_speaks_otherwise_or_is_not_there_is_not_ready() -> None:
+    with RawReplica() as app, at_app(app.port) as sidecar:
+        answer = ask(sidecar, "/app/readyz")
+        assert answer == (503, f"orders at 127.0.0.1:{app.port}: connected, but it did not answer in time\n")
+        app.next()
+        other = threading.Thread(target=lambda: app.next().answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+        other.start()
+        assert "not in NestJS's protocol" in ask(sidecar, "/app/readyz").text
+        other.join()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        free = listener.getsockname()[1]
+    with at_app(free) as sidecar:
+        answer = ask(sidecar, "/app/readyz")
+        assert answer.status == 503
+        assert "refused" in answer.text
+
+
+def test_an_app_that_closes_is_not_ready() -> None:
+    with RawReplica() as app, at_app(app.port) as sidecar:
+        other = threading.Thread(target=lambda: app.next().connection.shutdown(socket.SHUT_RDWR))
+        other.start()
+        assert "closed the connection without an answer" in ask(sidecar, "/app/readyz").text
+        other.join()
+
+
+def test_without_an_app_nobody_is_asked() -> None:
+    with between() as (_, sidecar):
+        assert ask(sidecar, "/app/readyz").status == 404
+
+
+@pytest.mark.parametrize("address", ["::1", "127.0.0.1"])
+def test_an_app_bound_to_either_loopback_is_found(address: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as listener:
+        port = listener.getsockname()[1]
+        flags = ("--upstream", f"orders=localhost:{port}", "--listen", "orders=127.0.0.1:0", "--admin", "127.0.0.1:0")
+        with Sidecar(*flags) as sidecar, caller(sidecar) as client:
+            client.send(request("sum", 1, "1"))
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(100) == request("sum", 1, "1")
+                connection.sendall(reply("1"))
+                assert client.read(len(reply("1"))) == reply("1")
+
+
+def test_a_replica_that_is_down_is_shown_and_counted() -> None:
+    with RawReplica() as replica, balancing(replica) as sidecar, caller(sidecar) as client:
+        replica.close()
+        client.send(request("sum", 1, "1"))
+        wait_until(lambda: "no_endpoints" in ask(sidecar, "/metrics").text, "the message ends")
+        assert view(sidecar)["services"][0]["replicas"][0]["state"] == "down"
+        assert 'tcpservice_retries_total{service="default/orders"} 2.0' in ask(sidecar, "/metrics").text

@@ -1,0 +1,190 @@
+"""Callers that send anything, stall, do not read, or come in crowds: nobody else is harmed, memory stays bounded."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interop.rawpeer import RawCaller, RawReplica, frame, request
+from shell.running import ask, balancing, between, caller, events, packet, reply, serve, view, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interop.sidecar import Sidecar
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[RawReplica, Sidecar]]:
+    with between(flags=("--stall", "1s", "--closing-grace", "2s")) as both:
+        yield both
+
+
+def served(replica: RawReplica, client: RawCaller, request_id: str) -> None:
+    """See a caller's request through."""
+    client.send(request("sum", 1, request_id))
+    serve(replica, 1)
+    assert client.read(len(reply(request_id))) == reply(request_id)
+
+
+def memory(sidecar: Sidecar) -> int:
+    """Return the resident bytes of the sidecar."""
+    status = Path(f"/proc/{sidecar.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) * 1024
+
+
+@pytest.mark.parametrize(
+    ("garbage", "words"),
+    [
+        (b"GET /health HTTP/1.1\r\nHost: orders\r\n\r\n", "HTTP"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS handshake"),
+        (b"-7#{}", "length -7"),
+        (frame(b"{bad json}"), "not JSON"),
+        (frame(b'{"pattern":"a","data":%b,"id":"1"}' % DEEP), "nested deeper than 256"),
+        (bytes(range(256)) * 40, "length"),
+    ],
+    ids=["http", "tls", "length", "json", "deep", "bytes"],
+)
+def test_garbage_closes_its_own_connection_only(
+    running: tuple[RawReplica, Sidecar], garbage: bytes, words: str
+) -> None:
+    replica, sidecar = running
+    seen = len(events(sidecar, "caller_malformed"))
+    with caller(sidecar) as bad, caller(sidecar) as good:
+        early = request("sum", 1, "early")
+        bad.send(early)
+        arrived = replica.next()
+        bad.send(garbage)
+        served(replica, good, "g")
+        arrived.answer(reply("early"))
+        wait_until(lambda: len(events(sidecar, "caller_malformed")) > seen, "the log says so")
+        event = events(sidecar, "caller_malformed")[-1]
+        assert words in event["message"]
+        assert f"at byte {len(early)}" in event["message"]
+        assert event["peer"].startswith("127.0.0.1:")
+        assert event["service"] == "default/orders"
+        assert bad.rest() == reply("early")
+        served(replica, good, "h")
+
+
+def test_an_oversized_message_is_answered_and_the_connection_goes_on() -> None:
+    with between() as (replica, sidecar), caller(sidecar) as client:
+        client.send(request("sum", "x" * (17 * MEBIBYTE), "big"))
+        error = packet(client)
+        assert error["id"] == "big"
+        assert error["err"]["code"] == "frame_too_large"
+        assert "limits.maxFrameSize (16777216 bytes)" in error["err"]["message"]
+        served(replica, client, "small")
+
+
+def test_a_caller_that_stalls_in_the_middle_of_a_frame_is_closed(running: tuple[RawReplica, Sidecar]) -> None:
+    replica, sidecar = running
+    with caller(sidecar) as stalling, caller(sidecar) as good:
+        stalling.send(b'40#{"pattern":')
+        served(replica, good, "g")
+        assert stalling.closed_within(5)
+        assert "stopped in the middle of a message" in events(sidecar, "caller_stalled")[-1]["message"]
+        served(replica, good, "h")
+
+
+def test_a_caller_that_half_closes_gets_what_it_is_owed(running: tuple[RawReplica, Sidecar]) -> None:
+    replica, sidecar = running
+    with caller(sidecar) as client:
+        client.send(request("sum", 1, "1") + request("sum", 1, "2"))
+        client.end()
+        serve(replica, 2)
+        assert client.rest() == reply("1") + reply("2")
+
+
+def test_a_caller_that_reads_nothing_is_closed_and_its_replies_are_let_go() -> None:
+    flags = ("--stall", "2s", "--unread-bytes", "64Mi")
+    with between(flags=flags) as (replica, sidecar), caller(sidecar) as good:
+        with caller(sidecar) as deaf:
+            for number in range(30):
+                deaf.send(request("sum", 1, str(number)))
+            for number in range(30):
+                replica.next().answer(reply(str(number), "x" * MEBIBYTE))
+            served(replica, good, "g")
+            wait_until(lambda: events(sidecar, "caller_unread"), "the caller is given up")
+        served(replica, good, "h")
+        wait_until(lambda: view(sidecar)["callers"] == 1, "it is forgotten")
+
+
+def test_a_caller_with_too_much_unread_is_closed_at_once() -> None:
+    with between(flags=("--unread-bytes", "8Mi")) as (replica, sidecar), caller(sidecar) as deaf:
+        for number in range(20):
+            deaf.send(request("sum", 1, str(number)))
+        for number in range(20):
+            replica.next().answer(reply(str(number), "x" * MEBIBYTE))
+        wait_until(lambda: events(sidecar, "caller_unread"), "the caller is given up")
+        assert "bytes of replies unread" in events(sidecar, "caller_unread")[0]["message"]
+
+
+def test_a_thousand_connections_cost_little_and_harm_nobody() -> None:
+    with between() as (replica, sidecar), caller(sidecar) as good:
+        served(replica, good, "before")
+        before = memory(sidecar)
+        crowd = [socket.create_connection(("127.0.0.1", sidecar.ports["orders"])) for _ in range(1000)]
+        for place, one in enumerate(crowd):
+            one.sendall(b'999#{"pattern":' if place % 2 else b"")
+        wait_until(lambda: view(sidecar)["callers"] == 1001, "all are in")
+        served(replica, good, "among many")
+        assert (memory(sidecar) - before) / 1000 < 64 * 1024
+        for one in crowd:
+            one.close()
+        wait_until(lambda: view(sidecar)["callers"] == 1, "all are gone")
+        served(replica, good, "after")
+
+
+def test_memory_is_bounded_when_a_caller_sends_without_end_and_nothing_answers() -> None:
+    flags = ("--total-bytes", "16Mi", "--caller-bytes", "16Mi", "--place-wait", "2s")
+    with between(flags=flags) as (replica, sidecar):
+        before = memory(sidecar)
+        with socket.create_connection(("127.0.0.1", sidecar.ports["orders"]), timeout=1) as greedy:
+            flood = request("sum", "x" * MEBIBYTE, "same") * 100
+            with pytest.raises(TimeoutError):
+                greedy.sendall(flood)
+            assert memory(sidecar) - before < 80 * MEBIBYTE
+            assert view(sidecar)["inFlight"] < 20
+        wait_until(lambda: view(sidecar)["inFlight"] == 0, "what it sent is for nobody")
+        assert replica.port
+
+
+def test_what_waits_too_long_for_a_place_is_answered() -> None:
+    flags = ("--caller-requests", "1", "--place-wait", "500ms")
+    with between(flags=flags) as (replica, sidecar), caller(sidecar) as client:
+        client.send(request("sum", 1, "1") + request("sum", 1, "2"))
+        arrived = replica.next()
+        assert packet(client)["err"]["code"] == "overloaded"
+        arrived.answer(reply("1"))
+        assert packet(client)["id"] == "1"
+        assert events(sidecar, "overloaded")
+
+
+def test_a_flood_of_one_event_is_cut_in_the_log() -> None:
+    with between() as (_, sidecar):
+        started = time.monotonic()
+        for _ in range(60):
+            with caller(sidecar) as client:
+                client.send(b"garbage#")
+                assert client.rest() == b""
+        seconds = time.monotonic() - started
+        assert len(events(sidecar, "caller_malformed")) <= 10 * (2 + seconds)
+        assert ask(sidecar, "/livez").status == 200
+
+
+def test_replies_to_unknown_ids_are_counted() -> None:
+    with RawReplica() as replica, balancing(replica) as sidecar, caller(sidecar) as client:
+        client.send(request("sum", 1, "1"))
+        replica.next().answer(reply("nobody") + reply("1") + reply("1"))
+        assert client.read(len(reply("1"))) == reply("1")
+        wait_until(
+            lambda: 'tcpservice_dropped_total{reason="unknown_replies"} 2.0' in ask(sidecar, "/metrics").text, "counted"
+        )

@@ -1,0 +1,108 @@
+"""Flags and their environment: what is taken, and one clear line for what is not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from interop.processes import Child
+from tcpservice.exchange import Bounds
+from tcpservice_sidecar.addresses import Address, Named, Upstream, parse_address
+from tcpservice_sidecar.settings import SettingsError, read_settings
+
+UPSTREAM = ["--upstream", "orders=127.0.0.1:3001"]
+LISTEN = ["--listen", "orders=127.0.0.1:0"]
+
+
+def test_flags_and_environment_say_the_same() -> None:
+    arguments = ["--upstream", "a=h:1,[::1]:2", "--upstream", "shop/b=h:3", "--listen", "a=127.0.0.1:0"]
+    arguments += ["--mesh", "0.0.0.0:3101", "--app", "a=localhost:3001", "--admin", "[::]:9901", "--log-format", "json"]
+    arguments += ["--probe-after", "1m30s", "--total-bytes", "64Mi", "--caller-requests", "7"]
+    environment = {
+        "TCPSERVICE_UPSTREAM": "a=h:1,[::1]:2 shop/b=h:3",
+        "TCPSERVICE_LISTEN": "a=127.0.0.1:0",
+        "TCPSERVICE_MESH": "0.0.0.0:3101",
+        "TCPSERVICE_APP": "a=localhost:3001",
+        "TCPSERVICE_ADMIN": "[::]:9901",
+        "TCPSERVICE_LOG_FORMAT": "json",
+        "TCPSERVICE_PROBE_AFTER": "1m30s",
+        "TCPSERVICE_TOTAL_BYTES": "64Mi",
+        "TCPSERVICE_CALLER_REQUESTS": "7",
+        "OTHER": "--bad",
+    }
+    settings = read_settings(arguments, {})
+    assert settings == read_settings([], environment)
+    assert settings.upstreams[0] == Upstream("a", (Address("h", 1), Address("::1", 2)))
+    assert settings.apps == (Named("a", Address("localhost", 3001)),)
+    assert settings.bounds == Bounds(probe_after=90 * 10**9, total_bytes=64 << 20, caller_requests=7)
+
+
+def test_a_flag_wins_over_the_environment() -> None:
+    settings = read_settings([*UPSTREAM, *LISTEN, "--stall", "2s"], {"TCPSERVICE_STALL": "1s"})
+    assert settings.bounds.stall == 2 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give either --file PATH (manifests) or --upstream"),
+        ([*UPSTREAM, "--file", "a.yaml", *LISTEN], "give either --file PATH (manifests) or --upstream"),
+        (UPSTREAM, "nothing to do: give --listen"),
+        ([*UPSTREAM, "--mesh", "0.0.0.0:1"], "--mesh HOST:PORT and --app NAME=HOST:PORT need each other"),
+        ([*UPSTREAM, *LISTEN, "--app", "a=h:1"], "--mesh HOST:PORT and --app NAME=HOST:PORT need each other"),
+        ([*UPSTREAM, *UPSTREAM, *LISTEN], "--upstream: the name orders is given twice"),
+        (["--upstream", "a=h:1,h:1", *LISTEN], "--upstream: the address h:1 is given twice"),
+        ([*UPSTREAM, "--listen", "a=h:5", "--admin", "h:5"], "--admin: the address h:5 is already given to --listen"),
+        ([*UPSTREAM, "--listen", "orders=3001"], '--listen: expected HOST:PORT such as 127.0.0.1:3001, got "3001"'),
+        ([*UPSTREAM, "--listen", "127.0.0.1:1"], "--listen: expected NAME=HOST:PORT such as orders=127.0.0.1:3001"),
+        ([*UPSTREAM, "--listen", "Or ders=h:1"], "--listen: expected NAME=HOST:PORT such as orders=127.0.0.1:3001"),
+        (["--upstream", "orders=h:0", *LISTEN], "--upstream: expected a port from 1 to 65535, got 0"),
+        ([*UPSTREAM, *LISTEN, "--admin", "h:65536"], "--admin: expected a port from 0 to 65535, got 65536"),
+        ([*UPSTREAM, *LISTEN, "--stall", "5"], "--stall: expected a duration such as 250ms, got '5'"),
+        ([*UPSTREAM, *LISTEN, "--total-bytes", "much"], "--total-bytes: expected a"),
+        ([*UPSTREAM, *LISTEN, "--caller-requests", "0"], '--caller-requests: expected a whole number above 0, got "0"'),
+        ([*UPSTREAM, *LISTEN, "--log-format", "xml"], "--log-format: invalid choice: 'xml'"),
+        ([*UPSTREAM, *LISTEN, "--colour"], "unrecognized arguments: --colour"),
+        ([*UPSTREAM, *LISTEN, "--admin"], "--admin: expected one argument"),
+    ],
+)
+def test_what_is_wrong_names_the_flag_and_what_is_expected(arguments: list[str], words: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read_settings(arguments, {})
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["h:1", "10.0.0.1:80", "[::1]:80", "a-b.c_d.svc:1"])
+def test_addresses_are_written_as_they_are_typed(text: str) -> None:
+    assert str(parse_address(text)) == text
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_and_version(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        read_settings([flag], {})
+    assert raised.value.code == 0
+    assert capsys.readouterr().out.startswith(
+        "usage: tcpservice-sidecar" if flag == "--help" else "tcpservice-sidecar "
+    )
+
+
+def test_each_bound_is_explained_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read_settings(["--help"], {})
+    words = " ".join(capsys.readouterr().out.split())
+    for default in ("10000", "64Mi", "256Mi", "10s", "30s", "1Mi"):
+        assert f"(default {default})" in words
+
+
+def test_the_command_says_it_in_one_line_and_exits_with_2() -> None:
+    child = Child([str(Path(sys.executable).with_name("tcpservice-sidecar")), "--listen", "a"]).start()
+    assert child.wait() == 2
+    child.stop()
+    assert child.stderr.splitlines() == [
+        'tcpservice-sidecar: --listen: expected NAME=HOST:PORT such as orders=127.0.0.1:3001, got "a" '
+        "(see tcpservice-sidecar --help)"
+    ]
