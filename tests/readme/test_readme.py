@@ -61,7 +61,14 @@ def test_the_demo_keeps_its_promises() -> None:
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed: the demo needs Node 20 and npm")
-    done = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=DEMO_SECONDS, check=False)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "demo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEMO_SECONDS,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     summary = done.stdout.partition("\nSummary\n")[2].splitlines()
     assert len(summary) == 4
