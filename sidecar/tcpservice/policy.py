@@ -59,6 +59,10 @@ class Policies:
             self.known[pattern] = policy
         return policy
 
+    def lists(self, route: str) -> bool:
+        """Whether the manifest lists this very route."""
+        return route in self._exact
+
     def _match(self, pattern: bytes) -> Policy:
         if not pattern:
             return self._default

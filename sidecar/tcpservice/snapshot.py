@@ -81,6 +81,13 @@ class Drain(Struct, frozen=True, kw_only=True):
     stream_timeout: int = 25 * SECOND
 
 
+class Tracing(Struct, frozen=True, kw_only=True):
+    """How many of a billion messages are sampled, and from how many nanoseconds on a message is slow (0: never)."""
+
+    sampled_per_billion: int = 10_000_000
+    slow_threshold: int = SECOND
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """Policy for the messages of some patterns.
 
@@ -125,6 +132,7 @@ class Service(Struct, frozen=True, kw_only=True):
     retry_constraint: RetryConstraint = RetryConstraint()
     limits: Limits = Limits()
     drain: Drain = Drain()
+    tracing: Tracing = Tracing()
     routes: tuple[Route, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
 

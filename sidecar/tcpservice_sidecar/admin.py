@@ -16,7 +16,7 @@ from tcpservice.snapshot import Endpoint
 from tcpservice_sidecar.addresses import Address
 from tcpservice_sidecar.appcheck import why_not_ready
 from tcpservice_sidecar.listeners import bind_error
-from tcpservice_sidecar.metrics import Metrics
+from tcpservice_sidecar.prometheus import Exposition
 from tcpservice_sidecar.settings import SettingsError
 
 
@@ -26,7 +26,7 @@ class Admin:
     def __init__(
         self,
         exchange: Exchange,
-        metrics: Metrics,
+        metrics: Exposition,
         *,
         apps: dict[str, Endpoint],
         why_not_ready: Callable[[], str | None],

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from tcpservice.exchange import Exchange, Notice
 from tcpservice.snapshot import Endpoint, Service, Snapshot
@@ -24,11 +25,15 @@ from tcpservice_sidecar.listeners import Listeners
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.metrics import Metrics
 from tcpservice_sidecar.plane import Plane, now_ns
+from tcpservice_sidecar.prometheus import Exposition
 from tcpservice_sidecar.relay import Relays
 from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.settings import USAGE_ERROR, Settings, SettingsError, fail_usage, read_settings
 from tcpservice_sidecar.source import FileSource
 from tcpservice_sidecar.upstreams import UpstreamSource, service_of
+
+if TYPE_CHECKING:
+    from tcpservice_sidecar.telemetry.pipeline import Pipeline
 
 try:
     import uvloop
@@ -58,7 +63,8 @@ class Sidecar:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._log = Log(log_format=settings.log_format)
-        self._exchange = Exchange(settings.bounds, seed=int.from_bytes(os.urandom(8)))
+        tracing = settings.telemetry.traces is not None
+        self._exchange = Exchange(settings.bounds, seed=int.from_bytes(os.urandom(8)), tracing=tracing)
         self._metrics = Metrics(self._exchange)
         self._ready = False
 
@@ -78,7 +84,20 @@ class Sidecar:
         plane.dial, plane.hang_up = dialer.dial, dialer.hang_up
         plane.hand_over = relays.take_over
         plane.on_notice, plane.on_finished = self._tell, self._metrics.add
+        self._pipeline = self._export()
         return await self._serve(snapshot)
+
+    def _export(self) -> Pipeline | None:
+        """Begin to export traces and metrics, where a collector is named."""
+        telemetry = self._settings.telemetry
+        if telemetry.traces is None and telemetry.metrics is None:
+            return None
+        from tcpservice_sidecar.telemetry.pipeline import Pipeline
+
+        pipeline = Pipeline(telemetry, self._metrics, self._log)
+        self._plane.on_spans = pipeline.add
+        pipeline.start()
+        return pipeline
 
     async def _first_snapshot(self) -> Snapshot | None:
         settings = self._settings
@@ -104,7 +123,11 @@ class Sidecar:
         apps = self._add_apps(snapshot)
         self._swap(snapshot)
         admin = Admin(
-            self._exchange, self._metrics, apps=apps, why_not_ready=self._why_not_ready, leave=self._leaving.leave
+            self._exchange,
+            Exposition(self._metrics.points),
+            apps=apps,
+            why_not_ready=self._why_not_ready,
+            leave=self._leaving.leave,
         )
         bound = await self._bind(snapshot)
         if self._settings.admin is not None:
@@ -123,6 +146,8 @@ class Sidecar:
             with suppress(asyncio.CancelledError):
                 await watching
             await admin.stop()
+            if self._pipeline is not None:
+                await self._pipeline.stop()
         return 0
 
     async def _bind(self, snapshot: Snapshot) -> list[tuple[str, Address]]:
@@ -130,6 +155,9 @@ class Sidecar:
         for name, address in self._settings.listen:
             service = find_service(snapshot, name, "--listen")
             bound.append((name, await self._listeners.listen(service, address)))
+        for name, address in self._settings.front:
+            service = find_service(snapshot, name, "--front")
+            bound.append((f"front/{name}", await self._listeners.listen(service, address, front=True)))
         if self._settings.mesh is not None:
             bound.append(("mesh", await self._listeners.listen_mesh(self._settings.mesh)))
         return bound

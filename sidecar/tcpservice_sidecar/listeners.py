@@ -28,11 +28,12 @@ class Listeners:
         self._security = security
         self._servers: list[asyncio.Server] = []
 
-    async def listen(self, service: Service, address: Address) -> Address:
-        """Accept callers of a service; return the address that was bound."""
+    async def listen(self, service: Service, address: Address, *, front: bool = False) -> Address:
+        """Accept callers of a service; return the address that was bound. `front`: they have no sidecar."""
+        flag = "--front" if front else "--listen"
         if service.protocol is Protocol.OPAQUE:
             return await self._start(
-                "--listen",
+                flag,
                 address,
                 asyncio.start_server(
                     lambda reader, writer: self._relays.serve(service, reader, writer),
@@ -40,7 +41,7 @@ class Listeners:
                 ),
             )  # fmt: skip
         exchange = self._plane.exchange
-        return await self._serve("--listen", address, lambda: exchange.accept(service, now_ns()), mesh=False)
+        return await self._serve(flag, address, lambda: exchange.accept(service, now_ns(), front=front), mesh=False)
 
     async def listen_mesh(self, address: Address) -> Address:
         """Accept other sidecars; return the address that was bound."""

@@ -1,41 +1,116 @@
-"""Prometheus metrics: sums over the rows of finished messages, and gauges read when somebody asks.
+"""Metrics: sums over the rows of finished messages, and gauges read when somebody asks.
 
-Used by `app` (rows in) and `admin` (text out).
+Used by `app` (rows in), `admin` (Prometheus) and `telemetry` (OTLP): one catalogue of what there is, from which the
+dashboard and the alerts in `examples/monitoring` are made, too. On the path of a message stands one dictionary look-up
+and three additions.
 """
 
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import generate_latest
-from prometheus_client.registry import Collector, CollectorRegistry
-
+from tcpservice import __version__
 from tcpservice.exchange import Exchange, Finished
 
-Key = tuple[str, str, str, str]
+SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""The upper bounds of the histograms' buckets; the last bucket has none."""
+
+_NANOSECONDS: Final = tuple(int(bound * 1e9) for bound in SECONDS)
+
+HISTOGRAM: Final = "histogram"
+COUNTER: Final = "counter"
+GAUGE: Final = "gauge"
 
 
-class Metrics(Collector):
+class Instrument(NamedTuple):
+    """One metric: its name as OpenTelemetry writes it, what it counts, in which unit, and by which labels."""
+
+    name: str
+    kind: str
+    unit: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def prometheus(self) -> str:
+        """The name as Prometheus writes it."""
+        base = self.name.replace(".", "_") + ("_seconds" if self.unit == "s" else "")
+        return base + ("_total" if self.kind == COUNTER else "")
+
+
+_MESSAGE: Final = ("service", "route", "kind", "code")
+
+CLIENT_DURATION: Final = Instrument(
+    "rpc.client.call.duration", HISTOGRAM, "s", "Messages of callers, from arrival to end.", _MESSAGE
+)
+SERVER_DURATION: Final = Instrument(
+    "rpc.server.call.duration", HISTOGRAM, "s", "Messages that other sidecars sent to the app here.", _MESSAGE
+)
+RETRIES: Final = Instrument("tcpservice.retries", COUNTER, "1", "Attempts after the first.", ("service",))
+DROPPED: Final = Instrument("tcpservice.dropped", COUNTER, "1", "What was passed to nobody, by reason.", ("reason",))
+SPANS: Final = Instrument("tcpservice.spans", COUNTER, "1", "Spans by what became of them.", ("outcome",))
+IN_FLIGHT: Final = Instrument("tcpservice.in_flight", GAUGE, "1", "Messages at replicas.", ("service",))
+WAITING: Final = Instrument(
+    "tcpservice.waiting_callers", GAUGE, "1", "Callers whose messages wait for a replica with room.", ("service",)
+)
+REPLICAS: Final = Instrument("tcpservice.replicas", GAUGE, "1", "Replicas by state.", ("service", "state"))
+CONNECTIONS: Final = Instrument(
+    "tcpservice.upstream_connections", GAUGE, "1", "Connections to replicas that stand.", ("service",)
+)
+CALLERS: Final = Instrument("tcpservice.callers", GAUGE, "1", "Connections of callers.")
+SNAPSHOT_AGE: Final = Instrument("tcpservice.snapshot_age", GAUGE, "s", "Time since services or replicas changed.")
+BUILD: Final = Instrument("tcpservice.build_info", GAUGE, "1", "Always 1.", ("version",))
+
+CATALOGUE: Final = (
+    CLIENT_DURATION, SERVER_DURATION, RETRIES, DROPPED, SPANS, IN_FLIGHT, WAITING, REPLICAS, CONNECTIONS, CALLERS,
+    SNAPSHOT_AGE, BUILD,
+)  # fmt: skip
+
+
+class Series:
+    """The durations of the messages with the same labels: how many in each bucket, and their sum in ns."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_NANOSECONDS) + 1)
+        self.total = 0
+
+
+class Point(NamedTuple):
+    """One value of an instrument, by its labels' values; of a histogram, the counts of its buckets and the sum."""
+
+    instrument: Instrument
+    labels: tuple[str, ...]
+    value: float
+    buckets: tuple[int, ...] = ()
+
+
+class Metrics:
     """What one sidecar has done and is doing."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._messages: Counter[Key] = Counter()
-        self._seconds: Counter[Key] = Counter()
+        self._series: dict[tuple[bool, str, str | None, str, str], Series] = {}
         self._retries: Counter[str] = Counter()
+        self.spans: Counter[str] = Counter()
+        self.started = time.time_ns()
         self._swapped = time.monotonic()
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
 
     def add(self, rows: Iterable[Finished]) -> None:
         """Count finished messages."""
         for row in rows:
-            key = (row.service, row.route or "", row.kind, row.code.value)
-            self._messages[key] += 1
-            self._seconds[key] += row.ended - row.started
+            key = (row.mesh, row.service, row.route, row.kind, row.code)
+            series = self._series.get(key)
+            if series is None:
+                series = self._series[key] = Series()
+            duration = row.ended - row.started
+            series.counts[bisect_left(_NANOSECONDS, duration)] += 1
+            series.total += duration
             if row.attempts > 1:
                 self._retries[row.service] += row.attempts - 1
 
@@ -43,38 +118,35 @@ class Metrics(Collector):
         """Note that a snapshot was taken in."""
         self._swapped = time.monotonic()
 
-    def text(self) -> bytes:
-        """Write all metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
-
-    def collect(self) -> Iterator[Metric]:
-        """Give the metrics, as prometheus_client asks for them."""
-        labels = ["service", "route", "kind", "code"]
-        messages = CounterMetricFamily("tcpservice_messages", "Messages that ended, by outcome.", labels=labels)
-        seconds = CounterMetricFamily("tcpservice_message_seconds", "Time from arrival to end, summed.", labels=labels)
-        for key, count in self._messages.items():
-            messages.add_metric(key, count)
-            seconds.add_metric(key, self._seconds[key] / 1e9)
-        yield messages
-        yield seconds
-        retries = CounterMetricFamily("tcpservice_retries", "Attempts after the first.", labels=["service"])
+    def points(self) -> Iterator[Point]:
+        """Give every value there is now, instrument by instrument."""
+        for mesh, instrument in ((False, CLIENT_DURATION), (True, SERVER_DURATION)):
+            for (at_app, service, route, kind, code), series in self._series.items():
+                if at_app is mesh:
+                    labels = (service, route or "", kind, str(code))
+                    yield Point(instrument, labels, series.total / 1e9, tuple(series.counts))
         for service, count in self._retries.items():
-            retries.add_metric([service], count)
-        yield retries
+            yield Point(RETRIES, (service,), count)
+        counts = self._exchange.counts()
+        over = counts.pop("spans_over_limit", 0)
+        for reason, count in counts.items():
+            yield Point(DROPPED, (reason,), count)
+        for outcome, count in {**self.spans, "over_limit": over}.items():
+            yield Point(SPANS, (outcome,), count)
         yield from self._gauges()
 
-    def _gauges(self) -> Iterator[Metric]:
+    def _gauges(self) -> Iterator[Point]:
         exchange = self._exchange
-        dropped = CounterMetricFamily("tcpservice_dropped", "Frames passed to nobody, by reason.", labels=["reason"])
-        for reason, count in exchange.counts().items():
-            dropped.add_metric([reason], count)
-        yield dropped
-        yield GaugeMetricFamily("tcpservice_in_flight", "Messages on their way.", value=exchange.in_flight())
-        yield GaugeMetricFamily("tcpservice_callers", "Connections of callers.", value=exchange.connections())
-        age = time.monotonic() - self._swapped
-        yield GaugeMetricFamily("tcpservice_snapshot_age_seconds", "Time since the last change.", value=age)
-        replicas = GaugeMetricFamily("tcpservice_replicas", "Replicas by state.", labels=["service", "state"])
-        for service in exchange.services():
-            for state, count in Counter(replica.state for replica in service.replicas).items():
-                replicas.add_metric([service.service, state], count)
-        yield replicas
+        services = exchange.services()
+        for seen in services:
+            yield Point(IN_FLIGHT, (seen.service,), sum(replica.in_flight for replica in seen.replicas))
+        for seen in services:
+            yield Point(WAITING, (seen.service,), seen.waiting)
+        for seen in services:
+            for state, count in Counter(replica.state for replica in seen.replicas).items():
+                yield Point(REPLICAS, (seen.service, state), count)
+        for seen in services:
+            yield Point(CONNECTIONS, (seen.service,), sum(replica.connected for replica in seen.replicas))
+        yield Point(CALLERS, (), exchange.connections())
+        yield Point(SNAPSHOT_AGE, (), time.monotonic() - self._swapped)
+        yield Point(BUILD, (__version__,), 1)

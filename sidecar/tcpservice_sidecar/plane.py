@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final, cast
 
-from tcpservice.exchange import Close, Command, Connect, Exchange, Finished, HandOver, Notice, Pause, Resume
+from tcpservice.exchange import Close, Command, Connect, Exchange, Finished, HandOver, Notice, Pause, Resume, Span
 from tcpservice_sidecar.sockets import acknowledge_at_once, notice_death, send_at_once, socket_of
 
 SEND_BUFFER: Final = 64 * 1024
@@ -35,6 +35,7 @@ class Plane:
         self.hand_over: Callable[[HandOver, asyncio.Transport], None] = _unset
         self.on_notice: Callable[[Notice, str | None], None] = _unset
         self.on_finished: Callable[[list[Finished]], None] = _unset
+        self.on_spans: Callable[[list[Span]], None] = _unset
         self.connections: dict[int, Connection] = {}
         self.open: set[Connection] = set()
         self._unread: set[Connection] = set()
@@ -81,6 +82,9 @@ class Plane:
         finished = exchange.finished()
         if finished:
             self.on_finished(finished)
+        spans = exchange.spans()
+        if spans:
+            self.on_spans(spans)
         self._set_timer()
 
     def _obey(self, command: Command) -> None:

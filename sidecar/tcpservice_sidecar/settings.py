@@ -18,6 +18,7 @@ import tcpservice
 from tcpservice.exchange import Bounds
 from tcpservice.spec.units import parse_duration, parse_quantity
 from tcpservice_sidecar.addresses import Address, Named, Upstream, parse_address, parse_named, parse_upstream
+from tcpservice_sidecar.telemetry.variables import Telemetry, read_telemetry
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ Balances the messages of NestJS's TCP transport over replicas, one by one.
 _EPILOG = """\
 Durations are written as 250ms, 5s or 1h30m, sizes as 64Mi or 500k. Each flag can be given as an environment variable,
 TCPSERVICE_ and its name (TCPSERVICE_PROBE_AFTER=10s); those that may be repeated take several values separated by
-spaces.
+spaces. Traces and metrics are exported where the standard OTEL_EXPORTER_OTLP_ENDPOINT says so.
 """
 
 
@@ -44,11 +45,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     files: tuple[Path, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
     listen: tuple[Named, ...] = ()
+    front: tuple[Named, ...] = ()
     mesh: Address | None = None
     apps: tuple[Named, ...] = ()
     admin: Address | None = None
     log_format: str = "auto"
     bounds: Bounds = Bounds()
+    telemetry: Telemetry = Telemetry()
 
 
 class SettingsError(Exception):
@@ -94,14 +97,23 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
         files=tuple(given.file),
         upstreams=tuple(given.upstream),
         listen=tuple(given.listen),
+        front=tuple(given.front),
         mesh=given.mesh,
         apps=tuple(given.app),
         admin=given.admin,
         log_format=given.log_format,
         bounds=Bounds(**{b.field: getattr(given, b.field) for b in _BOUNDS if getattr(given, b.field) is not None}),
+        telemetry=_telemetry(variables),
     )
     _check(settings)
     return settings
+
+
+def _telemetry(variables: Mapping[str, str]) -> Telemetry:
+    try:
+        return read_telemetry(variables)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _check(settings: Settings) -> None:
@@ -110,11 +122,12 @@ def _check(settings: Settings) -> None:
         raise SettingsError("give either --file PATH (manifests) or --upstream NAME=HOST:PORT,... (no manifests)")
     if bool(settings.mesh) != bool(settings.apps):
         raise SettingsError("--mesh HOST:PORT and --app NAME=HOST:PORT need each other")
-    if not settings.listen and settings.mesh is None:
+    if not settings.listen and not settings.front and settings.mesh is None:
         raise SettingsError("nothing to do: give --listen NAME=HOST:PORT, or --mesh and --app")
     _check_unique("--upstream", [upstream.name for upstream in settings.upstreams])
     _check_unique("--app", [named.name for named in settings.apps])
     bound = [("--listen", named.address) for named in settings.listen]
+    bound += [("--front", named.address) for named in settings.front]
     bound += [("--mesh", settings.mesh)] if settings.mesh else []
     bound += [("--admin", settings.admin)] if settings.admin else []
     for place, (flag, address) in enumerate(bound):
@@ -154,6 +167,9 @@ def _parser() -> _Parser:
     add("--listen", metavar="NAME=HOST:PORT", type=_argument(lambda text: parse_named(text, lowest=0)),
         action="append", default=[],
         help="accept callers of a service here and balance their messages; port 0: any; may be repeated")  # fmt: skip
+    add("--front", metavar="NAME=HOST:PORT", type=_argument(lambda text: parse_named(text, lowest=0)),
+        action="append", default=[],
+        help="the same for callers that have no sidecar, which traces show as spans of their own")  # fmt: skip
     add("--mesh", metavar="HOST:PORT", type=_argument(lambda text: parse_address(text, lowest=0)),
         help="accept other sidecars here, for the pod's own app only")  # fmt: skip
     add("--app", metavar="NAME=HOST:PORT", type=_argument(parse_named), action="append", default=[],

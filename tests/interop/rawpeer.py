@@ -164,6 +164,10 @@ class RawReplica:
         """The next frame."""
         return self._arrived.get(timeout=SECONDS)
 
+    def waiting(self) -> bool:
+        """Whether a frame has arrived that was not taken yet."""
+        return not self._arrived.empty()
+
     def close(self) -> None:
         """Close all; the threads that read end with their sockets."""
         for each in (self._listener, *self._connections):

@@ -32,9 +32,13 @@ def _commands() -> list[str]:
 
 @pytest.mark.parametrize("command", [line for line in _commands() if "tcpservice-sidecar" in line])
 def test_each_sidecar_command_is_right(command: str) -> None:
-    program, *arguments = shlex.split(command)
+    words = shlex.split(command)
+    variables = dict(word.split("=", 1) for word in words if word.startswith("OTEL_"))
+    program, *arguments = words[len(variables) :]
     assert program == ".venv/bin/tcpservice-sidecar"
-    assert read_settings(arguments, {}).listen or read_settings(arguments, {}).mesh
+    settings = read_settings(arguments, variables)
+    assert settings.listen or settings.mesh
+    assert bool(settings.telemetry.traces) == bool(variables)
 
 
 def test_each_make_target_exists() -> None:

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interop.rawpeer import RawCaller, RawReplica, frame
@@ -86,6 +87,12 @@ def events(sidecar: Sidecar, name: str | None = None) -> list[dict[str, Any]]:
     """Return the events in its log, of one kind or all."""
     found = [json.loads(line) for line in sidecar.stderr.splitlines() if line.endswith("}")]
     return [event for event in found if name in (None, event["event"])]
+
+
+def memory(sidecar: Sidecar) -> int:
+    """Return the resident bytes of the sidecar."""
+    status = Path(f"/proc/{sidecar.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) * 1024
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:

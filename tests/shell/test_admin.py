@@ -28,11 +28,13 @@ def test_metrics_count_messages_by_outcome() -> None:
         client.read(len(reply("1") + reply("2")))
         text = ask(sidecar, "/metrics").text
         labels = 'code="ok",kind="%s",route="",service="default/orders"'
-        assert f"tcpservice_messages_total{{{labels % 'request'}}} 2.0" in text
-        assert f"tcpservice_messages_total{{{labels % 'event'}}} 1.0" in text
-        assert re.search(r'tcpservice_message_seconds_total{.*kind="request".*} 0\.\d', text)
+        durations = "rpc_client_call_duration_seconds"
+        assert f"{durations}_count{{{labels % 'request'}}} 2.0" in text
+        assert f"{durations}_count{{{labels % 'event'}}} 1.0" in text
+        assert f'{durations}_bucket{{code="ok",kind="request",le="+Inf",route="",service="default/orders"}} 2.0' in text
+        assert re.search(durations + r'_sum{.*kind="request".*} 0\.\d', text)
         assert "tcpservice_callers 1.0" in text
-        assert "tcpservice_in_flight 0.0" in text
+        assert 'tcpservice_in_flight{service="default/orders"} 0.0' in text
         assert 'tcpservice_replicas{service="default/orders",state="up"} 1.0' in text
 
 
@@ -49,7 +51,7 @@ def test_the_snapshot_shows_services_and_replicas() -> None:
         assert service["replicas"] == [
             {
                 "name": f"127.0.0.1:{replica.port}", "address": f"127.0.0.1:{replica.port}", "mesh": False,
-                "state": "up", "failures": 0, "inFlight": 1,
+                "state": "up", "connected": True, "failures": 0, "inFlight": 1,
             }
         ]  # fmt: skip
 

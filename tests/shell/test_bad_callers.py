@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from interop.rawpeer import RawCaller, RawReplica, frame, request
-from shell.running import ask, balancing, between, caller, events, packet, reply, serve, view, wait_until
+from shell.running import ask, balancing, between, caller, events, memory, packet, reply, serve, view, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +31,6 @@ def served(replica: RawReplica, client: RawCaller, request_id: str) -> None:
     client.send(request("sum", 1, request_id))
     serve(replica, 1)
     assert client.read(len(reply(request_id))) == reply(request_id)
-
-
-def memory(sidecar: Sidecar) -> int:
-    """Return the resident bytes of the sidecar."""
-    status = Path(f"/proc/{sidecar.pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) * 1024
 
 
 @pytest.mark.parametrize(

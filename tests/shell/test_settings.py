@@ -18,11 +18,13 @@ LISTEN = ["--listen", "orders=127.0.0.1:0"]
 
 def test_flags_and_environment_say_the_same() -> None:
     arguments = ["--upstream", "a=h:1,[::1]:2", "--upstream", "shop/b=h:3", "--listen", "a=127.0.0.1:0"]
+    arguments += ["--front", "a=0.0.0.0:3301"]
     arguments += ["--mesh", "0.0.0.0:3101", "--app", "a=localhost:3001", "--admin", "[::]:9901", "--log-format", "json"]
     arguments += ["--probe-after", "1m30s", "--total-bytes", "64Mi", "--caller-requests", "7"]
     environment = {
         "TCPSERVICE_UPSTREAM": "a=h:1,[::1]:2 shop/b=h:3",
         "TCPSERVICE_LISTEN": "a=127.0.0.1:0",
+        "TCPSERVICE_FRONT": "a=0.0.0.0:3301",
         "TCPSERVICE_MESH": "0.0.0.0:3101",
         "TCPSERVICE_APP": "a=localhost:3001",
         "TCPSERVICE_ADMIN": "[::]:9901",

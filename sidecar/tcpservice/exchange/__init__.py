@@ -16,6 +16,18 @@ unless its route allows it; replies are always read; nothing grows without a bou
 
 from tcpservice.exchange.bounds import Bounds
 from tcpservice.exchange.exchange import Exchange
-from tcpservice.exchange.outputs import Close, Command, Connect, Finished, HandOver, Notice, Pause, Resume
+from tcpservice.exchange.outputs import Close, Command, Connect, Finished, HandOver, Notice, Pause, Resume, Span
 
-__all__ = ["Bounds", "Close", "Command", "Connect", "Exchange", "Finished", "HandOver", "Notice", "Pause", "Resume"]
+__all__ = [
+    "Bounds",
+    "Close",
+    "Command",
+    "Connect",
+    "Exchange",
+    "Finished",
+    "HandOver",
+    "Notice",
+    "Pause",
+    "Resume",
+    "Span",
+]

@@ -96,6 +96,8 @@ def _deliver(state: State, call: Call, frame: Frame, reply: Reply, now: int) -> 
         state.write(call.caller.conn, frame.raw)
     else:
         state.write(call.caller.conn, with_id(frame, reply.id_at, reply.id_end, asked))
+    if not call.responses:
+        call.answered = now
     call.responses += 1
     if reply.final:
         leave(state, call)

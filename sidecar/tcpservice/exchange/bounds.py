@@ -26,6 +26,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     `drain_idle`: silence after which a plain caller's connection is closed while draining.
     `drain_quiet`: silence of all callers after which a drain counts as done.
     `retry_bytes`: the largest frame kept for another attempt once its bytes have left.
+    `kept_per_second`: traces of failed, repeated and slow messages that are kept beside the sample.
     `forgotten`: replies nobody waits for that one connection may owe before it is replaced.
     """
 
@@ -44,4 +45,5 @@ class Bounds(Struct, frozen=True, kw_only=True):
     drain_idle: int = 2 * SECOND
     drain_quiet: int = 500 * MILLISECOND
     retry_bytes: int = 64 * 1024
+    kept_per_second: int = 50
     forgotten: int = 1024

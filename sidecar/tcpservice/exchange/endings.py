@@ -12,6 +12,7 @@ from tcpservice.errors import Code
 from tcpservice.exchange.outputs import Close, Finished
 from tcpservice.exchange.records import Call, Caller, Link
 from tcpservice.exchange.state import State
+from tcpservice.exchange.tracing import ended
 from tcpservice.wire.frames import encode_frame
 from tcpservice.wire.mesh import CANCEL, LOST, REFUSED, encode_control
 from tcpservice.wire.utf16 import units
@@ -42,6 +43,8 @@ def finish(state: State, call: Call, code: Code, now: int) -> None:
             replica, call.attempts, call.responses, call.started, now, caller.mesh,
         )
     )  # fmt: skip
+    if state.tracing:
+        ended(state, call, code, now)
     call.frame = None
     if caller.closing and not caller.calls:
         close_caller(state, caller, abort=False)

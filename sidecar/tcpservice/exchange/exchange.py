@@ -7,7 +7,7 @@ from tcpservice.exchange import answers, callers, intake, losses, relays, retrie
 from tcpservice.exchange.bounds import Bounds
 from tcpservice.exchange.deadlines import Waiting
 from tcpservice.exchange.endings import close_link, fail
-from tcpservice.exchange.outputs import Command, Finished, Notice
+from tcpservice.exchange.outputs import Command, Finished, Notice, Span
 from tcpservice.exchange.records import Call, Caller, Link, Relay, Replica
 from tcpservice.exchange.state import State
 from tcpservice.exchange.views import ServiceView, view
@@ -19,8 +19,8 @@ PREFACE_LIMIT = 1 << 20
 class Exchange:
     """All connections, replicas and messages of one sidecar."""
 
-    def __init__(self, bounds: Bounds | None = None, *, seed: int = 1) -> None:
-        self._state = State(bounds or Bounds(), seed)
+    def __init__(self, bounds: Bounds | None = None, *, seed: int = 1, tracing: bool = False) -> None:
+        self._state = State(bounds or Bounds(), seed, tracing=tracing)
         self._drain_since: int | None = None
 
     # What is there
@@ -36,11 +36,13 @@ class Exchange:
 
     # Callers
 
-    def accept(self, service: Service, now: int) -> int:
-        """Take in a plain connection to a service; return its number."""
+    def accept(self, service: Service, now: int, *, front: bool = False) -> int:
+        """Take in a plain connection to a service; return its number. `front`: the caller has no sidecar."""
         backend = topology.backend_for(self._state, service)
         limit = backend.service.limits.max_frame_size
-        return callers.accept(self._state, backend, mesh=False, limit=limit, now=now).conn
+        caller = callers.accept(self._state, backend, mesh=False, limit=limit, now=now)
+        caller.front = front
+        return caller.conn
 
     def accept_mesh(self, now: int) -> int:
         """Take in another sidecar's connection, which will name its service; return its number."""
@@ -202,6 +204,11 @@ class Exchange:
     def finished(self) -> list[Finished]:
         """Take the rows of the messages that have ended."""
         taken, self._state.rows = self._state.rows, []
+        return taken
+
+    def spans(self) -> list[Span]:
+        """Take the spans that are to be exported."""
+        taken, self._state.spans = self._state.spans, []
         return taken
 
     # Views

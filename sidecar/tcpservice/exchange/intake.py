@@ -16,11 +16,13 @@ from tcpservice.exchange.endings import drop, error_frame, fail, finish, forget
 from tcpservice.exchange.outputs import HandOver
 from tcpservice.exchange.records import END_OF_STREAM, Backend, Call, Caller, EndOfStream
 from tcpservice.exchange.state import State
+from tcpservice.exchange.tracing import begin, keep
 from tcpservice.pattern import PatternTooDeep
 from tcpservice.wire.frames import Control, Frame, Item, Malformed, Oversized
 from tcpservice.wire.mesh import (
     CANCEL,
     GOAWAY,
+    KEEP,
     OPAQUE,
     PING,
     PONG,
@@ -147,6 +149,8 @@ def _read(state: State, caller: Caller, frame: Frame, now: int) -> Call | None:
     caller.bytes += call.size
     state.bytes += call.size
     backend.budget.count_request(now)
+    if state.tracing:
+        begin(state, call)
     return call
 
 
@@ -231,6 +235,9 @@ def _control(state: State, caller: Caller, control: Control, now: int) -> None:
     word, argument = read_control(control.body)
     if word == CANCEL:
         _cancel(state, caller, argument, now)
+    elif word == KEEP:
+        if state.tracing:
+            keep(state, caller, argument, now)
     elif word == PING:
         state.write(caller.conn, encode_control(PONG, argument))
     else:

@@ -37,6 +37,7 @@ def put(state: State, link: Link, call: Call, now: int) -> None:
     frame, request = call.frame, call.request
     assert frame is not None
     call.left = True
+    call.conn = link.conn
     if request.id is None:
         _write(state, link, frame.raw)
         leave(state, call)

@@ -63,6 +63,42 @@ class Notice(NamedTuple):
     replica: str | None = None
 
 
+class Attempt(NamedTuple):
+    """An attempt that failed: at which replica, why, when it ended (ns), and as which id on which connection."""
+
+    replica: str
+    reason: str
+    ended: int
+    conn: int
+    key: bytes
+
+
+class Span(NamedTuple):
+    """One span of a trace, ready to be exported. Ids are integers, `parent` 0 for none; times in ns.
+
+    `kind` is client (all attempts of a message, seen from its caller's sidecar) or server (seen from its replica's, or
+    from a front listener); `method` names it, None where no name may be taken from `original`, the route as it was
+    sent; `kept` says why a message that was not sampled is there: error, retry, slow, or caller.
+    """
+
+    trace: int
+    span: int
+    parent: int
+    kind: str
+    front: bool
+    method: str | None
+    original: str
+    service: str
+    message: str
+    code: Code
+    kept: str | None
+    replica: Endpoint | None
+    failed: tuple[Attempt, ...]
+    responses: int
+    started: int
+    ended: int
+
+
 class Finished(NamedTuple):
     """One message that came to its end. Times in ns; `replica` is the last one tried, `route` the manifest's name."""
 

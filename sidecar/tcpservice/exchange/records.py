@@ -11,8 +11,11 @@ from collections import deque
 from typing import Final
 
 from tcpservice.balancer import balancer_for
+from tcpservice.errors import Code
 from tcpservice.exchange.budget import RetryBudget
 from tcpservice.exchange.deadlines import Waiting
+from tcpservice.exchange.outputs import Attempt
+from tcpservice.exchange.sampling import Sampler
 from tcpservice.policy import Policies, Policy
 from tcpservice.snapshot import Endpoint, Service
 from tcpservice.wire.frames import Frame, FrameReader, Item
@@ -30,14 +33,14 @@ END_OF_STREAM: Final = EndOfStream()
 
 
 class Caller(Waiting):
-    """A downstream connection; `mesh` says that it is another sidecar's.
+    """A downstream connection; `mesh` says that it is another sidecar's, `front` that it came from outside the mesh.
 
     `greeting` is what has come of another sidecar's opening line, None once that is complete.
     """
 
     __slots__ = (
-        "backend", "backlog", "bytes", "calls", "closing", "conn", "greeting", "heard", "held", "held_since", "mesh",
-        "paused", "progress", "reader", "until",
+        "backend", "backlog", "bytes", "calls", "closing", "conn", "front", "greeting", "heard", "held", "held_since",
+        "mesh", "paused", "progress", "reader", "until",
     )  # fmt: skip
 
     def __init__(self, conn: int, backend: Backend | None, *, mesh: bool, limit: int, now: int) -> None:
@@ -45,6 +48,7 @@ class Caller(Waiting):
         self.conn = conn
         self.backend = backend
         self.mesh = mesh
+        self.front = False
         self.greeting: bytes | None = b"" if mesh else None
         self.reader = FrameReader(limit, control=mesh)
         self.calls: dict[Call, None] = {}
@@ -143,6 +147,8 @@ class Backend:
         self.policies = Policies(service)
         self.balancer = balancer_for(service.algorithm)
         self.budget = RetryBudget(service.retry_constraint)
+        self.sampler = Sampler(service.tracing.sampled_per_billion)
+        self.served: set[str] = set()
 
     def adopt(self, service: Service) -> None:
         """Take new values of the service; what did not change keeps its state."""
@@ -151,6 +157,8 @@ class Backend:
             self.balancer = balancer_for(service.algorithm)
         if service.retry_constraint != old.retry_constraint:
             self.budget = RetryBudget(service.retry_constraint)
+        if service.tracing != old.tracing:
+            self.sampler = Sampler(service.tracing.sampled_per_billion)
         self.policies = Policies(service)
 
     def has_room(self, backlog: int) -> bool:
@@ -165,16 +173,33 @@ class Backend:
         self.candidates = sound or staying or [r for r in present if not r.down] or present
 
 
+class Trace:
+    """The ids of one message: its trace, the app's span above it, its own spans, and whether they are sampled.
+
+    `parent` is 0 where there is none; `server` and `client` are the spans of this sidecar, 0 where it makes none.
+    """
+
+    __slots__ = ("client", "parent", "sampled", "server", "trace")
+
+    def __init__(self, trace: int, parent: int, *, sampled: bool) -> None:
+        self.trace = trace
+        self.parent = parent
+        self.sampled = sampled
+        self.server = 0
+        self.client = 0
+
+
 class Call(Waiting):
     """One message on its way from a caller.
 
     `frame` is kept as long as another attempt may need it, never beyond the first response. `left` says that bytes of
-    it have reached a replica which may have run it. `link` and `key` say where it is now. Times in ns, 0 for none.
+    it have reached a replica which may have run it. `link` and `key` say where it is now, `conn` the number of the last
+    link. `answered` is the time of the first response. Times in ns, 0 for none.
     """
 
     __slots__ = (
-        "attempt_due", "attempts", "backend", "caller", "due", "frame", "key", "left", "link", "policy",
-        "replica", "request", "responses", "retry_at", "size", "started", "tried",
+        "answered", "attempt_due", "attempts", "backend", "caller", "conn", "due", "failed", "frame", "kept", "key",
+        "left", "link", "policy", "replica", "request", "responses", "retry_at", "size", "started", "trace", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -190,7 +215,12 @@ class Call(Waiting):
         self.size = len(frame.raw)
         self.link: Link | None = None
         self.replica: Replica | None = None
+        self.conn = 0
         self.key = b""
+        self.failed: tuple[Attempt, ...] = ()
+        self.kept: str | None = None
+        self.trace: Trace | None = None
+        self.answered = 0
         self.tried: set[Replica] | None = None
         self.attempts = 0
         self.responses = 0
@@ -198,6 +228,17 @@ class Call(Waiting):
         self.due = now + policy.timeouts.request if policy.timeouts.request else 0
         self.attempt_due = 0
         self.retry_at = 0
+
+
+class Ended:
+    """A message that was not sampled, remembered for a while in case the caller's sidecar keeps it."""
+
+    __slots__ = ("at", "call", "code")
+
+    def __init__(self, call: Call, code: Code, at: int) -> None:
+        self.call = call
+        self.code = code
+        self.at = at
 
 
 class Relay:

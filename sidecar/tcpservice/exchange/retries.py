@@ -10,13 +10,14 @@ from __future__ import annotations
 from tcpservice.errors import Code
 from tcpservice.exchange.dispatch import Nowhere, choose, send, set_timer
 from tcpservice.exchange.endings import CONNECTION_CLOSED, drop, fail, leave
-from tcpservice.exchange.records import Call
+from tcpservice.exchange.outputs import Attempt
+from tcpservice.exchange.records import Call, Replica
 from tcpservice.exchange.state import State
 
 
 def not_run(state: State, call: Call, reason: str, now: int) -> None:
     """Go on with a call that has left its link and surely has not run; `reason` says what the replica did."""
-    _note_tried(call)
+    _note_failed(call, reason, now)
     call.left = False
     if call.attempts > call.policy.retry.attempts:
         fail(state, call, Code.NO_ENDPOINTS, f"no replica of {call.backend.service.key} took it: {reason}", now)
@@ -28,7 +29,7 @@ def not_run(state: State, call: Call, reason: str, now: int) -> None:
 
 def lost(state: State, call: Call, code: Code, message: str, now: int) -> None:
     """Go on with a call that has left its link and may have run."""
-    _note_tried(call)
+    _note_failed(call, message, now)
     if may_repeat(call, now):
         _wait(state, call, now)
     else:
@@ -45,19 +46,19 @@ def may_repeat(call: Call, now: int) -> bool:
     )
 
 
-def has_untried(call: Call) -> bool:
-    """Whether some replica that may be chosen has not been tried for this call."""
+def has_untried(call: Call, beside: Replica | None = None) -> bool:
+    """Whether some replica that may be chosen, `beside` this one, has not been tried for this call."""
     tried = call.tried or set()
-    return any(replica not in tried for replica in call.backend.candidates)
+    return any(replica not in tried and replica is not beside for replica in call.backend.candidates)
 
 
 def moved(state: State, call: Call, now: int) -> bool:
     """Try a call elsewhere that found no handler; False where there is nowhere else and the answer stands."""
     if call.frame is None or call.attempts > call.policy.retry.attempts:
         return False
-    _note_tried(call)
-    if not has_untried(call):
+    if not has_untried(call, call.replica):
         return False
+    _note_failed(call, "no handler there", now)
     leave(state, call)
     call.left = False
     again(state, call, now)
@@ -98,9 +99,11 @@ def broken(state: State, call: Call, now: int) -> None:
     lost(state, call, Code.CONNECTION_CLOSED, CONNECTION_CLOSED, now)
 
 
-def _note_tried(call: Call) -> None:
+def _note_failed(call: Call, reason: str, now: int) -> None:
     assert call.replica is not None
     call.tried = (call.tried or set()) | {call.replica}
+    attempt = Attempt(call.replica.endpoint.name, reason, now, call.conn, call.key)
+    call.failed = (*call.failed, attempt)
 
 
 def _wait(state: State, call: Call, now: int) -> None:

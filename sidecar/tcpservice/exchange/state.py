@@ -11,15 +11,17 @@ from collections import Counter
 from tcpservice.chance import Chance
 from tcpservice.exchange.bounds import Bounds
 from tcpservice.exchange.deadlines import Wheel
-from tcpservice.exchange.outputs import Command, Finished, Notice
-from tcpservice.exchange.records import Backend, Caller, Link, Peer, Replica
+from tcpservice.exchange.outputs import Command, Finished, Notice, Span
+from tcpservice.exchange.records import Backend, Caller, Ended, Link, Peer, Replica
+from tcpservice.exchange.sampling import Allowance
 
 
 class State:
     """Tables of what is there, and what has to be told to the shell."""
 
-    def __init__(self, bounds: Bounds, seed: int) -> None:
+    def __init__(self, bounds: Bounds, seed: int, *, tracing: bool) -> None:
         self.bounds = bounds
+        self.tracing = tracing
         self.chance = Chance(seed)
         self.wheel = Wheel()
         self.backends: dict[str, Backend] = {}
@@ -36,6 +38,9 @@ class State:
         self.commands: list[Command] = []
         self.notices: list[Notice] = []
         self.rows: list[Finished] = []
+        self.spans: list[Span] = []
+        self.remembered: dict[tuple[int, bytes], Ended] = {}
+        self.allowance = Allowance(bounds.kept_per_second)
         self.counts: Counter[str] = Counter()
 
     def new_conn(self) -> int:

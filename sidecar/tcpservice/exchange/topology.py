@@ -55,6 +55,7 @@ def as_app(service: Service, endpoints: tuple[Endpoint, ...]) -> Service:
         port=service.port,
         protocol=service.protocol,
         limits=service.limits,
+        tracing=service.tracing,
         retry=Retry(attempts=0),
         endpoints=endpoints,
     )

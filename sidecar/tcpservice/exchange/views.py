@@ -11,12 +11,13 @@ from tcpservice.exchange.records import Backend, Replica
 
 
 class ReplicaView(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One replica; `state` is idle, connecting, up, down or leaving."""
+    """One replica; `state` is idle, connecting, up, down or leaving, `connected` whether a connection stands."""
 
     name: str
     address: str
     mesh: bool
     state: str
+    connected: bool
     failures: int
     in_flight: int
 
@@ -47,6 +48,7 @@ def _view_replica(replica: Replica) -> ReplicaView:
         address=f"{endpoint.host}:{endpoint.port}",
         mesh=endpoint.mesh,
         state=_state(replica),
+        connected=replica.link is not None and replica.link.up,
         failures=replica.failures,
         in_flight=replica.in_flight,
     )

@@ -6,6 +6,7 @@ route leaves out its service fills, and what that leaves out the defaults of `tc
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TypeVar
 
 from msgspec import Struct
@@ -39,6 +40,7 @@ def assemble(service: TcpService, endpoints: tuple[Endpoint, ...]) -> snapshot.S
         retry_constraint=_retry_constraint(spec.retry_constraint or policies.RetryConstraint()),
         limits=_limits(spec.limits or policies.Limits()),
         drain=_drain(spec.drain or policies.Drain()),
+        tracing=_tracing(spec.tracing or policies.Tracing()),
         routes=tuple(_route(route, timeouts, retry) for route in spec.routes or ()),
         endpoints=endpoints,
     )
@@ -101,6 +103,15 @@ def _drain(given: policies.Drain) -> snapshot.Drain:
     """Fill the times; a longer `timeout` alone draws `streamTimeout` along, which is never the shorter one."""
     drain = _filled(snapshot.Drain(), timeout=_ns(given.timeout), stream_timeout=_ns(given.stream_timeout))
     return _filled(drain, stream_timeout=max(drain.timeout, drain.stream_timeout))
+
+
+def _tracing(given: policies.Tracing) -> snapshot.Tracing:
+    percent = given.sampling_percent
+    return _filled(
+        snapshot.Tracing(),
+        sampled_per_billion=int(Fraction(percent) * 10_000_000) if percent is not None else None,
+        slow_threshold=_ns(given.slow_threshold),
+    )
 
 
 def _filled(base: T, **given: int | None) -> T:

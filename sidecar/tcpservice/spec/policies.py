@@ -149,4 +149,6 @@ class Tracing(Group, frozen=True, kw_only=True):
         | None,
         Meta(description='The share of messages, from "0" to "100", as text. Default "1".'),
     ] = None
-    slow_threshold: Annotated[Duration | None, Meta(description="From when on a message is slow.")] = None
+    slow_threshold: Annotated[
+        Duration | None, Meta(description="From when on a message is slow. Default 1s; 0s: never.")
+    ] = None

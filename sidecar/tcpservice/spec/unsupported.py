@@ -17,7 +17,6 @@ _FIELDS: Final = (
     "spec.loadBalancing.trafficDistribution",
     "spec.outlierDetection",
     "spec.rateLimit",
-    "spec.tracing",
     "spec.access",
     "spec.routes[].fallback",
     "spec.routes[].backendRefs",

@@ -10,6 +10,7 @@ more.
 | `goaway` | replica's | choose others; what is on its way is still served |
 | `refused <id>` | replica's | never reached the app: may be tried elsewhere |
 | `lost <id>` | replica's | its app was lost under it: may have run |
+| `keep <id>` | caller's | this one's trace is kept, so keep yours |
 | `cancel <id>` | caller's | nobody waits for this any more |
 | `ping <n>`, `pong <n>` | both | is anyone there? |
 """
@@ -28,6 +29,7 @@ GOAWAY: Final = b"goaway"
 REFUSED: Final = b"refused"
 LOST: Final = b"lost"
 CANCEL: Final = b"cancel"
+KEEP: Final = b"keep"
 PING: Final = b"ping"
 PONG: Final = b"pong"
 

@@ -29,16 +29,19 @@ class Request:
 
     `pattern` is JSON text (of a canonical frame, the caller's own bytes), empty where there is none. `id` is the text
     of the id, None for an event. `id_at` is where that text begins in the frame, -1 where it is not the frame's last
-    member. `stable` says that NestJS returns the id unchanged.
+    member. `stable` says that NestJS returns the id unchanged. `metadata` is where that value stands, None where there
+    is none; `room` is where a member could be put in its place, -1 in a frame that is not canonical.
     """
 
-    __slots__ = ("id", "id_at", "pattern", "stable")
+    __slots__ = ("id", "id_at", "metadata", "pattern", "room", "stable")
 
     def __init__(self, pattern: bytes, id_text: bytes | None, id_at: int, *, stable: bool) -> None:
         self.pattern = pattern
         self.id = id_text
         self.id_at = id_at
         self.stable = stable
+        self.metadata: tuple[int, int] | None = None
+        self.room = -1
 
 
 class Refused(ValueError):
@@ -71,19 +74,22 @@ def _canonical(raw: bytes, at: int, known: Mapping[bytes, object]) -> Request | 
     if id_at >= 0:
         id_text = raw[id_at + len(_ID) : -1]
         stable = is_stable(id_text)
-        if ((stable and id_text.isascii()) or is_json(id_text)) and _values(raw, data_at, id_at):
-            return Request(pattern, id_text, id_at + len(_ID), stable=stable)
-    if _values(raw, data_at, len(raw) - 1):
-        return Request(pattern, None, -1, stable=True)
-    return None
+        if (stable and id_text.isascii()) or is_json(id_text):
+            request = Request(pattern, id_text, id_at + len(_ID), stable=stable)
+            if _values(raw, data_at, id_at, request):
+                return request
+    request = Request(pattern, None, -1, stable=True)
+    return request if _values(raw, data_at, len(raw) - 1, request) else None
 
 
-def _values(raw: bytes, start: int, end: int) -> bool:
-    """Prove that `raw[start:end]` is one value, or two with the metadata key between."""
+def _values(raw: bytes, start: int, end: int, request: Request) -> bool:
+    """Prove that `raw[start:end]` is one value, or two with the metadata key between; note where a third fits."""
     view = memoryview(raw)
+    request.room = end
     if is_json(view[start:end]):
         return True
     split = raw.rfind(_METADATA, start, end)
+    request.metadata = (split + len(_METADATA), end)
     return split >= 0 and is_json(view[start:split]) and is_json(view[split + len(_METADATA) : end])
 
 

@@ -9,7 +9,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tcpservice.exchange import Bounds, Close, Command, Connect, Exchange, Finished, HandOver, Notice, Pause, Resume
+from tcpservice.exchange import (
+    Bounds,
+    Close,
+    Command,
+    Connect,
+    Exchange,
+    Finished,
+    HandOver,
+    Notice,
+    Pause,
+    Resume,
+    Span,
+)
 from tcpservice.snapshot import SECOND, Endpoint, Service, Snapshot
 from tcpservice.wire.frames import Control, Frame, FrameReader
 from tcpservice.wire.mesh import Preface, encode_control, encode_preface, read_preface
@@ -137,9 +149,9 @@ class Upstream(Peer):
 class Stage:
     """The exchange with everybody around it."""
 
-    def __init__(self, *services: Service, bounds: Bounds | None = None, seed: int = 1) -> None:
+    def __init__(self, *services: Service, bounds: Bounds | None = None, seed: int = 1, tracing: bool = False) -> None:
         self.now = 1000 * SECOND
-        self.exchange = Exchange(bounds, seed=seed)
+        self.exchange = Exchange(bounds, seed=seed, tracing=tracing)
         self.services = services or (service(),)
         self.refusing: set[str] = set()
         self.hanging: set[str] = set()
@@ -148,6 +160,7 @@ class Stage:
         self.clients: list[Client] = []
         self.rows: list[Finished] = []
         self.notices: list[Notice] = []
+        self.spans: list[Span] = []
         self.handed: list[HandOver] = []
         self.trace: list[object] = []
         self._peers: dict[int, Peer] = {}
@@ -160,8 +173,8 @@ class Stage:
         self.exchange.swap(Snapshot(services=services), self.now)
         self.carry()
 
-    def client(self, of: Service | None = None) -> Client:
-        return self._welcome(self.exchange.accept(of or self.services[0], self.now), mesh=False)
+    def client(self, *, front: bool = False) -> Client:
+        return self._welcome(self.exchange.accept(self.services[0], self.now, front=front), mesh=False)
 
     def sidecar(self, name: str | None = "shop/orders", *features: str) -> Client:
         """Let another sidecar come, which asks for the app of that name (None: it says nothing)."""
@@ -214,6 +227,7 @@ class Stage:
                 self._obey(command)
         self.rows += self.exchange.finished()
         self.notices += self.exchange.notices()
+        self.spans += self.exchange.spans()
 
     def _obey(self, command: Command) -> None:
         if isinstance(command, Connect):

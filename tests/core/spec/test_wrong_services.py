@@ -149,7 +149,6 @@ FIELDS = {
     ),
     "sampling by number": (
         "  tracing: {samplingPercent: 1}",
-        "6: not supported yet: spec.tracing",
         '6: spec.tracing.samplingPercent: expected a percentage such as "0.1", got 1',
     ),
     "a repeated key": ("  port: 3002", "6: spec.port: the key is given twice, on lines 5 and 6"),
@@ -258,7 +257,6 @@ LATER = {
     ),
     "outliers": ("  outlierDetection: {consecutiveErrors: 5}", "6: not supported yet: spec.outlierDetection"),
     "rate limit": ("  rateLimit: {requests: 500, interval: 1s}", "6: not supported yet: spec.rateLimit"),
-    "tracing": ("  tracing: {}", "6: not supported yet: spec.tracing"),
     "access": (
         "  access: {mode: Audit, rules: [{name: web, from: [{namespace: shop}], to: [{type: Prefix, pattern: a}]}]}",
         "6: not supported yet: spec.access",

@@ -1,0 +1,186 @@
+"""Writes `dashboard.json` (Grafana) and `alerts.yaml` (Prometheus rules) beside itself, from the sidecar's catalogue.
+
+Run it after a metric was added or renamed; a test fails while the files do not match.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tcpservice_sidecar import metrics
+from tcpservice_sidecar.metrics import Instrument
+
+HERE = Path(__file__).parent
+FAILED = 'code!~"ok|cancelled"'
+OVERSIZED = 'reason="oversized_frames"'
+LOST = 'outcome=~"dropped|failed"'
+SERVICE = 'service=~"$service"'
+
+
+def rate(instrument: Instrument, selector: str = "", *, part: str = "", window: str = "$__rate_interval") -> str:
+    """Write the rate of a counter, or of a part of a histogram."""
+    chosen = f"{{{selector}}}" if selector else ""
+    return f"rate({instrument.prometheus}{part}{chosen}[{window}])"
+
+
+def quantile(instrument: Instrument, share: float, by: str) -> str:
+    """Write a quantile of a histogram by some labels."""
+    buckets = rate(instrument, SERVICE, part="_bucket")
+    return f"histogram_quantile({share}, sum by (le, {by}) ({buckets}))"
+
+
+def panels() -> list[dict[str, Any]]:
+    """Make the panels: what callers see first, then the replicas, then the sidecars themselves."""
+    client, server = metrics.CLIENT_DURATION, metrics.SERVER_DURATION
+    count = rate(client, SERVICE, part="_count")
+    failed = rate(client, f"{SERVICE}, {FAILED}", part="_count")
+    specs: list[tuple[str, str, dict[str, str]]] = [
+        ("Messages by route", "ops", {"{{service}} {{route}}": f"sum by (service, route) ({count})"}),
+        ("Failures by code", "ops", {"{{service}} {{code}}": f"sum by (service, code) ({failed})"}),
+        (
+            "Time to the end, callers' side",
+            "s",
+            {
+                f"p{share * 100:g} {{{{service}}}} {{{{route}}}}": quantile(client, share, "service, route")
+                for share in (0.5, 0.99)
+            },
+        ),
+        ("Time to the end, replicas' side", "s", {"p99 {{service}}": quantile(server, 0.99, "service")}),
+        ("Messages at replicas", "short", {"{{service}}": f"sum by (service) ({metrics.IN_FLIGHT.prometheus})"}),
+        (
+            "Callers that wait for a place",
+            "short",
+            {"{{service}}": f"sum by (service) ({metrics.WAITING.prometheus})"},
+        ),
+        (
+            "Replicas by state, as sidecars see them",
+            "short",
+            {"{{service}} {{state}}": f"sum by (service, state) ({metrics.REPLICAS.prometheus})"},
+        ),
+        ("Retries", "ops", {"{{service}}": f"sum by (service) ({rate(metrics.RETRIES, SERVICE)})"}),
+        ("Dropped", "ops", {"{{reason}}": f"sum by (reason) ({rate(metrics.DROPPED)})"}),
+        ("Spans", "ops", {"{{outcome}}": f"sum by (outcome) ({rate(metrics.SPANS)})"}),
+        (
+            "Connections",
+            "short",
+            {
+                "callers": f"sum ({metrics.CALLERS.prometheus})",
+                "to replicas": f"sum ({metrics.CONNECTIONS.prometheus})",
+            },
+        ),
+        ("Age of the oldest state in force", "s", {"oldest": f"max ({metrics.SNAPSHOT_AGE.prometheus})"}),
+        ("Sidecars by version", "short", {"{{version}}": f"sum by (version) ({metrics.BUILD.prometheus})"}),
+    ]
+    return [_panel(place, *spec) for place, spec in enumerate(specs)]
+
+
+def _panel(place: int, title: str, unit: str, queries: dict[str, str]) -> dict[str, Any]:
+    return {
+        "id": place + 1,
+        "type": "timeseries",
+        "title": title,
+        "datasource": {"type": "prometheus", "uid": "${datasource}"},
+        "gridPos": {"x": 12 * (place % 2), "y": 8 * (place // 2), "w": 12, "h": 8},
+        "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+        "targets": [
+            {"refId": chr(ord("A") + number), "expr": query, "legendFormat": legend}
+            for number, (legend, query) in enumerate(queries.items())
+        ],
+    }
+
+
+def dashboard() -> dict[str, Any]:
+    """Make the dashboard, as Grafana imports it."""
+    names = f"label_values({metrics.REPLICAS.prometheus}, service)"
+    variables = [
+        {"name": "datasource", "type": "datasource", "query": "prometheus"},
+        {
+            "name": "service", "type": "query", "query": names, "multi": True, "includeAll": True,
+            "datasource": {"type": "prometheus", "uid": "${datasource}"}, "refresh": 2,
+        },
+    ]  # fmt: skip
+    return {
+        "uid": "tcpservice",
+        "title": "TcpService",
+        "schemaVersion": 39,
+        "refresh": "30s",
+        "time": {"from": "now-1h", "to": "now"},
+        "templating": {"list": variables},
+        "panels": panels(),
+    }
+
+
+def alerts() -> dict[str, Any]:
+    """Make the rules: what should wake somebody, or wait for the morning."""
+    client = metrics.CLIENT_DURATION
+    failed = rate(client, FAILED, part="_count", window="5m")
+    count = rate(client, part="_count", window="5m")
+    share = f"sum by (service) ({failed}) / sum by (service) ({count})"
+    down = f'sum by (service) ({metrics.REPLICAS.prometheus}{{state="down"}})'
+    known = f"sum by (service) ({metrics.REPLICAS.prometheus})"
+    rules = [
+        _alert("TcpServiceFailing", f"{share} > 0.05", "5m", "critical", "More than 5 % of the messages fail."),
+        _alert(
+            "TcpServiceWithoutReplica",
+            f"{known} == {down}",
+            "1m",
+            "critical",
+            "All replicas that sidecars know have failed.",
+        ),
+        _alert(
+            "TcpServiceWaiting",
+            f"sum by (service) ({metrics.WAITING.prometheus}) > 0",
+            "5m",
+            "warning",
+            "Messages wait for a replica with room: there are too few, or they are too slow.",
+        ),
+        _alert(
+            "TcpServiceRetrying",
+            f"sum by (service) ({rate(metrics.RETRIES, window='5m')}) / sum by (service) ({count}) > 0.1",
+            "10m",
+            "warning",
+            "More than 10 % of the messages need a further attempt.",
+        ),
+        _alert(
+            "TcpServiceOversized",
+            f"sum ({rate(metrics.DROPPED, OVERSIZED, window='5m')}) > 0",
+            "10m",
+            "warning",
+            "Messages above limits.maxFrameSize are refused.",
+        ),
+        _alert(
+            "TcpServiceSpansLost",
+            f"sum ({rate(metrics.SPANS, LOST, window='5m')}) > 0",
+            "15m",
+            "warning",
+            "Spans are lost: the collector is too slow or not there.",
+        ),
+    ]
+    return {"groups": [{"name": "tcpservice", "rules": rules}]}
+
+
+def _alert(name: str, expression: str, lasting: str, severity: str, summary: str) -> dict[str, Any]:
+    return {
+        "alert": name,
+        "expr": expression,
+        "for": lasting,
+        "labels": {"severity": severity},
+        "annotations": {"summary": summary},
+    }
+
+
+def files() -> dict[str, str]:
+    """Give the text of each file by its name."""
+    return {
+        "dashboard.json": json.dumps(dashboard(), indent=2) + "\n",
+        "alerts.yaml": "# Made by generate.py.\n" + yaml.safe_dump(alerts(), sort_keys=False, width=120),
+    }
+
+
+if __name__ == "__main__":
+    for file_name, text in files().items():
+        (HERE / file_name).write_text(text)

@@ -1,0 +1,50 @@
+"""The dashboard and the alerts are made of metrics that the sidecar has, all of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from interop.rawpeer import RawReplica
+from shell.running import ask, balancing
+from tcpservice_sidecar.metrics import CATALOGUE, HISTOGRAM
+
+MONITORING = Path(__file__).parents[2] / "examples" / "monitoring"
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", MONITORING / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_files_are_those_that_are_made(generate: ModuleType) -> None:
+    for name, text in generate.files().items():
+        assert (MONITORING / name).read_text() == text, f"run {MONITORING / 'generate.py'}"
+
+
+def test_each_metric_stands_on_the_dashboard_and_no_other(generate: ModuleType) -> None:
+    named = set(re.findall(r"\b(?:rpc|tcpservice)_[a-z_]+", str(generate.panels()) + str(generate.alerts())))
+    parts = {f"{each.prometheus}{part}" for each in CATALOGUE for part in _parts(each.kind)}
+    assert named <= parts
+    assert {each.prometheus for each in CATALOGUE} == {re.sub("_(bucket|count)$", "", name) for name in named}
+
+
+def _parts(kind: str) -> tuple[str, ...]:
+    return ("_bucket", "_count", "_sum") if kind == HISTOGRAM else ("",)
+
+
+def test_an_idle_sidecar_shows_its_gauges() -> None:
+    with RawReplica() as replica, balancing(replica) as sidecar:
+        text = ask(sidecar, "/metrics").text
+    shown = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    assert shown >= {each.prometheus for each in CATALOGUE if each.kind == "gauge"}
+    assert re.search(r'tcpservice_build_info{version="[0-9.]+"} 1.0', text)
