@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -153,7 +154,11 @@ def test_the_status_follows_the_connection(own_client: NestClient) -> None:
 def test_metadata_reaches_handlers_that_know_it(bench: Bench, way: Way, server: Major, metadata: object) -> None:
     client = bench.new_client(way, 12, server)
     client.call("hook", metadata=metadata)
-    assert client.value("metadata", 1) == (metadata if server == 12 else None)
+    got = client.value("metadata", 1)
+    if way == "traced" and server == 12 and isinstance(metadata, dict):
+        assert re.fullmatch(TRACEPARENT[:36] if metadata else "00-[0-9a-f]{32}-", got["traceparent"][:36])
+        got, metadata = got | {"traceparent": TRACEPARENT}, metadata | {"traceparent": TRACEPARENT}
+    assert got == (metadata if server == 12 else None)
     assert client.emit("evMetadata", 1) == EMITTED
     client.stop()
 

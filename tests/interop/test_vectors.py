@@ -13,7 +13,7 @@ import pytest
 
 from interop.rawpeer import Arrived, Piece, RawCaller, RawReplica, frame, request, split
 from interop.vectors import REPLIES, REQUESTS, large_ascii_request, recorded_reply
-from interop.ways import SIDECAR_WAYS, WAYS, Way, front
+from interop.ways import SIDECAR_WAYS, UNTOUCHED_WAYS, WAYS, Way, front
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ class Scripted(NamedTuple):
     port: int
 
 
-@pytest.fixture(scope="module", params=SIDECAR_WAYS)
+@pytest.fixture(scope="module", params=UNTOUCHED_WAYS)
 def scripted(request: pytest.FixtureRequest) -> Iterator[Scripted]:
     with RawReplica() as replica, front(request.param, {"scripted": [replica.port]}) as way:
         yield Scripted(replica, way.ports["scripted"])
