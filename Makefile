@@ -46,7 +46,7 @@ test: $(INSTALLED) lint  ## Lint, types, layers, and all tests with their counts
 	$(BIN)/coverage run -m pytest -q tests/core
 	$(BIN)/coverage report --fail-under=100
 	echo "Sockets, a real collector, real NestJS, faults, README ..."
-	$(BIN)/python -m pytest -q tests/shell tests/transport tests/telemetry tests/interop tests/faults tests/readme
+	$(BIN)/python -m pytest -q tests/shell tests/transport tests/cli tests/telemetry tests/interop tests/faults tests/readme
 
 lint: $(INSTALLED)  ## Lint, formatting, types, and the direction of imports
 	@$(BIN)/ruff check .

@@ -12,6 +12,7 @@ import pytest
 
 from tcpservice.errors import Code
 from tcpservice.spec import read
+from tcpservice_cli.main import parser
 from tcpservice_sidecar.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +40,13 @@ def test_each_sidecar_command_is_right(command: str) -> None:
     settings = read_settings(arguments, variables)
     assert settings.listen or settings.mesh
     assert bool(settings.telemetry.traces) == bool(variables)
+
+
+@pytest.mark.parametrize("command", [line for line in _commands() if "bin/tcpservice " in line])
+def test_each_command_for_people_is_right(command: str) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == ".venv/bin/tcpservice"
+    assert parser({}).parse_args(arguments).run
 
 
 def test_each_make_target_exists() -> None:

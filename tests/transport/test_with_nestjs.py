@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -12,23 +11,7 @@ import pytest
 from interop.nest import ClientProcess, NestClient, NestServer
 from interop.node import MAJORS, Major
 from tcpservice_transport import Client, ConnectionLost, Context, RemoteError, Server
-
-
-class Loop:
-    """An event loop in a thread of its own, for a server that tests talk to from outside."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+from transport.loop import Loop
 
 
 @pytest.fixture(scope="module", params=MAJORS)

@@ -1,0 +1,64 @@
+"""The `tcpservice` command: its subcommands, and what they have in common.
+
+Exit status: 0 on success, 1 when what was asked for failed, 2 on a wrong call. A flag with a value can be given as an
+environment variable, too (`TCPSERVICE_TIMEOUT=5s`); the command line wins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final, NoReturn
+
+import tcpservice
+from tcpservice_cli import send
+
+WRONG_CALL: Final = 2
+INTERRUPTED: Final = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; return the exit status."""
+    try:
+        given = parser(os.environ).parse_args(arguments)
+        status: int = asyncio.run(given.run(given))
+    except WrongCall as error:
+        sys.stderr.write(f"tcpservice: {error} (see tcpservice --help)\n")
+        return WRONG_CALL
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    else:
+        return status
+
+
+class WrongCall(Exception):
+    """The command line makes no sense."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports an error as one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise WrongCall(message.removeprefix("argument "))
+
+
+def parser(variables: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Make the parser of the whole command line; `variables` give flags their values where the line does not."""
+    whole = _Parser(prog="tcpservice", description="Message-level load balancing for NestJS's TCP transport.")
+    whole.add_argument("--version", action="version", version=f"tcpservice {tcpservice.__version__}")
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (send.add_to(commands),):
+        _take_defaults(command, variables)
+    return whole
+
+
+def _take_defaults(command: argparse.ArgumentParser, variables: Mapping[str, str]) -> None:
+    """Let the variables say what a flag is when it is not given; argparse checks them as it checks the flag."""
+    for action in command._actions:
+        name = action.option_strings[-1].removeprefix("--") if action.option_strings else ""
+        value = variables.get("TCPSERVICE_" + name.replace("-", "_").upper(), "") if name else ""
+        if value and action.type is not None and not isinstance(action.default, list):
+            action.default = value

@@ -1,0 +1,167 @@
+"""`tcpservice send`: sends a message to a NestJS microservice or a sidecar, as grpcurl does to gRPC servers.
+
+Each response is a line of JSON on stdout, an error a line of JSON on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from tcpservice.spec.units import parse_duration
+from tcpservice_cli.repeating import Outcome, Repeating
+from tcpservice_transport import Client, ConnectionLost, RemoteError
+
+T = TypeVar("T")
+
+_EXAMPLES: Final = """\
+examples:
+  tcpservice send 127.0.0.1:3001 '{"cmd":"sum"}' '[1, 2, 3]'
+  tcpservice send 127.0.0.1:3001 report.daily @query.json           streams: a line for each response
+  tcpservice send 127.0.0.1:3001 order.created '{"id": 7}' --event
+  tcpservice send 127.0.0.1:3001 echo '"hi"' --repeat 10000 --concurrency 50
+"""
+
+
+def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
+    """Add the subcommand and its flags."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "send",
+        help="send a message and print what is answered",
+        description="Send a message to a NestJS microservice or a sidecar, and print each response as a line of JSON.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("address", metavar="HOST:PORT", type=_checked(_address), help="where to connect")
+    add("pattern", metavar="PATTERN", type=_pattern, help='a text such as order.find, or JSON such as {"cmd":"sum"}')
+    add("data", metavar="DATA", nargs="?", default="null", type=_checked(_data),
+        help="JSON; - reads it from stdin, @FILE from a file (default null)")  # fmt: skip
+    add("--event", action="store_true", help="emit an event, which is never answered")
+    add("--timeout", metavar="TIME", type=_checked(_seconds), default="5s",
+        help="how long to wait for each response (default 5s)")  # fmt: skip
+    add("--metadata", metavar="KEY=VALUE", type=_checked(_pair), action="append", default=[],
+        help="metadata of the message, which NestJS 12 shows its handlers; may be repeated")  # fmt: skip
+    add("--repeat", metavar="N", type=_checked(_count), default=1,
+        help="send it N times, and print how long it took instead of the responses")  # fmt: skip
+    add("--concurrency", metavar="C", type=_checked(_count), default=1, help="so many at a time (with --repeat)")
+    parser.set_defaults(run=run)
+    return parser
+
+
+async def run(given: argparse.Namespace) -> int:
+    """Send; return the exit status."""
+    host, port = given.address
+    try:
+        client = await Client.connect(host, port)
+    except OSError as error:
+        return _fail(f"cannot connect to {host}:{port}: {error.strerror or error}")
+    async with client:
+        if given.repeat > 1:
+            return await _repeat(client, given)
+        return await _once(client, given)
+
+
+async def _once(client: Client, given: argparse.Namespace) -> int:
+    outcome = await _send(client, given, lambda value: print(json.dumps(value, ensure_ascii=False), flush=True))
+    if outcome.error is None:
+        return 0
+    sys.stderr.write(json.dumps(outcome.error, ensure_ascii=False) + "\n")
+    return 1
+
+
+async def _repeat(client: Client, given: argparse.Namespace) -> int:
+    repeating = Repeating(lambda: _send(client, given, lambda _: None))
+    await repeating.run(given.repeat, given.concurrency)
+    print(repeating.summary())
+    return 0 if repeating.failed == 0 else 1
+
+
+async def _send(client: Client, given: argparse.Namespace, show: Callable[[object], None]) -> Outcome:
+    """Send one message and show its responses."""
+    metadata = dict(given.metadata) or None
+    try:
+        if given.event:
+            await client.emit(given.pattern, given.data, metadata=metadata)
+            return Outcome(None)
+        responses = client.stream(given.pattern, given.data, metadata=metadata)
+        while True:
+            async with asyncio.timeout(given.timeout):
+                show(await anext(responses))
+    except StopAsyncIteration:
+        return Outcome(None)
+    except RemoteError as error:
+        return Outcome(error.error)
+    except ConnectionLost as error:
+        return Outcome({"message": str(error), "code": "connection_closed"})
+    except TimeoutError:
+        return Outcome({"message": f"no response within {given.timeout:g} s (--timeout)", "code": "timeout"})
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(json.dumps({"message": message, "code": "no_connection"}) + "\n")
+    return 1
+
+
+def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Let argparse show a ValueError's own words."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except (ValueError, OSError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f'expected HOST:PORT such as 127.0.0.1:3001, got "{text}"')
+    return host.strip("[]"), int(port)
+
+
+def _pattern(text: str) -> object:
+    """Take JSON for what it is, and any other text as a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _data(text: str) -> object:
+    source = "DATA"
+    if text == "-":
+        source, text = "stdin", sys.stdin.read()
+    elif text.startswith("@"):
+        source, text = text[1:], Path(text[1:]).read_text("utf-8")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{source} is not JSON: {error}; a text is written with quotes, as in '\"text\"'") from None
+
+
+def _seconds(text: str) -> float:
+    nanoseconds = parse_duration(text)
+    if nanoseconds == 0:
+        raise ValueError("expected a time above 0s")
+    return nanoseconds / 1e9
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ValueError(f'expected KEY=VALUE, got "{text}"')
+    return key, value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f'expected a whole number above 0, got "{text}"')
+    return int(text)
