@@ -1,0 +1,156 @@
+"""`make bench`: what the sidecar costs beside HAProxy, Envoy, and no proxy at all.
+
+    python benchmarks/bench.py            # five rounds, some ten minutes; writes benchmarks/README.md and results.json
+    python benchmarks/bench.py --quick    # one short round; writes build/bench/quick.md and quick.json
+
+It reports, and judges nothing: the exit status is 0 whatever the figures are, 2 where it cannot run. It needs Linux
+and Go; Envoy and HAProxy are got where they can be, and left out with a line where not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple, NoReturn
+
+from contest import machine, report, tools
+from contest.contenders import Contender, Direct, Envoy, HAProxy, OneSidecar, TwoSidecars
+from contest.places import BUILD, README, RESULTS, ROOT, RUNNING, say
+from contest.processes import BenchError, Children
+from contest.rounds import Plan, Rounds, replicas
+from contest.samples import Results
+from contest.tools import MissingError, Tool
+
+_CANNOT_RUN: Final = 2
+_INTERRUPTED: Final = 130
+_OPEN_FILES: Final = 8192
+
+
+class Field(NamedTuple):
+    """Who takes part, and who does not and why."""
+
+    contenders: list[Contender]
+    traced: list[Contender]
+    envoy: Tool | None
+    haproxy: Tool | None
+    left_out: list[str]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return the exit status."""
+    given = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _prepare()
+        load = tools.build_load()
+        with ExitStack() as stack:
+            _measure(given, load, stack)
+    except (MissingError, BenchError) as error:
+        say(f"bench: {error}")
+        return _CANNOT_RUN
+    except KeyboardInterrupt:
+        say("bench: interrupted; what it started is ended")
+        return _INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, help="rounds; figures are their medians (default 5, quick 1)")
+    parser.add_argument("--seconds", type=float, help="time of each measurement (default 1.5, quick 0.4)")
+    parser.add_argument("--quick", action="store_true", help="one short round, for trying it out")
+    return parser
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Make SIGTERM end what was started, as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def _prepare() -> None:
+    if not sys.platform.startswith("linux"):
+        raise MissingError("processor time and memory are read as Linux keeps them; this is another system")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(RUNNING, ignore_errors=True)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def _measure(given: argparse.Namespace, load: Path, stack: ExitStack) -> None:
+    field = _field(load, stack)
+    plan = Plan(
+        load=load,
+        rounds=given.rounds or (1 if given.quick else 5),
+        seconds=given.seconds or (0.4 if given.quick else 1.5),
+        warmup=0.15 if given.quick else 0.3,
+        contenders=field.contenders,
+        traced=field.traced,
+    )
+    rounds = Rounds(plan)
+    rounds.run()
+    circumstances = report.Circumstances(
+        machine=machine.describe(),
+        versions=tools.versions(field.envoy, field.haproxy),
+        settings={"rounds": plan.rounds, "seconds": plan.seconds, "warmup": plan.warmup},
+        left_out=field.left_out,
+    )
+    _write(rounds.results, circumstances, quick=given.quick)
+
+
+def _write(results: Results, circumstances: report.Circumstances, *, quick: bool) -> None:
+    """Show the figures, and write them; those of a quick round are not for the README."""
+    text = report.figures(results, circumstances)
+    say("\n" + text + "\n")
+    figures, samples = (BUILD / "quick.md", BUILD / "quick.json") if quick else (README, RESULTS)
+    if quick:
+        figures.write_text(text + "\n")
+    else:
+        report.write_readme(figures, text)
+    report.write_json(samples, results, circumstances)
+    say(f"Written to {figures.relative_to(ROOT)} and {samples.relative_to(ROOT)}.")
+
+
+def _field(load: Path, stack: ExitStack) -> Field:
+    """See who can take part."""
+    left_out: list[str] = []
+    contenders: list[Contender] = [Direct(), OneSidecar(), TwoSidecars()]
+    envoy = haproxy = None
+    try:
+        envoy = tools.get_envoy()
+        contenders.append(Envoy(envoy))
+    except MissingError as error:
+        left_out.append(f"Envoy is left out: {error}.")
+    try:
+        haproxy = tools.get_haproxy()
+        contenders.append(HAProxy(haproxy))
+    except MissingError as error:
+        left_out.append(f"HAProxy is left out: {error}.")
+    traced = _traced(load, stack, left_out)
+    for line in left_out:
+        say(line)
+    return Field(contenders, traced, envoy, haproxy, left_out)
+
+
+def _traced(load: Path, stack: ExitStack, left_out: list[str]) -> list[Contender]:
+    """Return the sidecars that send traces, if a sidecar takes a manifest that asks for them."""
+    collector = stack.enter_context(Children()).start("collector", [str(load), "collector"])
+    port = int(collector.line().strip("[]"))
+    traced: list[Contender] = [OneSidecar("traced-1", "1", port), OneSidecar("traced-100", "100", port)]
+    try:
+        with replicas(load, 1) as (_, ports), Children() as children:
+            traced[0].start(children, ports)
+    except BenchError:
+        left_out.append("Traces are left out: this sidecar takes no manifest with `tracing`.")
+        return []
+    return traced
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""The report's tables, as Markdown. Used by `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from contest.cases import BODIES, CASES, CROWD, Case
+from contest.contenders import PROXY, REPLICA_SIDE
+from contest.floors import Floor, floors
+from contest.samples import LOAD, REPLICAS, Results, Sample
+
+NAMES: Final = {
+    "direct": "direct",
+    "one": "one sidecar",
+    "two": "two sidecars",
+    "envoy": "Envoy",
+    "haproxy": "HAProxy",
+}
+TRACED: Final = {"traced-1": "1 %", "traced-100": "100 %"}
+_PEERS: Final = ("haproxy", "envoy")
+_SIDECARS: Final = ("one", "two")
+_NOTHING: Final = "-"
+_DIGITS: Final = 3
+_LOADED: Final = {"window-32": "64 B, window 32", "1-mib": "1 MiB bodies", CROWD: "1,000 callers, 10 replicas"}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table whose first column is text and whose others are figures."""
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def show(value: float | None, unit: str = "") -> str:
+    """Write a figure with about three digits that count."""
+    if value is None:
+        return _NOTHING
+    whole = len(str(int(abs(value))))
+    return f"{value:,.{max(0, min(2, _DIGITS - whole))}f}{unit}"
+
+
+def present(results: Results) -> list[str]:
+    """Return the contenders that were measured."""
+    seen = {contender for found in results.rounds for _, contender in found}
+    return [key for key in NAMES if key in seen]
+
+
+def cpu(results: Results) -> str:
+    """Show the CPU per request of whatever stands between, and its ratios."""
+    keys = [key for key in present(results) if key != "direct"]
+    pairs = [(above, below) for above in _SIDECARS for below in _PEERS if below in keys]
+    rows = [
+        [
+            case.title,
+            *(_cpu_cell(results, case, key) for key in keys),
+            *(show(results.ratio(case.key, above, below)) for above, below in pairs),
+        ]
+        for case in CASES
+    ]
+    ratios = [f"{NAMES[above].split()[0]} / {NAMES[below]}" for above, below in pairs]
+    return table(["CPU, µs per request", *(NAMES[key] for key in keys), *ratios], rows)
+
+
+def _cpu_cell(results: Results, case: Case, key: str) -> str:
+    total = results.figure(case.key, key, lambda sample: sample.proxy_us)
+    behind = results.figure(case.key, key, lambda sample: sample.cpu_us.get(REPLICA_SIDE))
+    if behind is None:
+        return show(total)
+    before = results.figure(case.key, key, lambda sample: sample.cpu_us.get(PROXY))
+    return f"{show(total)} ({show(before)} + {show(behind)})"
+
+
+def bodies(results: Results) -> str:
+    """Show the CPU per megabyte."""
+    keys = [key for key in present(results) if key != "direct"]
+    rows = [
+        [case.title, *(show(results.figure(case.key, key, _per_megabyte(case))) for key in keys)]
+        for case in CASES
+        if case.key in BODIES
+    ]
+    return table(["CPU, µs per MB moved", *(NAMES[key] for key in keys)], rows)
+
+
+def _per_megabyte(case: Case) -> Callable[[Sample], float | None]:
+    return lambda sample: None if sample.proxy_us is None else sample.proxy_us / case.moved_megabytes
+
+
+def latency(results: Results) -> str:
+    """Show the time from a request's write to its last answer."""
+    keys = present(results)
+
+    def cell(case: Case, key: str) -> str:
+        half = results.figure(case.key, key, lambda sample: sample.p50_ms)
+        most = results.figure(case.key, key, lambda sample: sample.p99_ms)
+        return f"{show(half)} / {show(most)}"
+
+    rows = [[case.title, *(cell(case, key) for key in keys)] for case in CASES]
+    return table(["latency p50 / p99, ms", *(NAMES[key] for key in keys)], rows)
+
+
+def rates(results: Results) -> str:
+    """Show how many requests went through."""
+    return _plain(results, "requests per second", lambda sample: sample.rate)
+
+
+def spread(results: Results) -> str:
+    """Show how evenly replicas are used."""
+    return _plain(results, "busiest replica, x an even share", lambda sample: sample.unevenness)
+
+
+def _plain(results: Results, title: str, of: Callable[[Sample], float | None]) -> str:
+    keys = present(results)
+    rows = [[case.title, *(show(results.figure(case.key, key, of)) for key in keys)] for case in CASES]
+    return table([title, *(NAMES[key] for key in keys)], rows)
+
+
+def memory(results: Results) -> str:
+    """Show memory and start, by contender."""
+    rows = [
+        [
+            NAMES[key],
+            show(results.start(key, lambda start: start.ready_s)),
+            show(results.start(key, lambda start: start.idle_mb)),
+            *(show(results.figure(case, key, lambda sample: sample.rss_mb)) for case in _LOADED),
+        ]
+        for key in present(results)
+        if key != "direct"
+    ]
+    return table(["", "start to ready, s", "RSS idle, MB", *(f"RSS, {title}" for title in _LOADED.values())], rows)
+
+
+def tracing(results: Results) -> str:
+    """Show what traces cost one sidecar; empty where they were not measured."""
+    seen = {contender for found in results.rounds for _, contender in found}
+    keys = [key for key in TRACED if key in seen]
+    if not keys:
+        return ""
+    rows = [
+        [
+            case.title,
+            show(results.figure(case.key, "one", lambda sample: sample.proxy_us)),
+            *(_traced_cell(results, case, key) for key in keys),
+        ]
+        for case in CASES
+        if case.traced
+    ]
+    return table(["one sidecar, CPU, µs per request", "tracing off", *(f"{TRACED[key]} traced" for key in keys)], rows)
+
+
+def _traced_cell(results: Results, case: Case, key: str) -> str:
+    figure = results.figure(case.key, key, lambda sample: sample.proxy_us)
+    return f"{show(figure)} ({show(results.ratio(case.key, key, 'one'), 'x')})"
+
+
+def promises(results: Results) -> str:
+    """Show the floors, and whether they are met."""
+    rows = [
+        [floor.title, show(floor.limit, floor.unit), show(floor.found, floor.unit), _range(floor), floor.verdict]
+        for floor in floors(results)
+    ]
+    return table(["one sidecar", "at most", "found", "single rounds", ""], rows)
+
+
+def _range(floor: Floor) -> str:
+    if not floor.each:
+        return ""
+    return f"{show(min(floor.each))} to {show(max(floor.each), floor.unit)}"
+
+
+def load(results: Results) -> str:
+    """Show what the benchmark's own processes cost, with nothing between them."""
+    rows = [
+        [case.title, *(show(results.figure(case.key, "direct", _own(side))) for side in (LOAD, REPLICAS))]
+        for case in CASES
+    ]
+    return table(["CPU, µs per request, direct", "callers", "replicas"], rows)
+
+
+def _own(side: str) -> Callable[[Sample], float | None]:
+    return lambda sample: sample.cpu_us.get(side)
