@@ -15,12 +15,12 @@ DEMO_INSTALLED := $(DEMO_APP)/node_modules/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test fuzz bench bench-quick lint format lock clean
 
 help:  ## Say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): requirements.txt pyproject.toml setup.py sidecar/tcpservice/wire/_scan.pyx
 	@if [ -z "$(PYTHON)" ]; then echo "This needs Python 3.11 or newer; name one with PYTHON=..."; exit 1; fi
 	echo "Setting up $(VENV) with $$($(PYTHON) --version) (once) ..."
 	$(PYTHON) -m venv --clear $(VENV)
@@ -41,12 +41,26 @@ demo: $(INSTALLED)  ## Three NestJS replicas, one caller, a sidecar between, a r
 	$(BIN)/python examples/demo/demo.py
 
 test: $(INSTALLED) lint  ## Lint, types, layers, and all tests with their counts
-	@echo "Core (100 % of its branches by its own tests) ..."
+	@echo "Core and interop with the scan in Python (100 % of the core's branches by its own tests) ..."
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q tests/core
+	export TCPSERVICE_SCAN=reference
+	$(BIN)/coverage run -m pytest -q tests/core --ignore tests/core/wire/test_twins.py
 	$(BIN)/coverage report --fail-under=100
+	$(BIN)/python -m pytest -q tests/interop
+	unset TCPSERVICE_SCAN
+	echo "Core with the compiled scan ..."
+	$(BIN)/python -m pytest -q tests/core
 	echo "Sockets, a real collector, real NestJS, faults, README ..."
 	$(BIN)/python -m pytest -q tests/shell tests/transport tests/cli tests/telemetry tests/interop tests/faults tests/readme
+
+fuzz: $(INSTALLED)  ## Compare the compiled scan with its reference for ten minutes (SECONDS_EACH=600)
+	@cd tests && ../$(BIN)/python -m core.wire.twins --seconds $(or $(SECONDS_EACH),600)
+
+bench: $(INSTALLED)  ## What the sidecar costs beside HAProxy, Envoy and no proxy (ten minutes; writes benchmarks/README.md)
+	@$(BIN)/python benchmarks/bench.py
+
+bench-quick: $(INSTALLED)  ## The same in one short round
+	@$(BIN)/python benchmarks/bench.py --quick
 
 lint: $(INSTALLED)  ## Lint, formatting, types, and the direction of imports
 	@$(BIN)/ruff check .

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import tcpservice_sidecar  # noqa: F401 - chooses the twin of the scan before a test imports the core
+
 TESTS = Path(__file__).parent
 FLOORS: dict[str, int] = json.loads((TESTS / "floors.json").read_text())
 NO_SKIP = bool(os.environ.get("TCPSERVICE_NO_SKIP"))

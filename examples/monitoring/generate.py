@@ -73,7 +73,11 @@ def panels() -> list[dict[str, Any]]:
             },
         ),
         ("Age of the oldest state in force", "s", {"oldest": f"max ({metrics.SNAPSHOT_AGE.prometheus})"}),
-        ("Sidecars by version", "short", {"{{version}}": f"sum by (version) ({metrics.BUILD.prometheus})"}),
+        (
+            "Sidecars by version and scan",
+            "short",
+            {"{{version}} {{scan}}": f"sum by (version, scan) ({metrics.BUILD.prometheus})"},
+        ),
     ]
     return [_panel(place, *spec) for place, spec in enumerate(specs)]
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from tcpservice import __version__
 from tcpservice.exchange import Exchange, Finished
+from tcpservice.wire.scan import TWIN
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of the histograms' buckets; the last bucket has none."""
@@ -63,7 +64,7 @@ CONNECTIONS: Final = Instrument(
 )
 CALLERS: Final = Instrument("tcpservice.callers", GAUGE, "1", "Connections of callers.")
 SNAPSHOT_AGE: Final = Instrument("tcpservice.snapshot_age", GAUGE, "s", "Time since services or replicas changed.")
-BUILD: Final = Instrument("tcpservice.build_info", GAUGE, "1", "Always 1.", ("version",))
+BUILD: Final = Instrument("tcpservice.build_info", GAUGE, "1", "Always 1.", ("version", "scan"))
 
 CATALOGUE: Final = (
     CLIENT_DURATION, SERVER_DURATION, RETRIES, DROPPED, SPANS, IN_FLIGHT, WAITING, REPLICAS, CONNECTIONS, CALLERS,
@@ -149,4 +150,4 @@ class Metrics:
             yield Point(CONNECTIONS, (seen.service,), sum(replica.connected for replica in seen.replicas))
         yield Point(CALLERS, (), exchange.connections())
         yield Point(SNAPSHOT_AGE, (), time.monotonic() - self._swapped)
-        yield Point(BUILD, (__version__,), 1)
+        yield Point(BUILD, (__version__, TWIN), 1)

@@ -17,6 +17,7 @@ from msgspec import Struct
 import tcpservice
 from tcpservice.exchange import Bounds
 from tcpservice.spec.units import parse_duration, parse_quantity
+from tcpservice.wire.scan import TWIN
 from tcpservice_sidecar.addresses import Address, Named, Upstream, parse_address, parse_named, parse_upstream
 from tcpservice_sidecar.telemetry.variables import Telemetry, read_telemetry
 
@@ -91,6 +92,7 @@ _BOUNDS: Final = (
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Settings:
     """Read the flags; exits with status 0 for --help and --version. Raises SettingsError."""
     variables = os.environ if environment is None else environment
+    _check_scan(variables.get("TCPSERVICE_SCAN", ""))
     parser = _parser()
     given = parser.parse_args([*_from_environment(parser, variables), *arguments])
     settings = Settings(
@@ -107,6 +109,14 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
     )
     _check(settings)
     return settings
+
+
+def _check_scan(choice: str) -> None:
+    """Check which twin of the scan is asked for; the choice itself fell when this package was imported."""
+    if choice not in ("", "auto", "compiled", "reference"):
+        raise SettingsError(f"TCPSERVICE_SCAN: expected auto, compiled or reference, got {choice!r}")
+    if choice == "compiled" and choice != TWIN:
+        raise SettingsError("TCPSERVICE_SCAN: the compiled scan was not built; install again where a C compiler is")
 
 
 def _telemetry(variables: Mapping[str, str]) -> Telemetry:
@@ -158,7 +168,7 @@ def _parser() -> _Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--version", action="version", version=f"{PROGRAM} {tcpservice.__version__}")
+    add("--version", action="version", version=f"{PROGRAM} {tcpservice.__version__} (scan: {TWIN})")
     add("--file", metavar="PATH", type=Path, action="append", default=[],
         help="TcpService and EndpointSlice manifests: a file, or a folder of .yaml files; may be repeated; "
         "changes are taken in")  # fmt: skip

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 
 from tcpservice.wire.frames import Frame, FrameReader, Malformed, encode_frame
-from tcpservice.wire.utf16 import units
+from tcpservice.wire.scan import units
 from tcpservice_transport.errors import ConnectionLost
 
 LARGEST = 128 * 1024 * 1024

@@ -9,9 +9,11 @@ import pytest
 
 from interop.processes import Child
 from tcpservice.exchange import Bounds
+from tcpservice.wire.scan import TWIN
 from tcpservice_sidecar.addresses import Address, Named, Upstream, parse_address
 from tcpservice_sidecar.settings import SettingsError, read_settings
 
+COMMAND = str(Path(sys.executable).with_name("tcpservice-sidecar"))
 UPSTREAM = ["--upstream", "orders=127.0.0.1:3001"]
 LISTEN = ["--listen", "orders=127.0.0.1:0"]
 
@@ -92,6 +94,24 @@ def test_help_and_version(flag: str, capsys: pytest.CaptureFixture[str]) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("choice", "words"), [("fast", "expected auto, compiled or reference, got 'fast'"), ("compiled", "was not built")]
+)
+def test_a_scan_that_cannot_be_had(choice: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tcpservice_sidecar.settings.TWIN", "reference")
+    with pytest.raises(SettingsError, match=f"TCPSERVICE_SCAN: .*{words}"):
+        read_settings([*UPSTREAM, *LISTEN], {"TCPSERVICE_SCAN": choice})
+
+
+@pytest.mark.parametrize("choice", ["reference", ""])
+def test_the_version_says_which_scan_runs(choice: str) -> None:
+    child = Child([COMMAND, "--version"], env={"TCPSERVICE_SCAN": choice}).start()
+    line = child.line()
+    assert child.wait() == 0
+    child.stop()
+    assert line.endswith(f"(scan: {choice or TWIN})")
+
+
 def test_each_bound_is_explained_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read_settings(["--help"], {})
@@ -101,7 +121,7 @@ def test_each_bound_is_explained_with_its_default(capsys: pytest.CaptureFixture[
 
 
 def test_the_command_says_it_in_one_line_and_exits_with_2() -> None:
-    child = Child([str(Path(sys.executable).with_name("tcpservice-sidecar")), "--listen", "a"]).start()
+    child = Child([COMMAND, "--listen", "a"]).start()
     assert child.wait() == 2
     child.stop()
     assert child.stderr.splitlines() == [

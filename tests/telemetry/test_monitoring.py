@@ -47,4 +47,4 @@ def test_an_idle_sidecar_shows_its_gauges() -> None:
         text = ask(sidecar, "/metrics").text
     shown = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     assert shown >= {each.prometheus for each in CATALOGUE if each.kind == "gauge"}
-    assert re.search(r'tcpservice_build_info{version="[0-9.]+"} 1.0', text)
+    assert re.search(r'tcpservice_build_info{scan="(compiled|reference)",version="[0-9.]+"} 1.0', text)

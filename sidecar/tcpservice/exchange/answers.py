@@ -83,7 +83,7 @@ def _frame(state: State, link: Link, frame: Frame, now: int) -> None:
     assert reply.id is not None
     if reply.final:
         del link.pending[reply.id]
-    if call.link is not link:
+    if not call.waits_for(link, reply.id):
         state.counts["late_replies"] += 1
     elif reply.code is not Code.NO_HANDLER or not moved(state, call, now):
         _deliver(state, call, frame, reply, now)
@@ -119,7 +119,7 @@ def _not_passed_on(state: State, link: Link, item: Oversized, reason: str, now: 
     """End the one request whose reply is too large or too deep for its caller; the others on the link go on."""
     key = oversized_id(item)
     call = link.pending.get(key) if key is not None else None
-    if call is None or call.link is not link:
+    if call is None or key is None or not call.waits_for(link, key):
         state.counts["unknown_replies"] += 1
         return
     state.tell("frame_too_large", f"{reason} (at byte {item.offset})", link)
@@ -166,7 +166,7 @@ def _lost(state: State, link: Link, key: bytes, now: int) -> None:
 def _take(state: State, link: Link, key: bytes) -> Call | None:
     """Take a call off the link on which it ended; None where nobody waits for it."""
     call = link.pending.pop(key, None)
-    if call is None or call.link is not link:
+    if call is None or not call.waits_for(link, key):
         state.counts["late_replies"] += 1
         return None
     leave(state, call)

@@ -15,7 +15,7 @@ from tcpservice.exchange.state import State
 from tcpservice.exchange.tracing import ended
 from tcpservice.wire.frames import encode_frame
 from tcpservice.wire.mesh import CANCEL, LOST, REFUSED, encode_control
-from tcpservice.wire.utf16 import units
+from tcpservice.wire.scan import units
 
 CONNECTION_CLOSED = "Connection closed"
 """NestJS's own words for a connection lost under a request; apps match on them."""

@@ -139,7 +139,7 @@ def _read(state: State, caller: Caller, frame: Frame, now: int) -> Call | None:
     backend = caller.backend
     assert backend is not None
     try:
-        request = read_request(frame, backend.policies.known)
+        request = read_request(frame)
         policy = backend.policies.find(request.pattern)
     except (Refused, PatternTooDeep) as refused:
         _malformed(state, caller, str(refused), frame.offset, now)

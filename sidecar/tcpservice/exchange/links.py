@@ -51,8 +51,7 @@ def put(state: State, link: Link, call: Call, now: int) -> None:
     if key is request.id:
         _write(state, link, frame.raw)
     else:
-        end = len(frame.raw) - 1
-        _write(state, link, with_id(frame, request.id_at, end, key))
+        _write(state, link, with_id(frame, request.id_at, request.id_end, key))
     if call.size > state.bounds.retry_bytes:
         call.frame = None
 

@@ -74,7 +74,7 @@ def lose(state: State, link: Link, reason: str, now: int) -> None:
     if replica.link is link:
         replica.link = None
         mark(state, replica, reason, now)
-    queue, pending = list(link.queue), [call for call in link.pending.values() if call.link is link]
+    queue, pending = list(link.queue), [call for key, call in link.pending.items() if call.waits_for(link, key)]
     link.queue, link.pending, link.retiring = {}, {}, False
     for call in queue + pending:
         leave(state, call)

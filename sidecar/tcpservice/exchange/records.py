@@ -229,6 +229,10 @@ class Call(Waiting):
         self.attempt_due = 0
         self.retry_at = 0
 
+    def waits_for(self, link: Link, key: bytes) -> bool:
+        """Whether an answer to `key` on `link` is for the attempt on its way, not for one that was given up."""
+        return self.link is link and self.key == key
+
 
 class Ended:
     """A message that was not sampled, remembered for a while in case the caller's sidecar keeps it."""

@@ -104,7 +104,7 @@ def _hand_on(call: Call, context: TraceContext) -> None:
     assert call.frame is not None
     changed = with_context(call.frame, call.request, context)
     if changed is not None and len(changed.raw) - changed.at <= call.backend.service.limits.max_frame_size:
-        call.frame, call.request = changed, read_request(changed, call.backend.policies.known)
+        call.frame, call.request = changed, read_request(changed)
 
 
 def _why_keep(call: Call, code: Code, now: int) -> str | None:

@@ -14,9 +14,11 @@ import re
 from codecs import utf_8_decode
 from typing import Final, final
 
-from tcpservice.wire.utf16 import advance
+from tcpservice.wire.reference import MAX_PREFIX
+from tcpservice.wire.scan import Frame, advance, cut
 
-MAX_PREFIX: Final = 32
+__all__ = ["Control", "Frame", "FrameReader", "Item", "Malformed", "Oversized", "encode_frame", "parse_length"]
+
 HEAD_KEPT: Final = 4096
 TAIL_KEPT: Final = 512
 
@@ -24,31 +26,9 @@ _WHITE_SPACE = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
-_ZERO = ord("0")
 _LENGTH = re.compile(r"[+-]?[0-9]+")
 _MAY_BECOME_LENGTH = re.compile(r"[+-]?(?:[0-9].*)?", re.DOTALL)
 _HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|PRI) ")
-
-
-@final
-class Frame:
-    """A whole frame: `raw` holds its bytes with a plain prefix, the body begins at `at`.
-
-    `units` is the body's length as the prefix gives it; `offset` is where the frame began in its stream.
-    """
-
-    __slots__ = ("at", "offset", "raw", "units")
-
-    def __init__(self, raw: bytes, at: int, units: int, offset: int) -> None:
-        self.raw = raw
-        self.at = at
-        self.units = units
-        self.offset = offset
-
-    @property
-    def body(self) -> bytes:
-        """The JSON text alone."""
-        return self.raw[self.at :]
 
 
 @final
@@ -124,30 +104,13 @@ class FrameReader:
             if self._body is not None:
                 at = self._go_on(data, at, items)
                 continue
-            at = self._cut(data, at, items)
+            frames: list[Frame] = []
+            at = cut(data, at, self.limit, self._offset, frames)
+            items += frames
             if at < size:
                 at = self._begin(data, at, items)
         self._offset += at
         return items
-
-    def _cut(self, data: bytes, at: int, items: list[Item]) -> int:
-        """Cut the run of plain frames at `at`: whole, ASCII, within the limit, with digits alone as prefix."""
-        size = len(data)
-        while at < size:
-            mark = data.find(b"#", at, at + MAX_PREFIX + 1)
-            prefix = data[at:mark] if mark >= 0 else b""
-            if not prefix.isdigit() or prefix[0] == _ZERO:
-                break
-            length = int(prefix)
-            end = mark + 1 + length
-            if length > self.limit or end > size:
-                break
-            raw = data[at:end]
-            if not raw.isascii():
-                break
-            items.append(Frame(raw, mark + 1 - at, length, self._offset + at))
-            at = end
-        return at
 
     def _begin(self, data: bytes, at: int, items: list[Item]) -> int:
         """Read the prefix of a frame that is not plain, and begin its body; return where that starts."""

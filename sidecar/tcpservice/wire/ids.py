@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import re
 
-import orjson
-
 from tcpservice.wire.frames import Frame, encode_frame
-from tcpservice.wire.utf16 import units
+from tcpservice.wire.scan import units
 
 _STABLE = re.compile(rb'"[^"\\\x00-\x1f]*"|0|-?[1-9][0-9]{0,14}|null|true|false')
 _SPACE = b" \t\n\r"
@@ -21,15 +19,6 @@ _SPACE = b" \t\n\r"
 def is_stable(text: bytes) -> bool:
     """Whether NestJS, having parsed this id, writes the same bytes back."""
     return _STABLE.fullmatch(text) is not None
-
-
-def is_json(text: bytes | memoryview) -> bool:
-    """Whether the text is one JSON value for orjson, which takes less than JSON.parse: `members` takes the rest."""
-    try:
-        orjson.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def with_id(frame: Frame, start: int, end: int, text: bytes) -> bytes:

@@ -21,7 +21,7 @@ import re
 from typing import Final, NamedTuple
 
 from tcpservice.errors import ProtocolError
-from tcpservice.wire.utf16 import units
+from tcpservice.wire.scan import units
 
 MAX_PREFACE: Final = 512
 

@@ -1,32 +1,26 @@
 """The shape of what replicas answer: for which request, whether it is the last word, and whether it is an error.
 
-Used by the `exchange` on every frame of a NestJS replica. As for requests, the forms that NestJS writes are recognised
-by their fixed text and a proof of the one value in them; all others take the slow path. Nothing is ever added to a
-reply: a NestJS 12 client takes a packet with a foreign key for a value.
+Used by the `exchange` on every frame of a NestJS replica. As for requests, the scan has found the values that matter,
+and odd frames take the slow path. Nothing is ever added to a reply: a NestJS 12 client takes a packet with a foreign
+key for a value.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-import orjson
-
 from tcpservice.errors import Code
-from tcpservice.javascript import truthy
+from tcpservice.javascript import parse, truthy
 from tcpservice.wire.frames import Frame
-from tcpservice.wire.ids import is_json, is_stable
 from tcpservice.wire.members import Member, read_members
-from tcpservice.wire.nesting import MAX_NESTING, nesting
+from tcpservice.wire.nesting import MAX_NESTING
 from tcpservice.wire.requests import Refused, TooDeep
+from tcpservice.wire.shape import DEEP, OBJECT, OTHER
 
-_RESPONSE: Final = b'{"response":'
-_ERROR: Final = b'{"err":'
-_DISPOSED: Final = b',"isDisposed":true'
-_COMPLETION: Final = b'{"isDisposed":true'
-_ID: Final = b',"id":'
-_ID_FIRST: Final = b'{"id":'
 _NO_HANDLER_TEXT: Final = "There is no matching message handler defined in the remote service."
-_NO_HANDLER: Final = b',"status":"error","err":"%b"}' % _NO_HANDLER_TEXT.encode()
+_NO_HANDLER: Final = b'"%b"' % _NO_HANDLER_TEXT.encode()
+_FALSE: Final = frozenset({b"false", b"null", b"0", b'""'})
+_SURELY_TRUE: Final = frozenset({b"{", b"[", b'"', b"t"})
 
 
 class Reply:
@@ -48,49 +42,35 @@ class Reply:
 
 def read_reply(frame: Frame) -> Reply:
     """Read a replica's frame. Raises Refused for a body that a caller could not read."""
-    if nesting(frame.raw, frame.at) > MAX_NESTING:
+    kind = frame.kind
+    if kind == OBJECT:
+        return _read(frame)
+    if kind == DEEP:
         raise TooDeep(f"the JSON is nested deeper than {MAX_NESTING}")
-    return _canonical(frame.raw, frame.at) or _slow(frame)
+    if kind == OTHER:
+        return Reply(None, -1, -1, final=False, code=Code.OK)
+    return _slow(frame)
 
 
-def _canonical(raw: bytes, at: int) -> Reply | None:
-    if raw.endswith(_NO_HANDLER):
-        return _no_handler(raw, at)
-    cut = raw.rfind(_ID, at)
-    if cut < 0 or raw[-1] != 0x7D:
-        return None
-    id_at, id_end = cut + len(_ID), len(raw) - 1
-    text = raw[id_at:id_end]
-    if not (is_stable(text) and text.isascii()):
-        return None
-    final = raw.endswith(_DISPOSED, at, cut)
-    value_end = cut - len(_DISPOSED) if final else cut
-    if raw.startswith(_RESPONSE, at):
-        if is_json(memoryview(raw)[at + len(_RESPONSE) : value_end]):
-            return Reply(text, id_at, id_end, final=final, code=Code.OK)
-    elif raw[at:cut] == _COMPLETION:
-        return Reply(text, id_at, id_end, final=True, code=Code.OK)
-    elif raw.startswith(_ERROR, at):
-        return _error(raw, at + len(_ERROR), value_end, Reply(text, id_at, id_end, final=final, code=Code.OK))
-    return None
+def _read(frame: Frame) -> Reply:
+    raw, id_at, id_end = frame.raw, frame.id_at, frame.id_end
+    id_text = raw[id_at:id_end] if id_at >= 0 else None
+    disposed_at = frame.is_disposed_at
+    final = disposed_at >= 0 and _is_true(raw[disposed_at : frame.is_disposed_end])
+    if frame.err_at < 0:
+        return Reply(id_text, id_at, id_end, final=final, code=Code.OK)
+    error = raw[frame.err_at : frame.err_end]
+    if error == _NO_HANDLER and disposed_at < 0:
+        return Reply(id_text, id_at, id_end, final=True, code=Code.NO_HANDLER)
+    failed = _is_true(error)
+    return Reply(id_text, id_at, id_end, final=final or failed, code=Code.RPC_EXCEPTION if failed else Code.OK)
 
 
-def _no_handler(raw: bytes, at: int) -> Reply | None:
-    id_at, id_end = at + len(_ID_FIRST), len(raw) - len(_NO_HANDLER)
-    text = raw[id_at:id_end]
-    if not (raw.startswith(_ID_FIRST, at) and is_stable(text) and text.isascii()):
-        return None
-    return Reply(text, id_at, id_end, final=True, code=Code.NO_HANDLER)
-
-
-def _error(raw: bytes, start: int, end: int, reply: Reply) -> Reply | None:
-    try:
-        error = orjson.loads(memoryview(raw)[start:end])
-    except ValueError:
-        return None
-    if truthy(error):
-        reply.final, reply.code = True, Code.RPC_EXCEPTION
-    return reply
+def _is_true(text: bytes) -> bool:
+    """`Boolean(value)` of a value's JSON text; a number may be written as nothing in many ways."""
+    if text in _FALSE:
+        return False
+    return text[:1] in _SURELY_TRUE or truthy(parse(text.decode()))
 
 
 def _slow(frame: Frame) -> Reply:
@@ -98,14 +78,14 @@ def _slow(frame: Frame) -> Reply:
         members = read_members(frame.body)
     except ValueError as error:
         raise Refused(f"the body is not JSON: {error}") from None
-    failed = _is_true(members.get("err"))
+    failed = _holds(members.get("err"))
     code = Code.RPC_EXCEPTION if failed else Code.OK
     if failed and "isDisposed" not in members and members["err"].value == _NO_HANDLER_TEXT:
         code = Code.NO_HANDLER
     found = members.get("id")
     text = found.text.encode("utf-8", "replace") if found else None
-    return Reply(text, -1, -1, final=failed or _is_true(members.get("isDisposed")), code=code)
+    return Reply(text, -1, -1, final=failed or _holds(members.get("isDisposed")), code=code)
 
 
-def _is_true(member: Member | None) -> bool:
+def _holds(member: Member | None) -> bool:
     return member is not None and truthy(member.value)

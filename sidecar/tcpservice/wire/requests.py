@@ -1,47 +1,42 @@
-"""The shape of what callers send: pattern, id, and the proof that a replica can read it.
+"""The shape of what callers send: pattern and id, of frames that a replica can read.
 
-Used by the `exchange` on every frame of a caller. NestJS writes `{"pattern":P,"data":D}`, then perhaps
-`,"metadata":M`, and `,"id":I` for requests. A frame is *canonical* when it is just that: the fixed text between the
-values is found by plain search, and then each value is proved to be one JSON value by itself. JSON's grammar is
-unambiguous, so a frame for which all proofs hold has exactly these keys, once each, in this order, wherever the search
-had landed. Anything else takes the slow path of `members`.
+Used by the `exchange` on every frame of a caller. The scan has proved the frame to be JSON and found the values of the
+keys that matter, in whatever order they stand; frames whose keys cannot be trusted take the slow path of `members`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from json import dumps
 from typing import Final
 
 from tcpservice.wire.frames import Frame, Oversized
-from tcpservice.wire.ids import is_json, is_stable
-from tcpservice.wire.members import Member, read_members
-from tcpservice.wire.nesting import MAX_NESTING, nesting
+from tcpservice.wire.ids import is_stable
+from tcpservice.wire.members import read_members
+from tcpservice.wire.nesting import MAX_NESTING
+from tcpservice.wire.shape import DEEP, OBJECT, OTHER
 
-_HEAD: Final = b'{"pattern":'
-_DATA: Final = b',"data":'
-_METADATA: Final = b',"metadata":'
 _ID: Final = b',"id":'
 
 
 class Request:
     """What one frame of a caller says.
 
-    `pattern` is JSON text (of a canonical frame, the caller's own bytes), empty where there is none. `id` is the text
-    of the id, None for an event. `id_at` is where that text begins in the frame, -1 where it is not the frame's last
-    member. `stable` says that NestJS returns the id unchanged. `metadata` is where that value stands, None where there
-    is none; `room` is where a member could be put in its place, -1 in a frame that is not canonical.
+    `pattern` is JSON text (the caller's own bytes, but for an odd frame), empty where there is none. `id` is the text
+    of the id, None for an event, and stands in `raw[id_at:id_end]` (-1 where that is not known); `stable` says that
+    NestJS returns it unchanged. `metadata` is where that value stands, None where there is none; `editable` says that
+    members may be added to the frame.
     """
 
-    __slots__ = ("id", "id_at", "metadata", "pattern", "room", "stable")
+    __slots__ = ("editable", "id", "id_at", "id_end", "metadata", "pattern", "stable")
 
-    def __init__(self, pattern: bytes, id_text: bytes | None, id_at: int, *, stable: bool) -> None:
+    def __init__(self, pattern: bytes, id_text: bytes | None, *, stable: bool = True) -> None:
         self.pattern = pattern
         self.id = id_text
-        self.id_at = id_at
+        self.id_at = -1
+        self.id_end = -1
         self.stable = stable
         self.metadata: tuple[int, int] | None = None
-        self.room = -1
+        self.editable = False
 
 
 class Refused(ValueError):
@@ -52,64 +47,57 @@ class TooDeep(Refused):
     """A body nested deeper than any receiver should have to take."""
 
 
-def read_request(frame: Frame, known: Mapping[bytes, object]) -> Request:
-    """Read a caller's frame. `known` holds patterns already proved to be JSON, so that they need not be proved again.
-
-    Raises Refused.
-    """
-    if nesting(frame.raw, frame.at) > MAX_NESTING:
+def read_request(frame: Frame) -> Request:
+    """Read a caller's frame. Raises Refused."""
+    kind = frame.kind
+    if kind == OBJECT:
+        return _read(frame)
+    if kind == DEEP:
         raise TooDeep(f"the JSON is nested deeper than {MAX_NESTING}")
-    return _canonical(frame.raw, frame.at, known) or _slow(frame)
+    if kind == OTHER:
+        return Request(b"", None)
+    return _slow(frame)
 
 
-def _canonical(raw: bytes, at: int, known: Mapping[bytes, object]) -> Request | None:
-    data_at = raw.find(_DATA, at)
-    if data_at < 0 or not raw.startswith(_HEAD, at) or raw[-1] != 0x7D:
-        return None
-    pattern = raw[at + len(_HEAD) : data_at]
-    if pattern not in known and not is_json(pattern):
-        return None
-    data_at += len(_DATA)
-    id_at = raw.rfind(_ID, data_at)
-    if id_at >= 0:
-        id_text = raw[id_at + len(_ID) : -1]
-        stable = is_stable(id_text)
-        if (stable and id_text.isascii()) or is_json(id_text):
-            request = Request(pattern, id_text, id_at + len(_ID), stable=stable)
-            if _values(raw, data_at, id_at, request):
-                return request
-    request = Request(pattern, None, -1, stable=True)
-    return request if _values(raw, data_at, len(raw) - 1, request) else None
+def _read(frame: Frame) -> Request:
+    raw, pattern_at, id_at = frame.raw, frame.pattern_at, frame.id_at
+    if pattern_at < 0 and frame.data_at < 0:
+        return Request(b"", None)
+    pattern = raw[pattern_at : frame.pattern_end] if pattern_at >= 0 else b""
+    id_text = raw[id_at : frame.id_end] if id_at >= 0 else None
+    if not (pattern.isascii() or _is_utf8(pattern)) or not (id_text is None or _is_utf8(id_text)):
+        return _slow(frame)
+    request = Request(pattern, id_text, stable=id_text is None or is_stable(id_text))
+    request.id_at, request.id_end = id_at, frame.id_end
+    request.editable = True
+    if frame.metadata_at >= 0:
+        request.metadata = (frame.metadata_at, frame.metadata_end)
+    return request
 
 
-def _values(raw: bytes, start: int, end: int, request: Request) -> bool:
-    """Prove that `raw[start:end]` is one value, or two with the metadata key between; note where a third fits."""
-    view = memoryview(raw)
-    request.room = end
-    if is_json(view[start:end]):
-        return True
-    split = raw.rfind(_METADATA, start, end)
-    request.metadata = (split + len(_METADATA), end)
-    return split >= 0 and is_json(view[start:split]) and is_json(view[split + len(_METADATA) : end])
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _slow(frame: Frame) -> Request:
+    """Read a frame whose keys have to be parsed to be known, or find what is wrong with one that is not JSON."""
     try:
         members = read_members(frame.body)
     except ValueError as error:
         raise Refused(f"the body is not JSON: {error}") from None
     if "pattern" not in members and "data" not in members:
-        return Request(b"", None, -1, stable=True)
+        return Request(b"", None)
     pattern = members.get("pattern")
     text = dumps(pattern.value).encode() if pattern else b""
-    return _with_id(text, members.get("id"))
-
-
-def _with_id(pattern: bytes, member: Member | None) -> Request:
-    if member is None:
-        return Request(pattern, None, -1, stable=True)
-    text = member.text.encode("utf-8", "replace")
-    return Request(pattern, text, -1, stable=is_stable(text))
+    found = members.get("id")
+    if found is None:
+        return Request(text, None)
+    id_text = found.text.encode("utf-8", "replace")
+    return Request(text, id_text, stable=is_stable(id_text))
 
 
 def oversized_id(item: Oversized) -> bytes | None:

@@ -18,6 +18,7 @@ SAMPLED: Final = 1
 
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SPACE: Final = b" \t\n\r"
+_ID: Final = b',"id":'
 
 
 class TraceContext(NamedTuple):
@@ -51,13 +52,19 @@ def read_context(metadata: bytes) -> TraceContext | None:
 
 
 def with_context(frame: Frame, request: Request, context: TraceContext) -> Frame | None:
-    """Make the frame anew with the context in its metadata; None where there is no place for it."""
+    """Make the frame anew with the context in its metadata; None where there is no place for it.
+
+    New metadata goes before an id that comes last, where NestJS itself writes it, else to the end.
+    """
     raw, at = frame.raw, frame.at
     member = b'"traceparent":"%b"' % format_traceparent(context)
-    if request.room < 0:
+    if not request.editable:
         return None
     if request.metadata is None:
-        place, added = request.room, b',"metadata":{%b}' % member
+        place, added = raw.rindex(b"}"), b',"metadata":{%b}' % member
+        before_id = request.id_at - len(_ID)
+        if request.id_end == place and raw.startswith(_ID, before_id):
+            place = before_id
     else:
         start, end = request.metadata
         value = raw[start:end].strip(_SPACE)

@@ -6,7 +6,12 @@ that are not UTF-8 becomes U+FFFD and counts one, as in Node's decoder and Pytho
 
 from __future__ import annotations
 
+import re
 from codecs import utf_8_decode
+from typing import Final
+
+_SURROGATE: Final = re.compile(rb"\xed[\xa0-\xbf]")
+"""Half a surrogate pair, which is not UTF-8, though Python's decoder waits for a third byte before it says so."""
 
 
 def units(text: bytes) -> int:
@@ -43,7 +48,9 @@ def advance(data: bytes, start: int, wanted: int) -> tuple[int, int]:
 
 
 def _next_character(data: bytes, start: int, known: int) -> tuple[str, int]:
-    """Decode the character at `start`, which takes more than `known` bytes; ("", 0) if it is not all there."""
+    """Decode the character at `start`, of which `known` bytes are not enough; ("", 0) if it is not all there."""
+    if _SURROGATE.match(data, start):
+        return "\ufffd", 1
     size = known + 1
     while start + size <= len(data):
         text, used = utf_8_decode(data[start : start + size], "replace", False)

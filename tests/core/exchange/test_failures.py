@@ -242,6 +242,31 @@ def test_an_attempt_that_is_not_answered_in_time_is_repeated_if_idempotent() -> 
     assert stage.codes() == ["ok"]
 
 
+def test_an_attempt_that_was_given_up_is_told_from_the_next_at_the_same_replica() -> None:
+    stage = Stage(reads(1, timeouts=Timeouts(backend_request=SECOND)))
+    client = stage.client()
+    client.ask("1", "get")
+    stage.pass_time(1100 * MILLISECOND)
+    given_up, second = stage.upstream().ids
+    stage.upstream().part(given_up, "late")
+    stage.upstream().part(second, "first")
+    stage.upstream().reply(given_up, "later")
+    stage.upstream().reply(second, "last")
+    assert [packet["response"] for packet in client.packets] == ["first", "last"]
+    assert stage.exchange.counts() == {"late_replies": 2}
+
+
+def test_a_connection_that_carries_two_attempts_of_a_message_is_lost() -> None:
+    stage = Stage(reads(1, timeouts=Timeouts(backend_request=SECOND)))
+    client = stage.client()
+    client.ask("1", "get")
+    stage.pass_time(1100 * MILLISECOND)
+    stage.upstream().drop()
+    stage.pass_time(SECOND)
+    stage.upstream().reply(stage.upstream().ids[0])
+    assert [(row.code, row.attempts) for row in stage.rows] == [("ok", 3)]
+
+
 def test_an_attempt_that_is_not_answered_in_time_ends_what_is_not_idempotent() -> None:
     stage = Stage(service(2, timeouts=Timeouts(backend_request=SECOND, request=10 * SECOND)))
     client = stage.client()

@@ -34,6 +34,11 @@ def test_advance_passes_whole_characters(data: bytes, start: int) -> None:
     assert units(data[start:end]) == total - units(rest)
 
 
+def test_the_halves_of_a_surrogate_pair_count_a_byte_each() -> None:
+    halves = b'"\xed\xa0\xbd\xed\xb8\x80"'
+    assert [advance(halves, 0, wanted) for wanted in range(9)] == [(wanted, 0) for wanted in range(9)]
+
+
 def test_units() -> None:
     assert [units(text.encode()) for text in ("", "a", "é", "漢", "😀")] == [0, 1, 1, 1, 2]
 

@@ -38,7 +38,7 @@ def frame(body: bytes | str) -> Frame:
 
 
 def request(body: bytes | str) -> Request:
-    return read_request(frame(body), {})
+    return read_request(frame(body))
 
 
 def reply(body: bytes | str) -> Reply:
@@ -56,7 +56,7 @@ def test_a_frame_as_nestjs_writes_it(pattern: Any, data: Any, id_: Any, metadata
     assert found.id is None if event else json.loads(found.id or b"") == id_
     if not event:
         raw = frame(text).raw
-        assert raw[found.id_at : -1] == found.id
+        assert raw[found.id_at : found.id_end] == found.id
 
 
 @given(st.permutations(["pattern", "data", "metadata", "id", "x"]), st.booleans(), json_values)
@@ -78,8 +78,10 @@ def test_any_order_and_space_says_the_same(keys: list[str], spaced: bool, data: 
         ('{"pattern":"a","data":1e999,"id":"1"}', "a", b'"1"'),
         ('{"pattern":{"a":1,"data":2},"data":1,"id":"1"}', {"a": 1, "data": 2}, b'"1"'),
         ('{"pattern":"a","data":1,"id":1.0}', "a", b"1.0"),
-        ('{"pattern":"a","data":1,"id": "1"}', "a", b' "1"'),
+        ('{"pattern":"a","data":1,"id": "1"}', "a", b'"1"'),
         (' {"pattern":"a","id":"1"} ', "a", b'"1"'),
+        ('{"pattern":"a","pattern":"b"}', "b", None),
+        ('{"pattern":"a","pattern":"b","id":"\\u0061"}', "b", b'"\\u0061"'),
         ('{"pattern":"a"}', "a", None),
     ],
 )
@@ -91,11 +93,11 @@ def test_odd_requests(text: str, pattern: object, id_: bytes | None) -> None:
 
 def test_bytes_that_are_not_utf8_are_read_as_nestjs_reads_them() -> None:
     body = b'{"pattern":"a","data":"\xff","id":"\xfe"}'
-    found = read_request(Frame(b"%d#" % 38 + body, 3, 38, 0), {})
+    found = read_request(Frame(b"%d#" % 38 + body, 3, 38, 0))
     assert found.id == b'"\xef\xbf\xbd"'
 
 
-@pytest.mark.parametrize("text", ["null", "0", "[]", "{}", '{"id":"r"}', '"a"'])
+@pytest.mark.parametrize("text", ["null", "0", "[]", "{}", '{"id":"r"}', '{"id":"r","id":"s"}', '"a"'])
 def test_what_nestjs_never_answers_is_an_event(text: str) -> None:
     assert request(text).id is None
     assert request(text).pattern == b""
@@ -133,9 +135,8 @@ def test_what_is_nested_too_deeply_is_refused(read: Any) -> None:
         read('{"data":' + "[" * 256 + "]" * 256 + "}")
 
 
-def test_a_known_pattern_is_not_proved_again() -> None:
-    found = read_request(frame('{"pattern":"a","data":1}'), {b'"a"': None})
-    assert found.pattern == b'"a"'
+def test_what_is_no_object_has_no_members() -> None:
+    assert read_members(b" [1] ") == {}
 
 
 def test_members_of_what_no_parser_takes() -> None:
@@ -153,12 +154,18 @@ def test_which_ids_come_back_as_they_were_sent(text: str, stable: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"pattern":"é","data":1,"id":"x"}', ' {"id":"x","pattern":"é"} \n', '{"pattern":"é","id":1.0}']
+    "text",
+    [
+        '{"pattern":"é","data":1,"id":"x"}',
+        ' {"id":"x","pattern":"é"} \n',
+        '{"pattern":"é","id":1.0}',
+        '{"id":1,"id":2,"data":"é"} ',
+    ],
 )
 def test_another_id_in_a_requests_place(text: str) -> None:
     item = frame(text)
-    found = read_request(item, {})
-    (again,) = FrameReader(1 << 20).feed(with_id(item, found.id_at, len(item.raw) - 1, '"né😀w"'.encode()))
+    found = read_request(item)
+    (again,) = FrameReader(1 << 20).feed(with_id(item, found.id_at, found.id_end, '"né😀w"'.encode()))
     assert isinstance(again, Frame)
     assert json.loads(again.body)["id"] == "né😀w"
     assert again.units == units(again.body)
@@ -186,6 +193,12 @@ def test_another_id_in_a_requests_place(text: str) -> None:
         ('{"response":1,"id":1.0}', b"1.0", False, Code.OK),
         ('{"other":1,"id":"1"}', b'"1"', False, Code.OK),
         ("[]", None, False, Code.OK),
+        ('{"err":1e-400,"id":"1"}', b'"1"', False, Code.OK),
+        ('{"err":-1.5,"isDisposed":0.0,"id":"1"}', b'"1"', True, Code.RPC_EXCEPTION),
+        ('{"response":1,"isDisposed":false,"isDisposed":true,"id":"1"}', b'"1"', True, Code.OK),
+        ('{"err":0,"err":"There is no matching message handler defined in the remote service.","id":"1"}',
+         b'"1"', True, Code.NO_HANDLER),
+        ('{"err":0,"err":{}}', None, True, Code.RPC_EXCEPTION),
     ],
 )  # fmt: skip
 def test_replies(text: str, id_: bytes | None, final: bool, code: Code) -> None:

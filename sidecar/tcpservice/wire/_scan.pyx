@@ -1,0 +1,504 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""The scan, compiled: what `reference` does, at the speed of memory.
+
+Used through `scan` where it was built. It is both the proof that a frame cannot harm a replica and the hottest loop of
+the sidecar, so each byte is looked at once, without a copy and without recursion.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcmp, memcpy
+
+TWIN = "compiled"
+
+cdef enum:
+    OBJECT = 0
+    ODD = 1
+    OTHER = 2
+    DEEP = 3
+    INVALID = 4
+    MAX_NESTING = 256
+    MAX_PREFIX = 32
+    PATTERN = 0
+    DATA = 1
+    METADATA = 2
+    ID = 3
+    ERR = 4
+    DISPOSED = 5
+    KEYS = 6
+    ENDED = 10
+    VALUE_FOLLOWS = 11
+    FINISHED = 12
+
+ctypedef const unsigned char* Text
+ctypedef unsigned long long Word
+
+cdef struct Shape:
+    int kind
+    Py_ssize_t begin[6]
+    Py_ssize_t end[6]
+
+cdef struct Reader:
+    Text text
+    Py_ssize_t size
+    Py_ssize_t at
+    int depth
+    int key
+    bint odd
+    Shape* shape
+    unsigned char stack[256]
+
+
+@cython.final
+@cython.freelist(256)
+cdef class Frame:
+    """A whole frame with the shape of its JSON; see `reference.Frame`."""
+
+    cdef readonly bytes raw
+    cdef readonly Py_ssize_t at
+    cdef readonly Py_ssize_t units
+    cdef readonly Py_ssize_t offset
+    cdef Shape shape
+
+    def __init__(self, bytes raw not None, Py_ssize_t at, Py_ssize_t units, Py_ssize_t offset):
+        self.raw = raw
+        self.at = at
+        self.units = units
+        self.offset = offset
+        scan(<Text>PyBytes_AS_STRING(raw), at, PyBytes_GET_SIZE(raw), &self.shape)
+
+    @property
+    def body(self):
+        """The JSON text alone."""
+        return self.raw[self.at :]
+
+    @property
+    def kind(self):
+        return self.shape.kind
+
+    @property
+    def pattern_at(self):
+        return self.shape.begin[PATTERN]
+
+    @property
+    def pattern_end(self):
+        return self.shape.end[PATTERN]
+
+    @property
+    def data_at(self):
+        return self.shape.begin[DATA]
+
+    @property
+    def metadata_at(self):
+        return self.shape.begin[METADATA]
+
+    @property
+    def metadata_end(self):
+        return self.shape.end[METADATA]
+
+    @property
+    def id_at(self):
+        return self.shape.begin[ID]
+
+    @property
+    def id_end(self):
+        return self.shape.end[ID]
+
+    @property
+    def err_at(self):
+        return self.shape.begin[ERR]
+
+    @property
+    def err_end(self):
+        return self.shape.end[ERR]
+
+    @property
+    def is_disposed_at(self):
+        return self.shape.begin[DISPOSED]
+
+    @property
+    def is_disposed_end(self):
+        return self.shape.end[DISPOSED]
+
+
+def cut(bytes data not None, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t offset, list frames not None):
+    """Cut the run of plain frames at `at`; see `reference.cut`. Frames that are valid UTF-8 are plain here, too."""
+    cdef Text text = <Text>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t length, begin, end
+    while at < size:
+        begin = read_prefix(text, at, size, limit, &length)
+        if begin < 0 or size - begin < length:
+            break
+        end = find_end(text, begin, size, length)
+        if end < 0 or end - begin > limit:
+            break
+        frames.append(
+            Frame(PyBytes_FromStringAndSize(<const char*>text + at, end - at), begin - at, length, offset + at)
+        )
+        at = end
+    return at
+
+
+def advance(bytes data not None, Py_ssize_t start, object units_wanted):
+    """Walk over whole characters until so many UTF-16 units are passed; see `utf16.advance`."""
+    cdef Text text = <Text>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t most = size + 1 if units_wanted > size else units_wanted
+    cdef Py_ssize_t wanted = most
+    cdef int width, units
+    with nogil:
+        while wanted > 0 and start < size:
+            if text[start] < 0x80:
+                start += 1
+                wanted -= 1
+                continue
+            width = character(text, start, size, &units)
+            if width == 0:
+                break
+            start += width
+            wanted -= units
+    return start, units_wanted - most + wanted
+
+
+def units(bytes text not None):
+    """Count the UTF-16 code units of UTF-8 bytes; see `utf16.units`."""
+    cdef Text data = <Text>PyBytes_AS_STRING(text)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
+    cdef Py_ssize_t at = 0, count = 0
+    cdef int width, wide
+    with nogil:
+        while at < size:
+            if data[at] < 0x80:
+                at += 1
+                count += 1
+                continue
+            width = character(data, at, size, &wide)
+            if width == 0:
+                count += 1
+                break
+            at += width
+            count += wide
+    return count
+
+
+cdef Py_ssize_t read_prefix(
+    Text text, Py_ssize_t at, Py_ssize_t size, Py_ssize_t limit, Py_ssize_t* length
+) noexcept nogil:
+    """Read digits and a `#`; return where the body begins, -1 for any other prefix and for a length above the limit."""
+    cdef Py_ssize_t value = 0
+    cdef Py_ssize_t last = at + MAX_PREFIX
+    if text[at] == c'0':
+        return -1
+    length[0] = 0
+    while at < size and at <= last:
+        if c'0' <= text[at] <= c'9':
+            value = value * 10 + (text[at] - c'0')
+            if value > limit:
+                return -1
+        elif text[at] == c'#' and value:
+            length[0] = value
+            return at + 1
+        else:
+            return -1
+        at += 1
+    return -1
+
+
+cdef Py_ssize_t find_end(Text text, Py_ssize_t at, Py_ssize_t size, Py_ssize_t wanted) noexcept nogil:
+    """Return where `wanted` units end; -1 where they do not, or where bytes are not UTF-8."""
+    cdef int width, units
+    cdef Word word
+    while wanted >= 8 and size - at >= 8:
+        memcpy(&word, text + at, 8)
+        if word & 0x8080808080808080ULL:
+            break
+        at += 8
+        wanted -= 8
+    while wanted > 0:
+        if at >= size:
+            return -1
+        if text[at] < 0x80:
+            at += 1
+            wanted -= 1
+            continue
+        width = character(text, at, size, &units)
+        if width == 0 or not whole(text, at, width):
+            return -1
+        at += width
+        wanted -= units
+    return at if wanted == 0 else -1
+
+
+cdef inline bint whole(Text text, Py_ssize_t at, int width) noexcept nogil:
+    """Whether the bytes of one character are one, and not the beginning of one that is broken off."""
+    if text[at] >= 0xF0:
+        return width == 4
+    if text[at] >= 0xE0:
+        return width == 3
+    return text[at] >= 0xC2 and width == 2
+
+
+cdef inline int character(Text text, Py_ssize_t at, Py_ssize_t size, int* units) noexcept nogil:
+    """Return how many bytes the next character takes, 0 if it is not all there, and how many UTF-16 units it is.
+
+    Bytes that are not UTF-8 count one for each maximal subpart (Unicode 16, section 3.9, table 3-8).
+    """
+    cdef unsigned char lead = text[at]
+    cdef unsigned char low = 0x80, high = 0xBF
+    cdef int more, seen = 1
+    units[0] = 1
+    if lead < 0x80:
+        return 1
+    if 0xC2 <= lead <= 0xDF:
+        more = 1
+    elif 0xE0 <= lead <= 0xEF:
+        more = 2
+        if lead == 0xE0:
+            low = 0xA0
+        elif lead == 0xED:
+            high = 0x9F
+    elif 0xF0 <= lead <= 0xF4:
+        more = 3
+        if lead == 0xF0:
+            low = 0x90
+        elif lead == 0xF4:
+            high = 0x8F
+    else:
+        return 1
+    while more:
+        if at + seen >= size:
+            return 0
+        if not low <= text[at + seen] <= high:
+            return seen
+        low, high = 0x80, 0xBF
+        seen += 1
+        more -= 1
+    if lead >= 0xF0:
+        units[0] = 2
+    return seen
+
+
+cdef void scan(Text text, Py_ssize_t at, Py_ssize_t size, Shape* shape) noexcept nogil:
+    """Read the body: a grammar check from front to back that notes where the values of the top-level keys stand."""
+    cdef Reader reader
+    cdef int step
+    reader.text = text
+    reader.size = size
+    reader.at = skip(text, at, size)
+    reader.depth = 0
+    reader.key = -1
+    reader.odd = False
+    reader.shape = shape
+    forget(shape)
+    shape.kind = OBJECT if reader.at < size and text[reader.at] == c'{' else OTHER
+    while True:
+        step = read_value(&reader)
+        if step == ENDED:
+            step = read_following(&reader)
+        if step == FINISHED:
+            if reader.odd:
+                shape.kind = ODD
+            break
+        if step != VALUE_FOLLOWS:
+            shape.kind = step
+            break
+    if shape.kind != OBJECT:
+        forget(shape)
+
+
+cdef int read_value(Reader* reader) noexcept nogil:
+    """Read a plain value or an empty container, or open one; say what that makes of the text."""
+    cdef Text text = reader.text
+    cdef Py_ssize_t at = reader.at, size = reader.size
+    cdef unsigned char char
+    if at >= size:
+        return INVALID
+    char = text[at]
+    if char == c'"':
+        reader.at = read_string(text, at, size)
+    elif char != c'{' and char != c'[':
+        reader.at = read_plain(text, at, size)
+    else:
+        if reader.depth == MAX_NESTING:
+            return DEEP
+        reader.stack[reader.depth] = char
+        reader.depth += 1
+        reader.at = skip(text, at + 1, size)
+        if reader.at >= size:
+            return INVALID
+        if text[reader.at] != (c'}' if char == c'{' else c']'):
+            return read_key(reader) if char == c'{' else VALUE_FOLLOWS
+        reader.at += 1
+        reader.depth -= 1
+    return ENDED if reader.at >= 0 else INVALID
+
+
+cdef int read_following(Reader* reader) noexcept nogil:
+    """Read what stands behind a value: the ends of containers, a comma, or the end of the text."""
+    cdef Text text = reader.text
+    cdef Py_ssize_t size = reader.size, end
+    cdef unsigned char char, container
+    while True:
+        end = reader.at
+        reader.at = skip(text, end, size)
+        if reader.depth == 0:
+            return FINISHED if reader.at == size else INVALID
+        if reader.depth == 1 and reader.key >= 0:
+            reader.shape.end[reader.key] = end
+            reader.key = -1
+        if reader.at >= size:
+            return INVALID
+        char = text[reader.at]
+        container = reader.stack[reader.depth - 1]
+        if char == c',':
+            reader.at = skip(text, reader.at + 1, size)
+            return read_key(reader) if container == c'{' else VALUE_FOLLOWS
+        if char != (c'}' if container == c'{' else c']'):
+            return INVALID
+        reader.at += 1
+        reader.depth -= 1
+
+
+cdef int read_key(Reader* reader) noexcept nogil:
+    """Read a key and its colon, and note what it is at the top."""
+    cdef Text text = reader.text
+    cdef Py_ssize_t at = reader.at, size = reader.size, end
+    cdef int known = -1
+    if at >= size or text[at] != c'"':
+        return INVALID
+    end = read_string(text, at, size)
+    if end < 0:
+        return INVALID
+    reader.at = skip(text, end, size)
+    if reader.at >= size or text[reader.at] != c':':
+        return INVALID
+    reader.at = skip(text, reader.at + 1, size)
+    if reader.depth == 1:
+        if memchr(text + at, c'\\', end - at) != NULL:
+            reader.odd = True
+        known = which(text + at + 1, end - at - 2)
+        if known >= 0:
+            reader.odd = reader.odd or reader.shape.begin[known] >= 0
+            reader.shape.begin[known] = reader.at
+            reader.key = known
+    return VALUE_FOLLOWS
+
+
+cdef inline void forget(Shape* shape) noexcept nogil:
+    cdef int index
+    for index in range(KEYS):
+        shape.begin[index] = shape.end[index] = -1
+
+
+cdef inline Py_ssize_t skip(Text text, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
+    while at < size and (text[at] == c' ' or text[at] == c'\n' or text[at] == c'\r' or text[at] == c'\t'):
+        at += 1
+    return at
+
+
+cdef inline int which(Text key, Py_ssize_t size) noexcept nogil:
+    if size == 7 and memcmp(key, b"pattern", 7) == 0:
+        return PATTERN
+    if size == 4 and memcmp(key, b"data", 4) == 0:
+        return DATA
+    if size == 2 and memcmp(key, b"id", 2) == 0:
+        return ID
+    if size == 8 and memcmp(key, b"metadata", 8) == 0:
+        return METADATA
+    if size == 3 and memcmp(key, b"err", 3) == 0:
+        return ERR
+    if size == 10 and memcmp(key, b"isDisposed", 10) == 0:
+        return DISPOSED
+    return -1
+
+
+cdef Py_ssize_t read_string(Text text, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
+    """Read a string whose quote stands at `at`; return where it ends, -1 for what is none."""
+    cdef Word word
+    cdef unsigned char char
+    at += 1
+    while True:
+        while size - at >= 8:
+            memcpy(&word, text + at, 8)
+            if has_special(word):
+                break
+            at += 8
+        if at >= size:
+            return -1
+        char = text[at]
+        at += 1
+        if char == c'"':
+            return at
+        if char == c'\\':
+            at = read_escape(text, at, size)
+            if at < 0:
+                return -1
+        elif char < 0x20:
+            return -1
+
+
+cdef inline bint has_special(Word word) noexcept nogil:
+    """Whether one of eight bytes is a quote, a backslash or a control character; it may say yes for none, never no."""
+    cdef Word ones = 0x0101010101010101ULL
+    cdef Word tops = 0x8080808080808080ULL
+    cdef Word quotes = word ^ (ones * 0x22)
+    cdef Word slashes = word ^ (ones * 0x5C)
+    return ((((quotes - ones) & ~quotes) | ((slashes - ones) & ~slashes) | ((word - ones * 0x20) & ~word)) & tops) != 0
+
+
+cdef inline Py_ssize_t read_escape(Text text, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
+    """Read what follows a backslash; return where it ends, -1 for what is no escape."""
+    cdef unsigned char char
+    cdef int digit
+    if at >= size:
+        return -1
+    char = text[at]
+    if char == c'u':
+        if size - at < 5:
+            return -1
+        for digit in range(1, 5):
+            char = text[at + digit]
+            if not (c'0' <= char <= c'9' or c'a' <= char <= c'f' or c'A' <= char <= c'F'):
+                return -1
+        return at + 5
+    if memchr(b'"\\/bfnrt', char, 8) != NULL:
+        return at + 1
+    return -1
+
+
+cdef inline Py_ssize_t digits(Text text, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
+    while at < size and c'0' <= text[at] <= c'9':
+        at += 1
+    return at
+
+
+cdef Py_ssize_t read_plain(Text text, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
+    """Read a number or a literal; return where it ends, -1 for what is neither."""
+    cdef Py_ssize_t end
+    if text[at] == c't':
+        return at + 4 if size - at >= 4 and memcmp(text + at, b"true", 4) == 0 else -1
+    if text[at] == c'f':
+        return at + 5 if size - at >= 5 and memcmp(text + at, b"false", 5) == 0 else -1
+    if text[at] == c'n':
+        return at + 4 if size - at >= 4 and memcmp(text + at, b"null", 4) == 0 else -1
+    if text[at] == c'-':
+        at += 1
+    end = digits(text, at, size)
+    if end == at or (text[at] == c'0' and end != at + 1):
+        return -1
+    at = end
+    if at < size and text[at] == c'.':
+        end = digits(text, at + 1, size)
+        if end == at + 1:
+            return -1
+        at = end
+    if at < size and (text[at] == c'e' or text[at] == c'E'):
+        at += 1
+        if at < size and (text[at] == c'+' or text[at] == c'-'):
+            at += 1
+        end = digits(text, at, size)
+        if end == at:
+            return -1
+        at = end
+    return at
