@@ -38,11 +38,8 @@ class LeastRequest:
         count = len(replicas)
         if count == 1:
             return replicas[0]
-        first = chance.below(count)
-        second = chance.below(count - 1)
-        if second >= first:
-            second += 1
-        one, other = replicas[first], replicas[second]
+        first, step = divmod(chance.below(count * (count - 1)), count - 1)
+        one, other = replicas[first], replicas[first - 1 - step]
         return other if other.in_flight < one.in_flight else one
 
 

@@ -17,6 +17,12 @@ from tcpservice_sidecar.sockets import acknowledge_at_once, notice_death, send_a
 SEND_BUFFER: Final = 64 * 1024
 """Above this a transport is asked how much of it is left, until it is empty again."""
 
+ACKNOWLEDGE_S: Final = 0.001
+"""How long at least, and twice that at most, what was read waits for a write that acknowledges it on its way.
+
+The kernel would wait 40 ms. Replies of quick apps come within this time, and then no system call is needed for it.
+"""
+
 LINGER_S: Final = 2.0
 FLUSH_S: Final = 5.0
 BACKLOG_CHECK_S: Final = 0.5
@@ -39,11 +45,13 @@ class Plane:
         self.connections: dict[int, Connection] = {}
         self.open: set[Connection] = set()
         self._unread: set[Connection] = set()
-        self._quick: set[Connection] = set()
+        self._read: set[Connection] = set()
+        self._read_before: set[Connection] = set()
         self._turn_set = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due: int | None = None
         self._backlog_check: asyncio.TimerHandle | None = None
+        self._acknowledging: asyncio.TimerHandle | None = None
 
     def touch(self) -> None:
         """Take what the exchange has to give at the end of this turn."""
@@ -52,8 +60,8 @@ class Plane:
             self.loop.call_soon(self._end_turn)
 
     def read(self, connection: Connection) -> None:
-        """Note that something was read, which is to be acknowledged at once unless an answer does it."""
-        self._quick.add(connection)
+        """Note that something was read, which is to be acknowledged soon unless an answer does it."""
+        self._read.add(connection)
         self.touch()
 
     def forget(self, connection: Connection) -> None:
@@ -61,7 +69,7 @@ class Plane:
         self.open.discard(connection)
         self.connections.pop(connection.conn, None)
         self._unread.discard(connection)
-        self._quick.discard(connection)
+        self._answered(connection)
 
     def _end_turn(self) -> None:
         self._turn_set = False
@@ -70,10 +78,9 @@ class Plane:
             connection = self.connections.get(conn)
             if connection is not None:
                 connection.write(parts)
-                self._quick.discard(connection)
-        for connection in self._quick:
-            connection.acknowledge()
-        self._quick.clear()
+                self._answered(connection)
+        if self._read and self._acknowledging is None:
+            self._acknowledging = self.loop.call_later(ACKNOWLEDGE_S, self._acknowledge)
         for notice in exchange.notices():
             connection = self.connections.get(notice.conn) if notice.conn is not None else None
             self.on_notice(notice, connection.peer if connection else None)
@@ -127,6 +134,20 @@ class Plane:
         self._timer = self._timer_due = None
         self.exchange.tick(now_ns())
         self.touch()
+
+    # What was read and not answered yet
+
+    def _answered(self, connection: Connection) -> None:
+        self._read.discard(connection)
+        self._read_before.discard(connection)
+
+    def _acknowledge(self) -> None:
+        """Acknowledge what was read before the last time; what was read since then may yet be answered."""
+        for connection in self._read_before:
+            connection.acknowledge()
+        self._read_before, self._read = self._read, set()
+        again = self._read_before
+        self._acknowledging = self.loop.call_later(ACKNOWLEDGE_S, self._acknowledge) if again else None
 
     # What peers have not taken yet
 
@@ -229,12 +250,12 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
         has_backlog = bool(transport.get_write_buffer_size())
-        if has_backlog or self._upstream or self._had_backlog:
+        if has_backlog or self._had_backlog:
             self._plane.report(self)
         self._had_backlog = has_backlog
 
     def acknowledge(self) -> None:
-        """Acknowledge what was read, as no write of this turn did."""
+        """Acknowledge what was read, as no write did."""
         if self._sock is not None and not self.transport.is_closing():
             acknowledge_at_once(self._sock)
 

@@ -2,7 +2,7 @@
 
 Used by `plane` and `dialer`. Both ends of NestJS leave Nagle's algorithm on, so that a small frame waits until the one
 before it is acknowledged, and Linux delays acknowledgements by 40 ms. The sidecar sends at once (TCP_NODELAY) and,
-where it reads from NestJS and has nothing to send back itself, acknowledges at once (TCP_QUICKACK).
+where it reads from NestJS and has nothing to send back within a moment, acknowledges by itself (TCP_QUICKACK).
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def put(state: State, link: Link, call: Call, now: int) -> None:
     call.left = True
     call.conn = link.conn
     if request.id is None:
-        _write(state, link, frame.raw)
+        state.write(link.conn, frame.raw)
         leave(state, call)
         finish(state, call, Code.OK, now)
         return
@@ -49,9 +49,9 @@ def put(state: State, link: Link, call: Call, now: int) -> None:
     call.key = key
     link.pending[key] = call
     if key is request.id:
-        _write(state, link, frame.raw)
+        state.write(link.conn, frame.raw)
     else:
-        _write(state, link, with_id(frame, request.id_at, request.id_end, key))
+        state.write(link.conn, with_id(frame, request.id_at, request.id_end, key))
     if call.size > state.bounds.retry_bytes:
         call.frame = None
 
@@ -73,8 +73,3 @@ def fresh_id(link: Link) -> bytes:
         key = b'"tcps-%x"' % link.serial
         if key not in link.pending:
             return key
-
-
-def _write(state: State, link: Link, data: bytes) -> None:
-    state.write(link.conn, data)
-    link.backlog += len(data)
