@@ -46,7 +46,9 @@ class RetryBudget:
     def _slice(self, now: int) -> int:
         """Return the slice of `now`, emptying those that have gone by."""
         head = now * _SLICES // self._constraint.interval
+        if head <= self._head:
+            return self._head % _SLICES
         for passed in range(max(self._head + 1, head - _SLICES + 1), head + 1):
             self._requests[passed % _SLICES] = self._retries[passed % _SLICES] = 0
-        self._head = max(self._head, head)
+        self._head = head
         return self._head % _SLICES

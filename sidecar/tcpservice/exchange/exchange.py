@@ -57,8 +57,7 @@ class Exchange:
             intake.receive(self._state, peer, data, now)
         elif type(peer) is Link:
             answers.receive(self._state, peer, data, now)
-        if self._state.room:
-            self._settle(now)
+        self._settle(now)
 
     def end_of_stream(self, conn: int, now: int) -> None:
         """Note that the peer has sent its last byte, but may still read."""
@@ -96,8 +95,7 @@ class Exchange:
         elif type(peer) is Link:
             self._state.room = self._state.room or size < peer.backlog
             peer.backlog = size
-        if self._state.room:
-            self._settle(now)
+        self._settle(now)
 
     # Opaque services
 
@@ -149,7 +147,7 @@ class Exchange:
                 callers.caller_due(state, waiting, now)
 
     def _settle(self, now: int) -> None:
-        if self._state.room:
+        if self._state.crowded and self._state.room:
             intake.admit_waiting(self._state, now)
 
     # Leaving

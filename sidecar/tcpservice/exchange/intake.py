@@ -90,11 +90,13 @@ def give_up(state: State, caller: Caller, now: int) -> None:
 def admit_waiting(state: State, now: int) -> None:
     """Let callers go on that wait for places, in turn, as long as there are any."""
     state.room = False
-    for backend in list(state.backends.values()) + list(state.apps.values()):
+    for backend in list(state.crowded):
         for caller in list(backend.waiting):
             if state.bytes >= state.bounds.total_bytes or not backend.has_room(state.bounds.replica_backlog):
                 break
             go_on(state, caller, now)
+        if not backend.waiting:
+            del state.crowded[backend]
 
 
 def _take(state: State, caller: Caller, items: list[Item | EndOfStream], now: int) -> None:
@@ -173,6 +175,7 @@ def _hold(state: State, caller: Caller, items: islice[Item | EndOfStream], now: 
         state.wheel.set(caller, now + state.bounds.place_wait)
     assert caller.backend is not None
     caller.backend.waiting[caller] = None
+    state.crowded[caller.backend] = None
 
 
 def _malformed(state: State, caller: Caller, reason: str, offset: int, now: int) -> None:

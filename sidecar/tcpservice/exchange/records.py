@@ -128,10 +128,10 @@ class Replica(Waiting):
 
     def has_room(self, backlog: int) -> bool:
         """Whether it may be sent one more message."""
-        limits = self.backend.service.limits
+        backend = self.backend
         return (
-            self.in_flight < limits.max_requests_per_replica
-            and self.bytes < FRAMES_PIPELINED * limits.max_frame_size
+            self.in_flight < backend.most_requests
+            and self.bytes < backend.most_bytes
             and (self.link is None or self.link.backlog < backlog)
         )
 
@@ -143,8 +143,7 @@ class Backend:
         self.replicas: dict[tuple[str, int, bool], Replica] = {}
         self.candidates: list[Replica] = []
         self.waiting: dict[Caller, None] = {}
-        self.service = service
-        self.policies = Policies(service)
+        self._take(service)
         self.balancer = balancer_for(service.algorithm)
         self.budget = RetryBudget(service.retry_constraint)
         self.sampler = Sampler(service.tracing.sampled_per_billion)
@@ -152,14 +151,20 @@ class Backend:
 
     def adopt(self, service: Service) -> None:
         """Take new values of the service; what did not change keeps its state."""
-        old, self.service = self.service, service
+        old = self.service
+        self._take(service)
         if service.algorithm != old.algorithm:
             self.balancer = balancer_for(service.algorithm)
         if service.retry_constraint != old.retry_constraint:
             self.budget = RetryBudget(service.retry_constraint)
         if service.tracing != old.tracing:
             self.sampler = Sampler(service.tracing.sampled_per_billion)
+
+    def _take(self, service: Service) -> None:
+        self.service = service
         self.policies = Policies(service)
+        self.most_requests = service.limits.max_requests_per_replica
+        self.most_bytes = FRAMES_PIPELINED * service.limits.max_frame_size
 
     def has_room(self, backlog: int) -> bool:
         """Whether a message would not have to wait: some replica has room, or there is none to wait for."""

@@ -32,6 +32,7 @@ class State:
         self.unread = 0
         self.draining = False
         self.room = False
+        self.crowded: dict[Backend, None] = {}
         self.heard = 0
         self.last_conn = 0
         self.writes: dict[int, list[bytes]] = {}

@@ -32,6 +32,7 @@ from tcpservice.wire.traceparent import TraceContext, read_context, with_context
 
 REMEMBERED: Final = 1024
 REMEMBERED_FOR: Final = 2 * SECOND
+LARGEST_REMEMBERED: Final = 1024
 MOST_SERVED: Final = 200
 LONGEST_ORIGINAL: Final = 256
 
@@ -62,7 +63,7 @@ def ended(state: State, call: Call, code: Code, now: int) -> None:
         return
     why = call.kept or _why_keep(call, code, now)
     if why is None:
-        if call.caller.mesh and call.request.id is not None:
+        if call.caller.mesh and call.request.id is not None and len(call.request.pattern) <= LARGEST_REMEMBERED:
             _remember(state, call, call.request.id, code, now)
     elif state.allowance.take(now):
         _tell(state, call, _found_again(state, call), code, now, why)
@@ -118,19 +119,23 @@ def _why_keep(call: Call, code: Code, now: int) -> str | None:
 
 def _found_again(state: State, call: Call) -> Trace:
     """Find the ids of a message that was not sampled, the same in both sidecars where its id allows it."""
-    known = _NESTJS_ID.fullmatch(call.key) if call.key == call.request.id else None
-    given = call.trace
-    shared = known is not None
-    hashed = known[1] if known is not None else b""
-    trace = _hash(hashed, 16, b"tcps-trace") if shared else _draw(state, 4)
+    given, known = call.trace, _shared_id(call)
+    trace = _hash(known, 16, b"tcps-trace") if known else _draw(state, 4)
     found = Trace(given.trace if given else trace, given.parent if given else 0, sampled=True)
     _name_spans(state, call.caller, found)
-    client = _hash(hashed, 8, b"tcps-client") if shared else 0
+    client = _hash(known, 8, b"tcps-client") if known else 0
     if call.caller.mesh:
         found.parent = client or found.parent
     else:
         found.client = client or found.client
     return found
+
+
+def _shared_id(call: Call) -> bytes:
+    """Return the message's id where it is one of NestJS's own and went between the sidecars as it is; else nothing."""
+    crossed = call.request.id if call.caller.mesh else call.key
+    known = _NESTJS_ID.fullmatch(crossed) if crossed and crossed == call.request.id else None
+    return known[1] if known else b""
 
 
 def _hash(text: bytes, size: int, person: bytes) -> int:

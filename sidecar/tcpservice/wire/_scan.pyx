@@ -146,12 +146,14 @@ def advance(bytes data not None, Py_ssize_t start, object units_wanted):
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
     cdef Py_ssize_t most = size + 1 if units_wanted > size else units_wanted
     cdef Py_ssize_t wanted = most
+    cdef Py_ssize_t end
     cdef int width, units
     with nogil:
         while wanted > 0 and start < size:
-            if text[start] < 0x80:
-                start += 1
-                wanted -= 1
+            end = plain_end(text, start, min(size, start + wanted))
+            if end > start:
+                wanted -= end - start
+                start = end
                 continue
             width = character(text, start, size, &units)
             if width == 0:
@@ -165,13 +167,14 @@ def units(bytes text not None):
     """Count the UTF-16 code units of UTF-8 bytes; see `utf16.units`."""
     cdef Text data = <Text>PyBytes_AS_STRING(text)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
-    cdef Py_ssize_t at = 0, count = 0
+    cdef Py_ssize_t at = 0, count = 0, end
     cdef int width, wide
     with nogil:
         while at < size:
-            if data[at] < 0x80:
-                at += 1
-                count += 1
+            end = plain_end(data, at, size)
+            if end > at:
+                count += end - at
+                at = end
                 continue
             width = character(data, at, size, &wide)
             if width == 0:
@@ -207,20 +210,15 @@ cdef Py_ssize_t read_prefix(
 
 cdef Py_ssize_t find_end(Text text, Py_ssize_t at, Py_ssize_t size, Py_ssize_t wanted) noexcept nogil:
     """Return where `wanted` units end; -1 where they do not, or where bytes are not UTF-8."""
+    cdef Py_ssize_t end
     cdef int width, units
-    cdef Word word
-    while wanted >= 8 and size - at >= 8:
-        memcpy(&word, text + at, 8)
-        if word & 0x8080808080808080ULL:
-            break
-        at += 8
-        wanted -= 8
     while wanted > 0:
         if at >= size:
             return -1
-        if text[at] < 0x80:
-            at += 1
-            wanted -= 1
+        end = plain_end(text, at, min(size, at + wanted))
+        if end > at:
+            wanted -= end - at
+            at = end
             continue
         width = character(text, at, size, &units)
         if width == 0 or not whole(text, at, width):
@@ -228,6 +226,21 @@ cdef Py_ssize_t find_end(Text text, Py_ssize_t at, Py_ssize_t size, Py_ssize_t w
         at += width
         wanted -= units
     return at if wanted == 0 else -1
+
+
+cdef inline Py_ssize_t plain_end(Text text, Py_ssize_t at, Py_ssize_t end) noexcept nogil:
+    """Return where the ASCII bytes at `at` end, `end` at most."""
+    cdef Word word
+    if at < end and text[at] >= 0x80:
+        return at
+    while end - at >= 8:
+        memcpy(&word, text + at, 8)
+        if word & 0x8080808080808080ULL:
+            break
+        at += 8
+    while at < end and text[at] < 0x80:
+        at += 1
+    return at
 
 
 cdef inline bint whole(Text text, Py_ssize_t at, int width) noexcept nogil:

@@ -21,6 +21,17 @@ def is_stable(text: bytes) -> bool:
     return _STABLE.fullmatch(text) is not None
 
 
+def is_utf8(text: bytes) -> bool:
+    """Whether a receiver's decoder leaves these bytes as they are."""
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def with_id(frame: Frame, start: int, end: int, text: bytes) -> bytes:
     """Encode the frame anew with `text` as its id, which now stands in `raw[start:end]`.
 

@@ -12,6 +12,7 @@ from typing import Final
 from tcpservice.errors import Code
 from tcpservice.javascript import parse, truthy
 from tcpservice.wire.frames import Frame
+from tcpservice.wire.ids import is_utf8
 from tcpservice.wire.members import Member, read_members
 from tcpservice.wire.nesting import MAX_NESTING
 from tcpservice.wire.requests import Refused, TooDeep
@@ -55,6 +56,8 @@ def read_reply(frame: Frame) -> Reply:
 def _read(frame: Frame) -> Reply:
     raw, id_at, id_end = frame.raw, frame.id_at, frame.id_end
     id_text = raw[id_at:id_end] if id_at >= 0 else None
+    if id_text is not None and not is_utf8(id_text):
+        return _slow(frame)
     disposed_at = frame.is_disposed_at
     final = disposed_at >= 0 and _is_true(raw[disposed_at : frame.is_disposed_end])
     if frame.err_at < 0:

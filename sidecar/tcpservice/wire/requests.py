@@ -10,7 +10,7 @@ from json import dumps
 from typing import Final
 
 from tcpservice.wire.frames import Frame, Oversized
-from tcpservice.wire.ids import is_stable
+from tcpservice.wire.ids import is_stable, is_utf8
 from tcpservice.wire.members import read_members
 from tcpservice.wire.nesting import MAX_NESTING
 from tcpservice.wire.shape import DEEP, OBJECT, OTHER
@@ -65,7 +65,7 @@ def _read(frame: Frame) -> Request:
         return Request(b"", None)
     pattern = raw[pattern_at : frame.pattern_end] if pattern_at >= 0 else b""
     id_text = raw[id_at : frame.id_end] if id_at >= 0 else None
-    if not (pattern.isascii() or _is_utf8(pattern)) or not (id_text is None or _is_utf8(id_text)):
+    if not (is_utf8(pattern) and (id_text is None or is_utf8(id_text))):
         return _slow(frame)
     request = Request(pattern, id_text, stable=id_text is None or is_stable(id_text))
     request.id_at, request.id_end = id_at, frame.id_end
@@ -73,14 +73,6 @@ def _read(frame: Frame) -> Request:
     if frame.metadata_at >= 0:
         request.metadata = (frame.metadata_at, frame.metadata_end)
     return request
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _slow(frame: Frame) -> Request:

@@ -317,6 +317,26 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(stage.spans) == 1
 
 
+def test_an_id_that_only_the_apps_side_has_to_rewrite_is_joined_all_the_same() -> None:
+    stage, one = at_the_app()
+    other = stage.sidecar()
+    one.ask(OWN_ID)
+    other.ask(OWN_ID)
+    for id_ in stage.upstream().ids:
+        stage.upstream().send({"err": "no", "isDisposed": True, "id": id_})
+    first, second = stage.spans
+    assert len(set(stage.upstream().ids)) == 2
+    assert (first.trace, first.parent) == (second.trace, second.parent)
+
+
+def test_a_message_with_a_large_pattern_is_not_remembered() -> None:
+    stage, other = at_the_app()
+    other.ask("1", "x" * 2000)
+    stage.upstream().reply("1")
+    other.say(b"keep", b'"1"')
+    assert stage.spans == []
+
+
 def test_without_tracing_nothing_is_written_kept_or_told() -> None:
     stage = Stage(service(0, tracing=ALL))
     stage.exchange.add_app(stage.services[0], endpoints(1)[0])
