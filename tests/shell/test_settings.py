@@ -103,13 +103,13 @@ def test_a_scan_that_cannot_be_had(choice: str, words: str, monkeypatch: pytest.
         read_settings([*UPSTREAM, *LISTEN], {"TCPSERVICE_SCAN": choice})
 
 
-@pytest.mark.parametrize("choice", ["reference", ""])
+@pytest.mark.parametrize("choice", ["reference", TWIN])
 def test_the_version_says_which_scan_runs(choice: str) -> None:
     child = Child([COMMAND, "--version"], env={"TCPSERVICE_SCAN": choice}).start()
     line = child.line()
     assert child.wait() == 0
     child.stop()
-    assert line.endswith(f"(scan: {choice or TWIN})")
+    assert line.endswith(f"(scan: {choice})")
 
 
 def test_each_bound_is_explained_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:

@@ -208,6 +208,15 @@ def test_replies(text: str, id_: bytes | None, final: bool, code: Code) -> None:
         assert frame(text).raw[found.id_at : found.id_end] == found.id
 
 
+def test_an_id_that_is_not_utf8_is_matched_as_callers_decode_it() -> None:
+    """A replica that decoded such an id has it with U+FFFD, and so may another that gives the bytes back."""
+    for text in (b'"\xff"', b'"\xef\xbf\xbd"'):
+        body = b'{"response":1,"isDisposed":true,"id":' + text + b"}"
+        (item,) = FrameReader(1 << 20).feed(b"%d#%b" % (len(body.decode("utf-8", "replace")), body))
+        assert isinstance(item, Frame)
+        assert read_reply(item).id == b'"\xef\xbf\xbd"'
+
+
 @pytest.mark.parametrize("vector", [v for v in VECTORS if v["direction"] == "server->client"], ids=lambda v: v["name"])
 def test_replies_of_the_vectors(vector: dict[str, str]) -> None:
     for item in FrameReader(1 << 20).feed(bytes.fromhex(vector["bytes_hex"])):
