@@ -51,6 +51,7 @@ def panels() -> list[dict[str, Any]]:
         ),
         ("Time to the end, replicas' side", "s", {"p99 {{service}}": quantile(server, 0.99, "service")}),
         ("Messages at replicas", "short", {"{{service}}": f"sum by (service) ({metrics.IN_FLIGHT.prometheus})"}),
+        ("Messages at the app of each pod", "short", {"{{service}} {{instance}}": metrics.AT_APP.prometheus}),
         (
             "Callers that wait for a place",
             "short",

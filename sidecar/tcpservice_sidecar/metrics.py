@@ -55,6 +55,7 @@ RETRIES: Final = Instrument("tcpservice.retries", COUNTER, "1", "Attempts after 
 DROPPED: Final = Instrument("tcpservice.dropped", COUNTER, "1", "What was passed to nobody, by reason.", ("reason",))
 SPANS: Final = Instrument("tcpservice.spans", COUNTER, "1", "Spans by what became of them.", ("outcome",))
 IN_FLIGHT: Final = Instrument("tcpservice.in_flight", GAUGE, "1", "Messages at replicas.", ("service",))
+AT_APP: Final = Instrument("tcpservice.app_in_flight", GAUGE, "1", "Messages at the app of this pod.", ("service",))
 WAITING: Final = Instrument(
     "tcpservice.waiting_callers", GAUGE, "1", "Callers whose messages wait for a replica with room.", ("service",)
 )
@@ -67,8 +68,8 @@ SNAPSHOT_AGE: Final = Instrument("tcpservice.snapshot_age", GAUGE, "s", "Time si
 BUILD: Final = Instrument("tcpservice.build_info", GAUGE, "1", "Always 1.", ("version", "scan"))
 
 CATALOGUE: Final = (
-    CLIENT_DURATION, SERVER_DURATION, RETRIES, DROPPED, SPANS, IN_FLIGHT, WAITING, REPLICAS, CONNECTIONS, CALLERS,
-    SNAPSHOT_AGE, BUILD,
+    CLIENT_DURATION, SERVER_DURATION, RETRIES, DROPPED, SPANS, IN_FLIGHT, AT_APP, WAITING, REPLICAS, CONNECTIONS,
+    CALLERS, SNAPSHOT_AGE, BUILD,
 )  # fmt: skip
 
 
@@ -141,6 +142,8 @@ class Metrics:
         services = exchange.services()
         for seen in services:
             yield Point(IN_FLIGHT, (seen.service,), sum(replica.in_flight for replica in seen.replicas))
+        for seen in exchange.apps():
+            yield Point(AT_APP, (seen.service,), sum(replica.in_flight for replica in seen.replicas))
         for seen in services:
             yield Point(WAITING, (seen.service,), seen.waiting)
         for seen in services:

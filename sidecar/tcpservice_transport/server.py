@@ -45,6 +45,7 @@ class Server:
         self._messages: dict[str, Handler] = {}
         self._events: dict[str, list[Handler]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
 
     def message_pattern(self, pattern: object) -> Callable[[Handler], Handler]:
@@ -79,14 +80,21 @@ class Server:
         return bound
 
     async def close(self) -> None:
-        """Accept nobody any more and end what is being handled."""
+        """Accept nobody any more, end what is being handled, and close the connections."""
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._connections.values():
+            writer.close()
+        if self._connections:
+            await asyncio.wait(list(self._connections))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._connections[serving] = writer
         packets = PacketReader()
         peer = ":".join(map(str, (writer.get_extra_info("peername") or ("?",))[:2]))
         try:
@@ -98,6 +106,7 @@ class Server:
         except (OSError, ConnectionLost) as error:
             _LOGGER.warning("%s: %s", peer, error)
         finally:
+            del self._connections[serving]
             writer.close()
 
     async def _handle(self, packet: dict[str, object], peer: str, writer: asyncio.StreamWriter) -> None:

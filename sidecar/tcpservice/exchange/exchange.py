@@ -226,3 +226,7 @@ class Exchange:
     def services(self) -> list[ServiceView]:
         """Describe the services and how their replicas fare."""
         return [view(backend) for backend in self._state.backends.values()]
+
+    def apps(self) -> list[ServiceView]:
+        """Describe the pod's own apps, to which other sidecars' messages go, and the services that they serve."""
+        return [view(backend) for backend in self._state.apps.values()]

@@ -1,0 +1,60 @@
+"""The run of `tcpservice up` as lines: for pipes, files and CI.
+
+Used by `up`. A line for each change of a replica's state, and each line of the processes with the replica's name in
+front.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from tcpservice_cli.troubles import trouble_of
+from tcpservice_local.local import Local
+from tcpservice_local.pod import CRASHED
+
+
+class Lines:
+    """Prints what happens."""
+
+    def __init__(self) -> None:
+        self._local: Local | None = None
+        self._states: dict[str, str] = {}
+        self._began = time.monotonic()
+
+    def told(self, who: str, line: str) -> None:
+        """Print a line of a process."""
+        print(f"{who} | {line}", flush=True)
+
+    def said(self, text: str) -> None:
+        """Print what the run has to say."""
+        print(text, flush=True)
+
+    def changed(self) -> None:
+        """Print the replicas whose state is another."""
+        if self._local is None:
+            return
+        pods = self._local.fleet.pods
+        for name in [name for name in self._states if name not in pods]:
+            del self._states[name]
+            self.said(f"{name} is gone")
+        for name, pod in pods.items():
+            if self._states.get(name) == pod.state:
+                continue
+            self._states[name] = pod.state
+            pid = f" (pid {pod.app.pid})" if pod.app.pid is not None else ""
+            self.said(f"{name} is {pod.state}{pid}")
+            if pod.state == CRASHED:
+                self.said("\n".join(trouble_of(pod)))
+
+    async def show(self, local: Local, ended: asyncio.Event) -> None:
+        """Say what is where, then what happens, until it is ended."""
+        self._local = local
+        for service in local.fleet.plan.services:
+            self.said(f"{service.name} is at 127.0.0.1:{local.fleet.ports[service.key]}")
+        count = len(local.fleet.plan.workloads)
+        self.said(f"running {count} Deployment{'s' if count != 1 else ''}; Ctrl-C ends everything")
+        self.changed()
+        await ended.wait()
+        self._local = None
+        self.said("ending ...")

@@ -1,0 +1,146 @@
+"""The parts of the screen of `tcpservice up`, each made from plain data: tables, the journal, the line of keys.
+
+Used by `screen`. A part is told how many lines it has, and shows what matters most in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+from rich.table import Table
+from rich.text import Text
+
+from tcpservice_cli.summary import milliseconds
+from tcpservice_local.figures import Figures
+from tcpservice_local.pod import CRASHED, LEAVING, NOT_READY, PAUSED, READY, STARTING, STOPPED
+
+_STATES: Final = {
+    READY: "green", STARTING: "yellow", NOT_READY: "yellow", PAUSED: "magenta", CRASHED: "bold red", LEAVING: "cyan",
+    STOPPED: "dim",
+}  # fmt: skip
+_WHO: Final = ("cyan", "green", "yellow", "blue", "magenta", "bright_cyan", "bright_green", "bright_yellow")
+
+
+class ReplicaRow(Struct, frozen=True, kw_only=True):
+    """One replica as the table shows it; `sends` says that the figures are of what it sends, as it serves nobody."""
+
+    name: str
+    state: str
+    pid: int | None
+    restarts: int
+    waiting: float
+    in_flight: int
+    lately: Figures
+    failed: int
+    sends: bool
+
+
+class RouteRow(Struct, frozen=True, kw_only=True):
+    """One route as its callers see it."""
+
+    service: str
+    route: str
+    lately: Figures
+    ever: Figures
+
+
+def window(count: int, selected: int, lines: int) -> range:
+    """Return which of `count` rows to show in so many lines, so that the selected one is among them."""
+    first = max(0, min(selected - lines // 2, count - lines))
+    return range(first, min(count, first + max(lines, 1)))
+
+
+def replicas(rows: Sequence[ReplicaRow], selected: int, lines: int) -> Table:
+    """Make the table of the replicas; the selected one is marked."""
+    table = _table("REPLICA", "STATE", ">PID", ">RESTARTS", ">IN FLIGHT", ">MSG/S", ">P50", ">P99", ">FAILED")
+    for at in window(len(rows), selected, lines - 1):
+        row = rows[at]
+        state = f"{row.state}, {row.waiting:.0f} s" if row.state == CRASHED and row.waiting else row.state
+        table.add_row(
+            Text(("▸ " if at == selected else "  ") + row.name, "bold" if at == selected else ""),
+            Text(state, _STATES.get(row.state, "")),
+            "" if row.pid is None else str(row.pid),
+            str(row.restarts) if row.restarts else "",
+            str(row.in_flight) if row.in_flight else "",
+            Text(_rate(row.lately) + (" sent" if row.sends and row.lately.rate else "")),
+            milliseconds(row.lately.p50),
+            milliseconds(row.lately.p99),
+            _failed(row.failed),
+            style="on grey19" if at == selected else "",
+        )
+    return table
+
+
+def routes(rows: Sequence[RouteRow], lines: int) -> Table:
+    """Make the table of the routes: what callers see."""
+    table = _table("SERVICE", "ROUTE", ">MESSAGES", ">MSG/S", ">P50", ">P99", ">FAILED")
+    for row in rows[: lines - 1]:
+        table.add_row(
+            "  " + row.service,
+            row.route or Text("(other patterns)", "dim"),
+            f"{row.ever.messages:,}",
+            _rate(row.lately),
+            milliseconds(row.lately.p50),
+            milliseconds(row.lately.p99),
+            _failed(row.ever.failed),
+        )
+    return table
+
+
+def journal(entries: Iterable[tuple[str, str]], lines: int, width: int) -> Text:
+    """Write the last lines of the processes, each with its name in its own colour."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for who, line in list(entries)[-max(lines, 0) :]:
+        name = f"{who} | " if who else ""
+        style = _WHO[sum(who.encode()) % len(_WHO)] if who else "bold"
+        shown = Text.assemble((name, style), (plain(line), "" if who else "bold"))
+        shown.truncate(width, overflow="ellipsis")
+        text.append_text(shown).append("\n")
+    return text
+
+
+def plain(line: str) -> str:
+    """Return a line without what would steer the terminal."""
+    return Text.from_ansi(line.expandtabs(4)).plain.translate(_CONTROLS)
+
+
+_CONTROLS: Final = dict.fromkeys([*range(32), 127, *range(128, 160)])
+
+
+def keys(pairs: Iterable[tuple[str, str]]) -> Text:
+    """Write the line that says which key does what."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for key, what in pairs:
+        text.append(f" {key} ", "reverse").append(f" {what}  ", "dim")
+    return text
+
+
+def title(words: str, right: str, width: int) -> Text:
+    """Write a heading over the whole width."""
+    space = max(1, width - len(words) - len(right) - 1)
+    shown = Text(f"{words}{' ' * space}{right}", "bold", no_wrap=True)
+    shown.truncate(width, overflow="ellipsis")
+    return shown
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, expand=True, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for at, column in enumerate(columns):
+        right = column.startswith(">")
+        words = column.removeprefix(">")
+        table.add_column(
+            ("  " if at == 0 else "") + words, justify="right" if right else "left", no_wrap=True, overflow="ellipsis"
+        )
+    return table
+
+
+def _rate(figures: Figures) -> str:
+    if not figures.rate:
+        return ""
+    return f"{figures.rate:,.0f}" if figures.rate >= 10 else f"{figures.rate:.1f}"
+
+
+def _failed(count: int) -> Text:
+    return Text(f"{count:,}", "red") if count else Text("")

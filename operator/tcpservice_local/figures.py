@@ -1,0 +1,167 @@
+"""How the replicas fare: read from their sidecars' metrics, and told for the last few seconds.
+
+Used by the screen of `tcpservice up` and by its summary. A figure is the difference of two samples; quantiles are those
+that the histogram's buckets allow, drawn evenly through a bucket, as Prometheus does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import aiohttp
+from msgspec import Struct
+from prometheus_client.parser import text_string_to_metric_families
+
+from tcpservice_local.addresses import LOOPBACK
+
+_CLIENT: Final = "rpc_client_call_duration_seconds"
+_SERVER: Final = "rpc_server_call_duration_seconds"
+_AT_APP: Final = "tcpservice_app_in_flight"
+_AT_REPLICAS: Final = "tcpservice_in_flight"
+_WINDOW: Final = 4
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0)
+_GOOD: Final = ("ok", "cancelled")
+
+Buckets = Counter[float]
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """What one sidecar had counted at a time: messages by (server side, service, route, code), in buckets."""
+
+    at: float
+    buckets: Mapping[tuple[bool, str, str, str], Buckets]
+    at_app: int
+    at_replicas: int
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """What happened in some seconds: messages, those that failed, and how long they took, in seconds."""
+
+    messages: int = 0
+    failed: int = 0
+    rate: float = 0.0
+    p50: float | None = None
+    p99: float | None = None
+
+
+def read_sample(text: str, at: float) -> Sample:
+    """Read a sidecar's metrics as Prometheus has them."""
+    buckets: dict[tuple[bool, str, str, str], Buckets] = {}
+    gauges: Counter[str] = Counter()
+    for family in text_string_to_metric_families(text):
+        if family.name in (_AT_APP, _AT_REPLICAS):
+            gauges[family.name] = round(sum(sample.value for sample in family.samples))
+        if family.name not in (_CLIENT, _SERVER):
+            continue
+        for sample in family.samples:
+            if sample.name.endswith("_bucket"):
+                labels = sample.labels
+                key = (family.name == _SERVER, labels["service"], labels["route"], labels["code"])
+                buckets.setdefault(key, Counter())[float(labels["le"])] += round(sample.value)
+    return Sample(at=at, buckets=buckets, at_app=gauges[_AT_APP], at_replicas=gauges[_AT_REPLICAS])
+
+
+def figures_of(
+    pairs: Iterable[tuple[Sample | None, Sample]], *, server: bool, service: str | None = None, route: str | None = None
+) -> Figures:
+    """Return what happened at several sidecars."""
+    total: Buckets = Counter()
+    failed, seconds = 0, 0.0
+    for before, after in pairs:
+        seconds = max(seconds, after.at - before.at if before is not None else 0.0)
+        for key, buckets in after.buckets.items():
+            if key[0] is not server or service not in (None, key[1]) or route not in (None, key[2]):
+                continue
+            new = buckets - (before.buckets.get(key, Counter()) if before is not None else Counter())
+            total += new
+            failed += 0 if key[3] in _GOOD else new[float("inf")]
+    messages = total[float("inf")]
+    rate = messages / seconds if seconds else 0.0
+    return Figures(messages=messages, failed=failed, rate=rate, p50=quantile(total, 0.5), p99=quantile(total, 0.99))
+
+
+def quantile(buckets: Mapping[float, int], share: float) -> float | None:
+    """Return the time below which that share of the messages ended; None where there were none."""
+    count = buckets.get(float("inf"), 0)
+    if not count:
+        return None
+    wanted, lower, below = share * count, 0.0, 0
+    for bound in sorted(buckets):
+        if buckets[bound] >= wanted:
+            inside = buckets[bound] - below
+            return lower if bound == float("inf") else lower + (bound - lower) * (wanted - below) / max(inside, 1)
+        lower, below = bound, buckets[bound]
+    return lower
+
+
+class History:
+    """The last samples of each sidecar, by the replica's name."""
+
+    def __init__(self) -> None:
+        self._samples: dict[str, deque[Sample]] = {}
+
+    def take(self, name: str, sample: Sample) -> None:
+        """Take the newest; a sidecar that was started again begins anew."""
+        kept = self._samples.setdefault(name, deque(maxlen=_WINDOW))
+        if kept and _total(kept[-1]) > _total(sample):
+            kept.clear()
+        kept.append(sample)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Drop the sidecars that are gone."""
+        for name in set(self._samples) - set(names):
+            del self._samples[name]
+
+    def latest(self, name: str) -> Sample | None:
+        """Return a sidecar's newest sample."""
+        kept = self._samples.get(name)
+        return kept[-1] if kept else None
+
+    def lately(self, name: str, *, server: bool) -> Figures:
+        """Return what happened at one sidecar in the last seconds."""
+        return figures_of(self._pairs([name]), server=server)
+
+    def ever(self, name: str, *, server: bool) -> Figures:
+        """Return what happened at one sidecar since it was started."""
+        sample = self.latest(name)
+        return figures_of([(None, sample)] if sample is not None else [], server=server)
+
+    def routes(self) -> list[tuple[str, str, Figures, Figures]]:
+        """Return each service's routes as their callers saw them: in the last seconds, and ever."""
+        keys = {key[1:3] for kept in self._samples.values() for key in kept[-1].buckets if not key[0]}
+        found = []
+        for service, route in sorted(keys):
+            recent = figures_of(self._pairs(self._samples), server=False, service=service, route=route)
+            whole = [(None, kept[-1]) for kept in self._samples.values()]
+            found.append((service, route, recent, figures_of(whole, server=False, service=service, route=route)))
+        return found
+
+    def _pairs(self, names: Iterable[str]) -> list[tuple[Sample | None, Sample]]:
+        kept = [self._samples[name] for name in names if name in self._samples]
+        return [(samples[0] if len(samples) > 1 else None, samples[-1]) for samples in kept if len(samples) > 1]
+
+
+def _total(sample: Sample) -> int:
+    return sum(buckets[float("inf")] for buckets in sample.buckets.values())
+
+
+async def scrape(admins: Mapping[str, int], history: History) -> None:
+    """Ask the admin port of each sidecar; those that do not answer are left as they were."""
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        found = await asyncio.gather(*(_ask(session, port) for port in admins.values()))
+    history.forget(admins)
+    for name, text in zip(admins, found, strict=True):
+        if text is not None:
+            history.take(name, read_sample(text, time.monotonic()))
+
+
+async def _ask(session: aiohttp.ClientSession, port: int) -> str | None:
+    try:
+        async with session.get(f"http://{LOOPBACK}:{port}/metrics") as answer:
+            return await answer.text() if answer.ok else None
+    except (OSError, TimeoutError, aiohttp.ClientError):
+        return None

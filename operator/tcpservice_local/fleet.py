@@ -1,0 +1,237 @@
+"""All that runs: brought in line with the plan again and again, and told to the sidecars.
+
+Used by `tcpservice up`, the demo and tests. Whatever happened (a file changed, somebody scaled, a replica died), the
+same two things follow: what runs is compared with what should, and the slices are written anew where they differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self
+
+from tcpservice_local.designs import Designer, Front, Options
+from tcpservice_local.plan import Plan
+from tcpservice_local.pod import STOPPED, Design, Pod, Told
+from tcpservice_local.processes import Guard
+from tcpservice_local.registry import PREFIX
+from tcpservice_local.sidecars import FRONT, STATE, is_news
+from tcpservice_local.slices import slices_of
+from tcpservice_local.supervised import Supervised
+
+SETTLE_S: Final = 0.05
+_READY_S: Final = 30.0
+_LOOK_S: Final = 0.1
+_GRACE_S: Final = 5.0
+
+
+class Fleet:
+    """The replicas and the front of one run. `told` gets (who, line), `changed` is called when anything is another."""
+
+    def __init__(self, options: Options, told: Told, changed: Callable[[], None] = lambda: None) -> None:
+        self._options = options
+        self._told = told
+        self._on_change = changed
+        self._guard = Guard(options.folder)
+        self._designer = Designer(options)
+        self._front: Supervised | None = None
+        self._design: Front | None = None
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._published = ""
+        self._publishing: asyncio.TimerHandle | None = None
+        self._scales: dict[str, int] = {}
+        self._stopped: set[str] = set()
+        self.plan = Plan(services=(), workloads=(), notes=())
+        self.pods: dict[str, Pod] = {}
+
+    @staticmethod
+    def folder() -> Path:
+        """Make the folder of a run, which nobody else may read."""
+        return Path(tempfile.mkdtemp(prefix=PREFIX))
+
+    async def start(self, plan: Plan) -> Self:
+        """Begin to run a plan. Raises NoPortError."""
+        (self._options.folder / STATE).mkdir()
+        await self._guard.start()
+        self.apply(plan)
+        self._tasks = [asyncio.get_running_loop().create_task(self._keep_in_line())]
+        return self
+
+    def apply(self, plan: Plan) -> None:
+        """Take a new plan; what did not change goes on undisturbed. Raises NoPortError; nothing has changed then."""
+        front = self._designer.front(plan)
+        before = {workload.key: workload.replicas for workload in self.plan.workloads}
+        for workload in plan.workloads:
+            asked = self._options.replicas.get(workload.key, self._options.replicas.get(workload.name))
+            if workload.key not in before and asked is not None:
+                self._scales[workload.key] = asked
+            elif workload.key in before and before[workload.key] != workload.replicas:
+                self._scales.pop(workload.key, None)
+        self._designer.replicas(plan, self._scales)
+        self.plan, self._design = plan, front
+        self._publish()
+        self._wake.set()
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port of the front on 127.0.0.1 for each service by `namespace/name`."""
+        return dict(self._design.ports) if self._design is not None else {}
+
+    @property
+    def front_admin(self) -> int:
+        """The admin port of the front."""
+        return self._design.admin if self._design is not None else 0
+
+    def replicas(self, workload: str) -> int:
+        """Return how many replicas a workload is to have."""
+        known = {each.key: each.replicas for each in self.plan.workloads}
+        return self._scales.get(workload, known.get(workload, 0))
+
+    # What people do
+
+    def scale(self, workload: str, replicas: int) -> None:
+        """Give a workload so many replicas. Raises NoPortError."""
+        scales = {**self._scales, workload: max(0, replicas)}
+        self._designer.replicas(self.plan, scales)
+        self._scales = scales
+        self._wake.set()
+
+    def kill(self, name: str) -> None:
+        """Kill a replica's app, as a crash would; it is started again."""
+        self.pods[name].kill()
+
+    def toggle_pause(self, name: str) -> None:
+        """Freeze a replica's app or let it go on."""
+        self.pods[name].toggle_pause()
+
+    def stop(self, name: str) -> None:
+        """Let a replica leave; it stays away until it is started."""
+        self._stopped.add(name)
+        self._wake.set()
+
+    def restart(self, name: str) -> None:
+        """Replace a replica by a new one; start one that is stopped or waits after a crash."""
+        pod = self.pods[name]
+        if name in self._stopped:
+            self._stopped.discard(name)
+        elif pod.app.waiting:
+            pod.app.hurry()
+        else:
+            self._let_go(name)
+        self._wake.set()
+
+    async def close(self, grace: float = _GRACE_S) -> None:
+        """End everything, and leave nothing behind."""
+        for task in (*self._tasks, *self._leaving):
+            task.cancel()
+        self._tasks = []
+        ending = [pod.end(grace) for pod in self.pods.values()]
+        await asyncio.gather(*ending, *([self._front.stop(grace)] if self._front is not None else []))
+        if self._publishing is not None:
+            self._publishing.cancel()
+        await self._guard.stop()
+
+    # Bringing it in line
+
+    async def _keep_in_line(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._align_front()
+            await self._align()
+
+    async def _align_front(self) -> None:
+        """Start the front, or replace it where it must listen elsewhere."""
+        assert self._design is not None
+        if self._front is not None:
+            if self._front.program == self._design.program:
+                return
+            await self._front.stop(_GRACE_S)
+        self._front = Supervised(self._design.program, self._guard, self._front_said, self._changed)
+        self._front.start()
+
+    def _front_said(self, line: str) -> None:
+        if is_news(line):
+            self._told(FRONT, line)
+
+    async def _align(self) -> None:
+        """Let surplus replicas leave, start missing ones, and replace those that are to be others one by one."""
+        wanted = self._designer.replicas(self.plan, self._scales)
+        for name in [name for name in self.pods if name not in wanted]:
+            self._let_go(name)
+        for name in self._stopped & self.pods.keys():
+            if self.pods[name].state != STOPPED:
+                self._let_go(name)
+        self._stopped &= wanted.keys()
+        for name, design in wanted.items():
+            pod = self.pods.get(name)
+            if name in self._stopped or (pod is not None and pod.leaving and pod.state != STOPPED):
+                continue
+            if pod is None or pod.state == STOPPED:
+                self._add(design)
+            elif pod.design != design:
+                await self._replace(pod, design)
+
+    def _add(self, design: Design) -> None:
+        pod = Pod(design, self._guard, self._told, self._changed)
+        self.pods = dict(sorted([*self.pods.items(), (design.name, pod)], key=lambda item: _order(item[0])))
+        pod.start()
+        self._changed()
+
+    async def _replace(self, pod: Pod, design: Design) -> None:
+        """Replace a replica and wait for the new one, so that a change takes one replica at a time."""
+        await pod.leave()
+        self._add(design)
+        deadline = asyncio.get_running_loop().time() + _READY_S
+        while not self.pods[design.name].ready and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(_LOOK_S)
+
+    def _let_go(self, name: str) -> None:
+        """Let a replica leave in its own time."""
+        pod = self.pods[name]
+        if pod.leaving:
+            return
+        task = asyncio.get_running_loop().create_task(self._leave(pod))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, pod: Pod) -> None:
+        await pod.leave()
+        if pod.name not in self._stopped:
+            del self.pods[pod.name]
+        self._wake.set()
+        self._changed()
+
+    # Telling the sidecars
+
+    def _changed(self) -> None:
+        if self._publishing is None:
+            self._publishing = asyncio.get_running_loop().call_later(SETTLE_S, self._publish)
+        self._on_change()
+
+    def _publish(self) -> None:
+        """Write what all sidecars read, in one go, where it is another than before."""
+        self._publishing = None
+        endpoints = [endpoint for pod in self.pods.values() for endpoint in pod.endpoints()]
+        documents = [service.document for service in self.plan.services]
+        documents += slices_of(self.plan.services, endpoints)
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}, indent=1)
+        if text == self._published:
+            return
+        self._published = text
+        target = self._options.folder / STATE / "services.json"
+        fresh = target.with_suffix(".new")
+        fresh.write_text(text)
+        os.replace(fresh, target)
+
+
+def _order(name: str) -> tuple[str, int]:
+    """Sort `orders-2` before `orders-10`."""
+    base, _, number = name.rpartition("-")
+    return base, int(number)

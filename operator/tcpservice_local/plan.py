@@ -1,0 +1,263 @@
+"""What is to run: workloads and services, made from the whole of the manifests, never from what changed in them.
+
+Used by `fleet`. A workload is a Deployment's container with its variables as far as they are known before a pod has
+its ports; a service is a TcpService with the workloads that it selects. Pure, but for `exists`, which is passed in.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct, convert
+
+from tcpservice.spec.checked import Checked
+from tcpservice.spec.documents import DEFAULT_NAMESPACE
+from tcpservice.spec.problems import Finding
+from tcpservice.spec.problems import Path as Place
+from tcpservice.spec.schema import TcpService
+from tcpservice_local.manifests import Manifests, Refused
+from tcpservice_local.variables import Variable, read_variables
+from tcpservice_local.workloads import Container, Deployment, Probe
+
+COMMAND: Final = "tcpservice.dev/local-command"
+FOLDER: Final = "tcpservice.dev/local-dir"
+CONTAINERS: Final[Place] = ("spec", "template", "spec", "containers")
+_GRACE_S: Final = 30
+
+
+class ServicePlan(Struct, frozen=True, kw_only=True):
+    """A TcpService: what callers dial, and the document that sidecars read."""
+
+    key: str
+    namespace: str
+    name: str
+    port: int
+    document: dict[str, Any]
+
+
+class Workload(Struct, frozen=True, kw_only=True):
+    """A Deployment's program. `serves` has the container's port for each service that selects it, `ports` its names."""
+
+    key: str
+    namespace: str
+    name: str
+    replicas: int
+    words: tuple[str, ...]
+    folder: Path
+    variables: tuple[Variable, ...]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    account: str
+    serves: Mapping[str, int]
+    ports: Mapping[str, int]
+    probe: Probe | None
+    grace: float
+
+    @property
+    def numbers(self) -> list[int]:
+        """The container's ports, those that are served first."""
+        return list(dict.fromkeys([*self.serves.values(), *self.ports.values()]))
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Everything that is to run; `notes` is what a reader of the manifests should know."""
+
+    services: tuple[ServicePlan, ...]
+    workloads: tuple[Workload, ...]
+    notes: tuple[str, ...]
+
+
+class _Target(Struct, frozen=True):
+    """A TcpService, and the labels and the port of the pods that serve it."""
+
+    service: TcpService
+    selector: Mapping[str, str]
+
+    @property
+    def port(self) -> int | str:
+        return self.service.spec.target_port or self.service.spec.port
+
+
+class _Draft(Struct, frozen=True):
+    """A Deployment on its way to a workload, and the one of its containers that is run."""
+
+    key: str
+    found: Checked
+    deployment: Deployment
+    targets: Mapping[str, _Target]
+    index: int
+
+    @property
+    def container(self) -> Container:
+        return self.deployment.spec.template.spec.containers[self.index]
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        template = self.deployment.spec.template.metadata
+        return {
+            **(self.deployment.metadata.annotations or {}),
+            **((template.annotations if template else None) or {}),
+        }
+
+    def refuse(self, path: Place, message: str) -> None:
+        """Take note of a mistake in the container."""
+        self.found.add(Finding((*CONTAINERS, self.index, *path), message))
+
+
+def make_plan(manifests: Manifests, exists: Callable[[Path], bool] = Path.exists) -> Plan:
+    """Plan what runs. Raises Refused for what cannot run here."""
+    targets = {key: _target(key, found, manifests) for key, found in manifests.tcp_services.items()}
+    drafts = [_draft(key, found, targets) for key, found in manifests.deployments.items()]
+    notes = [f"{name} is not run here" for name in manifests.skipped]
+    workloads = [_workload(draft, manifests, exists, notes) for draft in drafts]
+    if problems := manifests.problems():
+        raise Refused(problems)
+    served = {key for draft in drafts for key in draft.targets}
+    notes += [f"TcpService {key}: no Deployment has the labels of its selector" for key in targets if key not in served]
+    return Plan(
+        services=tuple(_service(key, targets[key], found) for key, found in manifests.tcp_services.items()),
+        workloads=tuple(workloads),
+        notes=tuple(notes),
+    )
+
+
+def _service(key: str, target: _Target, found: Checked) -> ServicePlan:
+    """Make a service; where its manifest does not say, all of its messages are traced, as one wants on a laptop."""
+    document = convert(found.document.value, dict[str, Any])
+    tracing = {"samplingPercent": "100", **(document["spec"].get("tracing") or {})}
+    return ServicePlan(
+        key=key,
+        namespace=key.partition("/")[0],
+        name=target.service.metadata.name,
+        port=target.service.spec.port,
+        document={**document, "spec": {**document["spec"], "tracing": tracing}},
+    )
+
+
+def _target(key: str, found: Checked, manifests: Manifests) -> _Target:
+    """Find the labels of the pods that serve: the TcpService's own, or those of the Service of its name."""
+    service = convert(found.document.value, TcpService)
+    twin = manifests.services.get(key)
+    selector = service.spec.selector or (twin.part(("spec", "selector"), dict[str, str]) if twin else None)
+    if not selector:
+        found.add(Finding(("spec", "selector"), "missing, and no Service of this name has one"))
+    return _Target(service, selector or {})
+
+
+def _draft(key: str, found: Checked, targets: Mapping[str, _Target]) -> _Draft:
+    deployment = convert(found.document.value, Deployment)
+    metadata = deployment.spec.template.metadata
+    labels = (metadata.labels if metadata else None) or {}
+    namespace = key.partition("/")[0]
+    mine = {
+        name: target
+        for name, target in targets.items()
+        if name.startswith(f"{namespace}/") and target.selector and target.selector.items() <= labels.items()
+    }
+    containers = deployment.spec.template.spec.containers
+    wanted = {target.port for target in mine.values()}
+    index = next((at for at, container in enumerate(containers) if wanted & _declared(container)), 0)
+    return _Draft(key, found, deployment, mine, index)
+
+
+def _declared(container: Container) -> set[int | str]:
+    return {known for port in container.ports or () for known in (port.container_port, port.name) if known}
+
+
+def _workload(draft: _Draft, manifests: Manifests, exists: Callable[[Path], bool], notes: list[str]) -> Workload:
+    namespace, _, name = draft.key.partition("/")
+    spec = draft.deployment.spec
+    metadata = spec.template.metadata
+    words = _words(draft)
+    pod = spec.template.spec
+    place = (*CONTAINERS, draft.index)
+    variables = read_variables(draft.container, place, draft.found, manifests.config_maps, notes)
+    notes += _left_out(draft)
+    return Workload(
+        key=draft.key,
+        namespace=namespace,
+        name=name,
+        replicas=1 if spec.replicas is None else spec.replicas,
+        words=words,
+        folder=_folder(draft, words, exists),
+        variables=variables,
+        labels=(metadata.labels if metadata else None) or {},
+        annotations=draft.annotations,
+        account=pod.service_account_name or DEFAULT_NAMESPACE,
+        serves=dict(_serves(draft)),
+        ports=_ports(draft.container),
+        probe=draft.container.readiness_probe,
+        grace=_GRACE_S if pod.termination_grace_period_seconds is None else pod.termination_grace_period_seconds,
+    )
+
+
+def _ports(container: Container) -> dict[str, int]:
+    return {port.name or str(port.container_port): port.container_port for port in container.ports or ()}
+
+
+def _serves(draft: _Draft) -> Iterator[tuple[str, int]]:
+    """Give the number of the container's port for each service that selects the pods."""
+    ports = _ports(draft.container)
+    for key, target in draft.targets.items():
+        if isinstance(target.port, int):
+            yield key, target.port
+        elif target.port in ports:
+            yield key, ports[target.port]
+        else:
+            draft.refuse(("ports",), f'no port is named "{target.port}", the targetPort of TcpService {key}')
+
+
+def _words(draft: _Draft) -> tuple[str, ...]:
+    """Return the command: the one for here, or the container's own; what an image would run is not known."""
+    given = draft.annotations.get(COMMAND)
+    if given is not None:
+        try:
+            words = tuple(shlex.split(given))
+        except ValueError:
+            words = ()
+        if not words:
+            draft.found.add(Finding(("metadata", "annotations", COMMAND), f"expected a command, got {given!r}"))
+        return words
+    container = draft.container
+    if not container.command:
+        draft.refuse(
+            ("command",),
+            "missing, and images do not run here; give the command, "
+            f'or annotate the Deployment with {COMMAND}: "node dist/main.js"',
+        )
+        return ()
+    return (*container.command, *(container.args or ()))
+
+
+def _folder(draft: _Draft, words: tuple[str, ...], exists: Callable[[Path], bool]) -> Path:
+    """Return where it runs: what the annotation says, else the folder from which its script is found.
+
+    Manifests are kept beside the app or in a folder of their own inside it, so that the manifest's folder and those
+    above it are looked through, up to the repository's.
+    """
+    home = Path(draft.found.document.file).absolute().parent
+    given = draft.annotations.get(FOLDER)
+    if given is not None:
+        folder = (home / given).resolve()
+        if not exists(folder):
+            draft.found.add(Finding(("metadata", "annotations", FOLDER), f"there is no folder {folder}"))
+        return folder
+    for folder in (home, *home.parents):
+        if any(exists(folder / word) for word in words[1:] if not word.startswith(("-", "/")) and word):
+            return folder
+        if exists(folder / ".git"):
+            break
+    return home
+
+
+def _left_out(draft: _Draft) -> Iterator[str]:
+    containers = draft.deployment.spec.template.spec.containers
+    for index, container in enumerate(containers):
+        if index != draft.index:
+            yield f"Deployment {draft.key}: the container {container.name} is not run here"
+    probe = draft.container.readiness_probe
+    if probe is not None and probe.tcp_socket is None and probe.http_get is None:
+        yield f"Deployment {draft.key}: its readinessProbe is neither tcpSocket nor httpGet, and is not run here"

@@ -1,0 +1,117 @@
+"""Processes of this machine: each in a group of its own, its lines read as they come, none left behind.
+
+Used by `supervised`. Every group is told to the guard, which ends it should `up` be gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from tcpservice_local import guard as guarding
+
+MARK: Final = "TCPSERVICE_UP"
+_CHUNK: Final = 64 * 1024
+_LONGEST_LINE: Final = 16 * 1024
+
+Say = Callable[[str], None]
+
+
+class Program(Struct, frozen=True, kw_only=True):
+    """What is started: its words, variables and folder."""
+
+    words: tuple[str, ...]
+    variables: Mapping[str, str]
+    folder: Path
+
+
+class Guard:
+    """The process that outlives this one to end the others."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mark = f"{MARK}={folder.name}"
+        self._folder = folder
+        self._process: Process | None = None
+
+    async def start(self) -> None:
+        """Start it, out of reach of the terminal's Ctrl-C."""
+        words = [sys.executable, "-I", "-S", guarding.__file__, self.mark, str(self._folder)]
+        self._process = await asyncio.create_subprocess_exec(
+            *words, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
+        )
+
+    def tell(self, sign: str, group: int) -> None:
+        """Say that a group began (`+`) or ended (`-`)."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{sign}{group}\n".encode())
+
+    async def stop(self) -> None:
+        """Let it end what is left, and wait for it."""
+        if self._process is None or self._process.stdin is None:
+            return
+        self._process.stdin.close()
+        await self._process.wait()
+
+
+class Running:
+    """One process and all that it starts in its group; its lines go to `say`."""
+
+    def __init__(self, process: Process, guard: Guard, say: Say) -> None:
+        self._process = process
+        self._guard = guard
+        self._reading = asyncio.get_running_loop().create_task(self._read(say))
+        self.pid = process.pid
+
+    @classmethod
+    async def start(cls, program: Program, guard: Guard, say: Say) -> Running:
+        """Start a program. Raises OSError where it cannot be started."""
+        mark, _, run = guard.mark.partition("=")
+        process = await asyncio.create_subprocess_exec(
+            *program.words,
+            env={**program.variables, mark: run},
+            cwd=program.folder,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            start_new_session=True,
+        )
+        guard.tell("+", process.pid)
+        return cls(process, guard, say)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and to all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    async def wait(self) -> int:
+        """Wait for its end; return the exit status, negative for a signal. What it started ends with it."""
+        status = await self._process.wait()
+        self.signal(signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._reading, 1.0)
+        self._guard.tell("-", self.pid)
+        return status
+
+    async def _read(self, say: Say) -> None:
+        """Give each line; a longer one than is sensible comes in pieces."""
+        stream, rest = self._process.stdout, b""
+        assert stream is not None
+        while data := await stream.read(_CHUNK):
+            *lines, rest = (rest + data).split(b"\n")
+            while len(rest) > _LONGEST_LINE:
+                lines.append(rest[:_LONGEST_LINE])
+                rest = rest[_LONGEST_LINE:]
+            for line in lines:
+                say(line.decode("utf-8", "replace").rstrip("\r"))
+        if rest:
+            say(rest.decode("utf-8", "replace"))

@@ -1,0 +1,53 @@
+"""The runs of `tcpservice up` on this machine, so that `tcpservice send orders ...` finds them.
+
+Used by `up`, which writes a file for as long as it runs, and by `send`, which reads those of the same user. The file
+lies in the run's own folder, which the guard removes even after kill -9.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+PREFIX: Final = "tcpservice-up-"
+_FILE: Final = "run.json"
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """A running `up`: its process, and the port on 127.0.0.1 of each service by `namespace/name`."""
+
+    pid: int
+    ports: Mapping[str, int]
+
+
+def announce(folder: Path, ports: Mapping[str, int]) -> None:
+    """Tell others on which ports this run's services are."""
+    fresh = folder / f"{_FILE}.new"
+    fresh.write_text(json.dumps({"pid": os.getpid(), "ports": dict(ports)}))
+    os.replace(fresh, folder / _FILE)
+
+
+def runs() -> list[Run]:
+    """Return the runs of this user that are still there."""
+    found = []
+    for path in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{_FILE}")):
+        try:
+            if path.stat().st_uid != os.getuid():
+                continue
+            said = json.loads(path.read_text())
+            os.kill(said["pid"], 0)
+        except (OSError, ValueError):
+            continue
+        found.append(Run(pid=said["pid"], ports=said["ports"]))
+    return found
+
+
+def find(name: str, among: list[Run]) -> list[tuple[Run, str]]:
+    """Return each run that has a service of that name, which may be `namespace/name`, with the service's key."""
+    return [(run, key) for run in among for key in run.ports if name in (key, key.partition("/")[2])]
