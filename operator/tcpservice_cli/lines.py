@@ -7,11 +7,9 @@ front.
 from __future__ import annotations
 
 import asyncio
-import time
 
-from tcpservice_cli.troubles import trouble_of
+from tcpservice_cli.troubles import Troubles
 from tcpservice_local.local import Local
-from tcpservice_local.pod import CRASHED
 
 
 class Lines:
@@ -20,7 +18,7 @@ class Lines:
     def __init__(self) -> None:
         self._local: Local | None = None
         self._states: dict[str, str] = {}
-        self._began = time.monotonic()
+        self._troubles = Troubles()
 
     def told(self, who: str, line: str) -> None:
         """Print a line of a process."""
@@ -35,6 +33,8 @@ class Lines:
         if self._local is None:
             return
         pods = self._local.fleet.pods
+        for line in self._troubles.news(pods.values()):
+            self.said(line)
         for name in [name for name in self._states if name not in pods]:
             del self._states[name]
             self.said(f"{name} is gone")
@@ -44,8 +44,6 @@ class Lines:
             self._states[name] = pod.state
             pid = f" (pid {pod.app.pid})" if pod.app.pid is not None else ""
             self.said(f"{name} is {pod.state}{pid}")
-            if pod.state == CRASHED:
-                self.said("\n".join(trouble_of(pod)))
 
     async def show(self, local: Local, ended: asyncio.Event) -> None:
         """Say what is where, then what happens, until it is ended."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
 import tcpservice
-from tcpservice_cli import send
+from tcpservice_cli import send, up
 
 WRONG_CALL: Final = 2
 INTERRUPTED: Final = 130
@@ -50,7 +50,7 @@ def parser(variables: Mapping[str, str]) -> argparse.ArgumentParser:
     whole = _Parser(prog="tcpservice", description="Message-level load balancing for NestJS's TCP transport.")
     whole.add_argument("--version", action="version", version=f"tcpservice {tcpservice.__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (send.add_to(commands),):
+    for command in (send.add_to(commands), up.add_to(commands)):
         _take_defaults(command, variables)
     return whole
 

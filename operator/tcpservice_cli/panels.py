@@ -131,7 +131,11 @@ def _table(*columns: str) -> Table:
         right = column.startswith(">")
         words = column.removeprefix(">")
         table.add_column(
-            ("  " if at == 0 else "") + words, justify="right" if right else "left", no_wrap=True, overflow="ellipsis"
+            ("  " if at == 0 else "") + words,
+            justify="right" if right else "left",
+            ratio=2 if not right else 1,
+            no_wrap=True,
+            overflow="ellipsis",
         )
     return table
 

@@ -16,10 +16,10 @@ from rich.live import Live
 from rich.text import Text
 
 from tcpservice_cli import keys, panels
-from tcpservice_cli.troubles import trouble_of
+from tcpservice_cli.troubles import Troubles
 from tcpservice_local.addresses import NoPortError
 from tcpservice_local.local import Local
-from tcpservice_local.pod import CRASHED, Pod
+from tcpservice_local.pod import Pod
 from tcpservice_traces import render, styled
 
 _EVERY_S: Final = 0.25
@@ -44,7 +44,7 @@ class Screen:
         self._selected = ""
         self._view = 0
         self._trace = 0
-        self._states: dict[str, str] = {}
+        self._troubles = Troubles()
 
     def told(self, who: str, line: str) -> None:
         """Keep a line of a process."""
@@ -56,10 +56,8 @@ class Screen:
 
     def changed(self) -> None:
         """Say what is wrong with a replica that has just ended, and draw anew."""
-        for pod in self._pods():
-            if pod.state == CRASHED and self._states.get(pod.name) != CRASHED:
-                self.said("\n".join(trouble_of(pod)))
-        self._states = {pod.name: pod.state for pod in self._pods()}
+        for line in self._troubles.news(self._pods()):
+            self.said(line)
         self._drawn.set()
 
     async def show(self, local: Local, ended: asyncio.Event) -> None:

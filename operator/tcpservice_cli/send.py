@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +16,17 @@ from typing import Any, Final, TypeVar
 
 from tcpservice.spec.units import parse_duration
 from tcpservice_cli.repeating import Outcome, Repeating
+from tcpservice_local import registry
 from tcpservice_transport import Client, ConnectionLost, RemoteError
 
 T = TypeVar("T")
 
+_NAME: Final = re.compile(r"([a-z0-9-]+/)?[a-z]([a-z0-9-]*[a-z0-9])?")
+
 _EXAMPLES: Final = """\
 examples:
   tcpservice send 127.0.0.1:3001 '{"cmd":"sum"}' '[1, 2, 3]'
+  tcpservice send orders '{"cmd":"sum"}' '[1, 2, 3]'                a service of a running `tcpservice up`
   tcpservice send 127.0.0.1:3001 report.daily @query.json           streams: a line for each response
   tcpservice send 127.0.0.1:3001 order.created '{"id": 7}' --event
   tcpservice send 127.0.0.1:3001 echo '"hi"' --repeat 10000 --concurrency 50
@@ -38,7 +43,8 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("address", metavar="HOST:PORT", type=_checked(_address), help="where to connect")
+    add("address", metavar="HOST:PORT|NAME", type=_checked(_address),
+        help="where to connect; NAME is a service of a running `tcpservice up`")  # fmt: skip
     add("pattern", metavar="PATTERN", type=_pattern, help='a text such as order.find, or JSON such as {"cmd":"sum"}')
     add("data", metavar="DATA", nargs="?", default="null", type=_checked(_data),
         help="JSON; - reads it from stdin, @FILE from a file (default null)")  # fmt: skip
@@ -121,10 +127,27 @@ def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 
 def _address(text: str) -> tuple[str, int]:
+    if _NAME.fullmatch(text):
+        return _address_of(text)
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f'expected HOST:PORT such as 127.0.0.1:3001, got "{text}"')
+        raise ValueError(f'expected HOST:PORT such as 127.0.0.1:3001, or the name of a service, got "{text}"')
     return host.strip("[]"), int(port)
+
+
+def _address_of(name: str) -> tuple[str, int]:
+    """Find a service by its name in what `tcpservice up` runs."""
+    running = registry.runs()
+    found = registry.find(name, running)
+    if not found:
+        known = sorted({key.partition("/")[2] for run in running for key in run.ports})
+        there = f"it runs {', '.join(known)}" if known else "none is running"
+        raise ValueError(f'no service "{name}" in a running `tcpservice up` ({there}); or give HOST:PORT')
+    if len(found) > 1:
+        places = ", ".join(f"{key} at 127.0.0.1:{run.ports[key]}" for run, key in found)
+        raise ValueError(f'there are several services "{name}": {places}')
+    run, key = found[0]
+    return "127.0.0.1", run.ports[key]
 
 
 def _pattern(text: str) -> object:

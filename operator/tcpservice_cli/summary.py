@@ -15,10 +15,10 @@ def summary(local: Local) -> str:
     for service, route, _, ever in local.history.routes():
         failed = f", {ever.failed:,} failed" if ever.failed else ""
         name = service.partition("/")[2]
-        lines.append(f"  {name} {route or '(no route)'}: {ever.messages:,} messages{failed}{_times(ever)}")
+        lines.append(f"  {name} {route or '(other patterns)'}: {ever.messages:,} messages{failed}{_times(ever)}")
     if lines:
         lines.insert(0, "messages, as callers saw them:")
-    counts = {name: local.history.ever(name, server=True).messages for name in local.fleet.pods}
+    counts = {name: local.history.ever(name, server=True).messages for name in local.history.names()}
     if any(counts.values()):
         lines.append("by replica:")
         lines += [f"  {name}  {count:,}" for name, count in counts.items() if count]

@@ -6,6 +6,7 @@ Used by `lines` and `screen`.
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from typing import Final
 
 from tcpservice_local.hints import hint
@@ -14,14 +15,31 @@ from tcpservice_local.pod import Pod
 _SHOWN: Final = 12
 
 
+class Troubles:
+    """Remembers how often each replica has ended, and tells of each end once."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, int] = {}
+
+    def news(self, pods: Iterable[Pod]) -> list[str]:
+        """Return what to tell about the replicas that ended since the last call."""
+        found = []
+        for pod in pods:
+            if pod.app.ends > self._ends.get(pod.name, 0):
+                found += trouble_of(pod)
+            self._ends[pod.name] = pod.app.ends
+        return found
+
+
 def trouble_of(pod: Pod) -> list[str]:
-    """Return what to tell about a replica that ended."""
+    """Return what to tell about a replica that ended; of one that was ended by a signal, that is enough."""
     app = pod.app
     lines = [f"{pod.name} {_ending(pod)}; it is started again {_when(app.waiting)}"]
-    if not app.failure:
-        lines += [f"    {line}" for line in list(app.lines)[-_SHOWN:]]
-    advice = hint(list(app.lines), pod.design.app.folder)
-    return [*lines, f"    what to do: {advice}"] if advice and app.status != -signal.SIGKILL else lines
+    if app.failure or (app.status or 0) >= 0:
+        lines += [f"    {line}" for line in list(app.lines)[-_SHOWN:]] if not app.failure else []
+        advice = hint(list(app.lines), pod.design.app.folder)
+        lines += [f"    what to do: {advice}"] if advice else []
+    return lines
 
 
 def _ending(pod: Pod) -> str:

@@ -6,24 +6,12 @@ On a terminal it is a live screen with keys, elsewhere lines. Whatever ends it, 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
-import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from tcpservice.spec.units import parse_duration
-from tcpservice_cli.lines import Lines
-from tcpservice_cli.screen import Screen
-from tcpservice_cli.summary import summary
-from tcpservice_local.addresses import NoPortError
-from tcpservice_local.local import Asked, Local
-from tcpservice_local.manifests import Refused
 
-WRONG: Final = 2
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EXAMPLES: Final = """\
 examples:
   tcpservice up -f k8s/                                   all manifests of a folder
@@ -34,22 +22,6 @@ Deployments run as processes of this machine: their command in the manifest's fo
 the script; with PORT for the port to listen on, and NAME_SERVICE_HOST and NAME_SERVICE_PORT for each service to dial.
 Where a Deployment leaves the command to its image, annotate it: tcpservice.dev/local-command: "node dist/main.js".
 """
-
-
-class View(Protocol):
-    """What shows a run."""
-
-    def told(self, who: str, line: str) -> None:
-        """Take a line that a process wrote."""
-
-    def said(self, text: str) -> None:
-        """Take what the run has to say."""
-
-    def changed(self) -> None:
-        """Take note that a replica's state is another."""
-
-    async def show(self, local: Local, ended: asyncio.Event) -> None:
-        """Show the run until it is ended."""
 
 
 def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -78,34 +50,9 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
 
 async def run(given: argparse.Namespace) -> int:
     """Run manifests until they are to end; return the exit status."""
-    view: View = Lines() if given.plain or not (sys.stdout.isatty() and sys.stdin.isatty()) else Screen()
-    asked = Asked(paths=tuple(given.file), replicas=dict(given.replicas), ports=dict(given.port))
-    try:
-        with _signals() as ended:
-            async with Local(asked, view.told, view.said, view.changed) as local:
-                if given.duration is not None:
-                    asyncio.get_running_loop().call_later(given.duration, ended.set)
-                await view.show(local, ended)
-                await local.measure()
-                report = summary(local)
-    except (Refused, NoPortError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return WRONG
-    print(report, flush=True)
-    return 0
+    from tcpservice_cli.running import run_manifests  # it brings much, and `tcpservice send` should start at once
 
-
-@contextlib.contextmanager
-def _signals() -> Iterator[asyncio.Event]:
-    """Give an event that is set by Ctrl-C and its like."""
-    ended, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, ended.set)
-    try:
-        yield ended
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
+    return await run_manifests(given)
 
 
 def _checked(parse: Callable[[str], object]) -> Callable[[str], object]:

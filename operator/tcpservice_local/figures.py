@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import aiohttp
@@ -99,21 +99,23 @@ def quantile(buckets: Mapping[float, int], share: float) -> float | None:
 
 
 class History:
-    """The last samples of each sidecar, by the replica's name."""
+    """The last samples of each sidecar by its replica's name, and what those had counted that are gone."""
 
     def __init__(self) -> None:
         self._samples: dict[str, deque[Sample]] = {}
+        self._past: dict[str, list[Sample]] = {}
 
     def take(self, name: str, sample: Sample) -> None:
         """Take the newest; a sidecar that was started again begins anew."""
         kept = self._samples.setdefault(name, deque(maxlen=_WINDOW))
         if kept and _total(kept[-1]) > _total(sample):
-            kept.clear()
+            self._bury(name)
         kept.append(sample)
 
     def forget(self, names: Iterable[str]) -> None:
-        """Drop the sidecars that are gone."""
+        """Take the sidecars that are gone out of what happens lately."""
         for name in set(self._samples) - set(names):
+            self._bury(name)
             del self._samples[name]
 
     def latest(self, name: str) -> Sample | None:
@@ -121,28 +123,50 @@ class History:
         kept = self._samples.get(name)
         return kept[-1] if kept else None
 
+    def names(self) -> list[str]:
+        """Return the names of all replicas that were ever seen."""
+        return sorted({*self._samples, *self._past})
+
     def lately(self, name: str, *, server: bool) -> Figures:
         """Return what happened at one sidecar in the last seconds."""
         return figures_of(self._pairs([name]), server=server)
 
     def ever(self, name: str, *, server: bool) -> Figures:
-        """Return what happened at one sidecar since it was started."""
-        sample = self.latest(name)
-        return figures_of([(None, sample)] if sample is not None else [], server=server)
+        """Return what happened at one replica's sidecars since the beginning."""
+        return figures_of(self._whole([name]), server=server)
 
     def routes(self) -> list[tuple[str, str, Figures, Figures]]:
         """Return each service's routes as their callers saw them: in the last seconds, and ever."""
-        keys = {key[1:3] for kept in self._samples.values() for key in kept[-1].buckets if not key[0]}
-        found = []
+        names, found = self.names(), []
+        keys = {key[1:3] for _, sample in self._whole(names) for key in sample.buckets if not key[0]}
         for service, route in sorted(keys):
-            recent = figures_of(self._pairs(self._samples), server=False, service=service, route=route)
-            whole = [(None, kept[-1]) for kept in self._samples.values()]
-            found.append((service, route, recent, figures_of(whole, server=False, service=service, route=route)))
+            recent = figures_of(self._pairs(names), server=False, service=service, route=route)
+            ever = figures_of(self._whole(names), server=False, service=service, route=route)
+            found.append((service, route, recent, ever))
         return found
+
+    def _bury(self, name: str) -> None:
+        """Keep what a sidecar that is gone had counted, as one sample however many there were."""
+        kept = self._samples[name]
+        if kept:
+            self._past[name] = [_sum([*self._past.get(name, []), kept[-1]])]
+            kept.clear()
+
+    def _whole(self, names: Iterable[str]) -> list[tuple[Sample | None, Sample]]:
+        found = [sample for name in names for sample in (*self._past.get(name, ()), self.latest(name)) if sample]
+        return [(None, sample) for sample in found]
 
     def _pairs(self, names: Iterable[str]) -> list[tuple[Sample | None, Sample]]:
         kept = [self._samples[name] for name in names if name in self._samples]
-        return [(samples[0] if len(samples) > 1 else None, samples[-1]) for samples in kept if len(samples) > 1]
+        return [(samples[0], samples[-1]) for samples in kept if len(samples) > 1]
+
+
+def _sum(samples: Sequence[Sample]) -> Sample:
+    buckets: dict[tuple[bool, str, str, str], Buckets] = {}
+    for sample in samples:
+        for key, counts in sample.buckets.items():
+            buckets[key] = buckets.get(key, Counter()) + counts
+    return Sample(at=samples[-1].at, buckets=buckets, at_app=0, at_replicas=0)
 
 
 def _total(sample: Sample) -> int:

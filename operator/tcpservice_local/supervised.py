@@ -33,6 +33,7 @@ class Supervised:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self.lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self.ends = 0
         self.restarts = 0
         self.status: int | None = None
         self.waiting = 0.0
@@ -86,6 +87,7 @@ class Supervised:
             ran = await self._run()
 
     async def _wait(self, seconds: float) -> None:
+        self.ends += 1
         self.waiting = seconds
         self._woken.clear()
         self._changed()
