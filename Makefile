@@ -51,7 +51,7 @@ test: $(INSTALLED) lint  ## Lint, types, layers, and all tests with their counts
 	echo "Core with the compiled scan ..."
 	$(BIN)/python -m pytest -q tests/core
 	echo "Sockets, a real collector, real NestJS, faults, README ..."
-	$(BIN)/python -m pytest -q tests/shell tests/transport tests/cli tests/telemetry tests/interop tests/faults tests/readme
+	$(BIN)/python -m pytest -q tests/shell tests/transport tests/cli tests/traces tests/local tests/telemetry tests/interop tests/faults tests/readme
 
 fuzz: $(INSTALLED)  ## Compare the compiled scan with its reference for ten minutes (SECONDS_EACH=600)
 	@cd tests && ../$(BIN)/python -m core.wire.twins --seconds $(or $(SECONDS_EACH),600)
@@ -74,7 +74,7 @@ format: $(INSTALLED)  ## Format all Python
 
 lock: ## Pin the newest versions that pyproject.toml allows in requirements.txt
 	@$(PYTHON) -m venv --clear build/lock
-	build/lock/bin/pip install --quiet --upgrade setuptools wheel ".[sidecar,dev]"
+	build/lock/bin/pip install --quiet --upgrade setuptools wheel ".[sidecar,local,dev]"
 	build/lock/bin/pip freeze --all --exclude pip --exclude tcpservice > requirements.txt
 
 clean:  ## Remove what was installed and built

@@ -17,7 +17,7 @@ from tcpservice_cli.lines import Lines
 from tcpservice_cli.screen import Screen
 from tcpservice_cli.summary import summary
 from tcpservice_local.addresses import NoPortError
-from tcpservice_local.local import Asked, Local
+from tcpservice_local.local import Asked, Local, WrongRunError
 from tcpservice_local.manifests import Refused
 
 WRONG: Final = 2
@@ -52,7 +52,7 @@ async def run_manifests(given: argparse.Namespace) -> int:
                 await view.show(local, ended)
                 await local.measure()
                 report = summary(local)
-    except (Refused, NoPortError, OSError) as error:
+    except (Refused, NoPortError, WrongRunError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return WRONG
     print(report, flush=True)

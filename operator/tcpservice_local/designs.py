@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tcpservice_local import sidecars
+from tcpservice_local import sidecar_flags as flags_of
 from tcpservice_local.addresses import Addresses
 from tcpservice_local.environment import Outlet, Place, environment_of, words_of
 from tcpservice_local.plan import Plan, ServicePlan, Workload
@@ -56,9 +56,9 @@ class Designer:
             asked = _named(self._options.ports, service.key, service.name)
             wanted = service.port if asked is None else asked
             ports[service.key] = self._addresses.front(service.key, wanted, exactly=asked is not None)
-        admin = self._addresses.port(sidecars.FRONT, sidecars.ADMIN)
-        flags = sidecars.in_front(((service, ports[service.key]) for service in plan.services), admin)
-        return Front(program=self._sidecar(flags, sidecars.FRONT, sidecars.FRONT), admin=admin, ports=ports)
+        admin = self._addresses.port(flags_of.FRONT, flags_of.ADMIN)
+        flags = flags_of.in_front(((service, ports[service.key]) for service in plan.services), admin)
+        return Front(program=self._sidecar(flags, flags_of.FRONT, flags_of.FRONT), admin=admin, ports=ports)
 
     def replicas(self, plan: Plan, scales: Mapping[str, int]) -> dict[str, Design]:
         """Design all replicas, by name; `scales` overrides how many a workload has. Raises NoPortError."""
@@ -80,13 +80,13 @@ class Designer:
             telemetry=self._telemetry(workload.name, name),
         )
         apps = {key: place.ports[number] for key, number in workload.serves.items()}
-        mesh, admin = address.port(name, sidecars.MESH), address.port(name, sidecars.ADMIN)
+        mesh, admin = address.port(name, flags_of.MESH), address.port(name, flags_of.ADMIN)
         variables = environment_of(workload, place, self._options.inherited)
         probe = workload.probe or (
             Probe(tcp_socket=TcpSocket(port=next(iter(workload.serves.values())))) if apps else None
         )
         port = _probe_port(probe, workload, place)
-        flags = sidecars.beside(place.outlets, apps, mesh, admin)
+        flags = flags_of.beside(place.outlets, apps, mesh, admin)
         return Design(
             name=name,
             workload=workload.key,
@@ -105,7 +105,7 @@ class Designer:
 
     def _sidecar(self, flags: list[str], service: str, instance: str) -> Program:
         telemetry = self._telemetry(service, instance)
-        return sidecars.program(self._options.folder, flags, telemetry, self._options.inherited)
+        return flags_of.program(self._options.folder, flags, telemetry, self._options.inherited)
 
     def _telemetry(self, service: str, instance: str) -> dict[str, str]:
         """Return where spans go; the shell's own OTEL_* stand where it names a collector."""

@@ -46,10 +46,11 @@ def environment_of(workload: Workload, place: Place, inherited: Mapping[str, str
     variables = {**inherited, **place.telemetry, **_services(workload, place), "HOSTNAME": place.name}
     if workload.numbers:
         variables["PORT"] = str(place.ports[workload.numbers[0]])
+    dialled = _ports_of_hosts(workload, place)
     for variable in workload.variables:
         value = _value(workload, place, variable.field) if variable.field else expand(variable.value, variables)
-        variables[variable.name] = _localised(variable.name, value, workload, place)
-    return {**variables, **_ports_of_hosts(workload, place, variables)}
+        variables[variable.name] = dialled.get(variable.name) or _localised(variable.name, value, workload, place)
+    return variables
 
 
 def words_of(workload: Workload, variables: Mapping[str, str]) -> list[str]:
@@ -75,13 +76,14 @@ def _dialled(match: re.Match[str], workload: Workload, place: Place) -> str:
     return f"{outlet.host}:{outlet.port}"
 
 
-def _ports_of_hosts(workload: Workload, place: Place, variables: Mapping[str, str]) -> dict[str, str]:
-    """Where `X_HOST` names a service and `X_PORT` its port, give the outlet's, which may be another."""
+def _ports_of_hosts(workload: Workload, place: Place) -> dict[str, str]:
+    """Where `X_HOST` names a service and `X_PORT` its port, give that of the outlet; it is not the container's own."""
+    given = {variable.name: variable.value for variable in workload.variables}
     found = {}
-    for variable in workload.variables:
-        outlet = _outlet(variable.value, workload, place)
-        port = variable.name.removesuffix("HOST") + "PORT"
-        if outlet is not None and _means(variable.name, "HOST") and variables.get(port) == str(outlet.service.port):
+    for name, value in given.items():
+        outlet = _outlet(value, workload, place)
+        port = name.removesuffix("HOST") + "PORT"
+        if outlet is not None and _means(name, "HOST") and given.get(port) == str(outlet.service.port):
             found[port] = str(outlet.port)
     return found
 

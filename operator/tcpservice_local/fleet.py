@@ -19,11 +19,11 @@ from tcpservice_local.plan import Plan
 from tcpservice_local.pod import STOPPED, Design, Pod, Told
 from tcpservice_local.processes import Guard
 from tcpservice_local.registry import PREFIX
-from tcpservice_local.sidecars import FRONT, STATE, is_news
+from tcpservice_local.sidecar import Sidecar
+from tcpservice_local.sidecar_flags import FRONT, STATE
 from tcpservice_local.slices import slices_of
-from tcpservice_local.supervised import Supervised
 
-SETTLE_S: Final = 0.05
+SETTLE_S: Final = 0.02
 _READY_S: Final = 30.0
 _LOOK_S: Final = 0.1
 _GRACE_S: Final = 5.0
@@ -38,7 +38,7 @@ class Fleet:
         self._on_change = changed
         self._guard = Guard(options.folder)
         self._designer = Designer(options)
-        self._front: Supervised | None = None
+        self._front: Sidecar | None = None
         self._design: Front | None = None
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -130,9 +130,10 @@ class Fleet:
         """End everything, and leave nothing behind."""
         for task in (*self._tasks, *self._leaving):
             task.cancel()
-        self._tasks = []
+        if self._front is not None:
+            self._front.hush()
         ending = [pod.end(grace) for pod in self.pods.values()]
-        await asyncio.gather(*ending, *([self._front.stop(grace)] if self._front is not None else []))
+        await asyncio.gather(*ending, *([self._front.stop()] if self._front is not None else []))
         if self._publishing is not None:
             self._publishing.cancel()
         await self._guard.stop()
@@ -149,16 +150,13 @@ class Fleet:
     async def _align_front(self) -> None:
         """Start the front, or replace it where it must listen elsewhere."""
         assert self._design is not None
+        design, told = self._design, self._told
         if self._front is not None:
-            if self._front.program == self._design.program:
+            if self._front.program == design.program:
                 return
-            await self._front.stop(_GRACE_S)
-        self._front = Supervised(self._design.program, self._guard, self._front_said, self._changed)
+            await self._front.stop()
+        self._front = Sidecar(design.program, design.admin, self._guard, lambda line: told(FRONT, line), self._changed)
         self._front.start()
-
-    def _front_said(self, line: str) -> None:
-        if is_news(line):
-            self._told(FRONT, line)
 
     async def _align(self) -> None:
         """Let surplus replicas leave, start missing ones, and replace those that are to be others one by one."""
@@ -212,12 +210,16 @@ class Fleet:
 
     def _changed(self) -> None:
         if self._publishing is None:
-            self._publishing = asyncio.get_running_loop().call_later(SETTLE_S, self._publish)
+            self._publishing = asyncio.get_running_loop().call_later(SETTLE_S, self._tell)
+
+    def _tell(self) -> None:
+        """Tell the sidecars, then people."""
+        self._publishing = None
+        self._publish()
         self._on_change()
 
     def _publish(self) -> None:
         """Write what all sidecars read, in one go, where it is another than before."""
-        self._publishing = None
         endpoints = [endpoint for pod in self.pods.values() for endpoint in pod.endpoints()]
         documents = [service.document for service in self.plan.services]
         documents += slices_of(self.plan.services, endpoints)
@@ -229,6 +231,9 @@ class Fleet:
         fresh = target.with_suffix(".new")
         fresh.write_text(text)
         os.replace(fresh, target)
+        for sidecar in (self._front, *(pod.sidecar for pod in self.pods.values())):
+            if sidecar is not None:
+                sidecar.look()
 
 
 def _order(name: str) -> tuple[str, int]:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -25,7 +25,7 @@ from tcpservice_local.fleet import Fleet
 from tcpservice_local.manifests import Refused, read_manifests
 from tcpservice_local.plan import Plan, make_plan
 from tcpservice_local.pod import CRASHED
-from tcpservice_local.sidecars import FRONT
+from tcpservice_local.sidecar_flags import FRONT
 from tcpservice_traces import Receiver, TraceStore
 
 LOOK_S: Final = 0.5
@@ -39,6 +39,10 @@ class Asked(Struct, frozen=True, kw_only=True):
     paths: tuple[Path, ...]
     replicas: Mapping[str, int] = {}
     ports: Mapping[str, int] = {}
+
+
+class WrongRunError(Exception):
+    """What was asked for cannot be, given the manifests."""
 
 
 class Local:
@@ -70,10 +74,11 @@ class Local:
         self.collector = next((os.environ[name] for name in _COLLECTOR if os.environ.get(name)), None)
 
     async def __aenter__(self) -> Self:
-        """Start everything. Raises OSError, Refused, NoPortError."""
+        """Start everything. Raises OSError, Refused, NoPortError, WrongRunError."""
         try:
             self._texts = self._files.texts()
             plan = make_plan(read_manifests(self._texts))
+            _check(self._asked, plan)
             await self._begin(plan)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -156,6 +161,20 @@ class Local:
     def crashed(self) -> list[str]:
         """Return the names of the replicas that ended and wait to be started again."""
         return [pod.name for pod in self.fleet.pods.values() if pod.state == CRASHED]
+
+
+def _check(asked: Asked, plan: Plan) -> None:
+    if not plan.services:
+        places = ", ".join(map(str, asked.paths))
+        raise WrongRunError(f"there is no TcpService among the manifests of {places}")
+    _check_names("Deployment", asked.replicas, {workload.key: workload.name for workload in plan.workloads})
+    _check_names("TcpService", asked.ports, {service.key: service.name for service in plan.services})
+
+
+def _check_names(kind: str, asked: Iterable[str], there: Mapping[str, str]) -> None:
+    for name in asked:
+        if name not in (*there, *there.values()):
+            raise WrongRunError(f"there is no {kind} {name}; there is {', '.join(there.values()) or 'none'}")
 
 
 def inherited(shell: Mapping[str, str]) -> dict[str, str]:

@@ -12,13 +12,11 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import aiohttp
 from msgspec import Struct
 
-from tcpservice_local.addresses import LOOPBACK
 from tcpservice_local.probes import Check
 from tcpservice_local.processes import Guard, Program
-from tcpservice_local.sidecars import is_news
+from tcpservice_local.sidecar import Sidecar
 from tcpservice_local.slices import Endpoint
 from tcpservice_local.supervised import Supervised
 from tcpservice_local.workloads import Probe
@@ -30,11 +28,6 @@ PAUSED: Final = "paused"
 CRASHED: Final = "crashed"
 LEAVING: Final = "leaving"
 STOPPED: Final = "stopped"
-
-_SIDECAR_S: Final = 20.0
-_LOOK_S: Final = 0.1
-_DRAIN_S: Final = 60.0
-_SIDECAR_GRACE_S: Final = 5.0
 
 Told = Callable[[str, str], None]
 
@@ -60,15 +53,15 @@ class Pod:
     def __init__(self, design: Design, guard: Guard, told: Told, changed: Callable[[], None]) -> None:
         self.design = design
         self._changed = changed
-        self._told = told
         self.app = Supervised(design.app, guard, lambda line: told(design.name, line), self._app_changed)
-        self.sidecar = Supervised(design.sidecar, guard, self._sidecar_said, changed)
+        self.sidecar = Sidecar(
+            design.sidecar, design.admin, guard, lambda line: told(f"{design.name} sidecar", line), changed
+        )
         self._check = None if design.probe is None else Check(design.probe, design.probe_port)
         self._again = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._pid: int | None = None
         self._began = False
-        self._ending = False
         self.leaving = False
         self._stopped = False
 
@@ -117,16 +110,17 @@ class Pod:
         """Leave as a pod does: take no new messages, finish those in flight, then end."""
         self.leaving = True
         self._changed()
-        await self._drain()
+        if self.design.serves:
+            await self.sidecar.drain()
         await self.end(self.design.grace)
 
     async def end(self, grace: float) -> None:
         """End both processes without waiting for messages; what the sidecar says of lost connections is no news now."""
-        self._ending = True
+        self.sidecar.hush()
         if self._task is not None:
             self._task.cancel()
         await self.app.stop(grace)
-        await self.sidecar.stop(_SIDECAR_GRACE_S)
+        await self.sidecar.stop()
         self._stopped = True
         self._changed()
 
@@ -137,10 +131,6 @@ class Pod:
     def toggle_pause(self) -> None:
         """Freeze the app, or let it go on: a replica that hangs."""
         self.app.signal(signal.SIGCONT if self.app.paused else signal.SIGSTOP)
-
-    def _sidecar_said(self, line: str) -> None:
-        if is_news(line) and not self._ending:
-            self._told(f"{self.name} sidecar", line)
 
     def _app_changed(self) -> None:
         """Take note of another process, which is not ready just because the last one was."""
@@ -153,7 +143,7 @@ class Pod:
 
     async def _live(self) -> None:
         """Start the app once the sidecar is there for it, and find out again and again whether it is ready."""
-        await self._await_sidecar()
+        await self.sidecar.wait_ready()
         self._began = True
         self.app.start()
         while self._check is not None:
@@ -163,25 +153,3 @@ class Pod:
             self._again.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._again.wait(), self._check.pause)
-
-    async def _await_sidecar(self) -> None:
-        """Wait for the sidecar; where it does not come, its own lines say why, and the app starts all the same."""
-        deadline = asyncio.get_running_loop().time() + _SIDECAR_S
-        while asyncio.get_running_loop().time() < deadline:
-            if await self._ask("/readyz", 1.0):
-                return
-            await asyncio.sleep(_LOOK_S)
-
-    async def _drain(self) -> None:
-        if self.design.serves:
-            await self._ask("/drain", _DRAIN_S)
-
-    async def _ask(self, path: str, seconds: float) -> bool:
-        """Ask the sidecar's admin port; whether it said yes."""
-        timeout = aiohttp.ClientTimeout(total=seconds)
-        url = f"http://{LOOPBACK}:{self.design.admin}{path}"
-        try:
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
-                return answer.ok
-        except (OSError, TimeoutError, aiohttp.ClientError):
-            return False

@@ -120,6 +120,7 @@ class Sidecar:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, stop)
+        loop.add_signal_handler(signal.SIGUSR1, self._source.look)
         apps = self._add_apps(snapshot)
         self._swap(snapshot)
         admin = Admin(

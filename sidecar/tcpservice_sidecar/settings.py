@@ -36,7 +36,8 @@ Balances the messages of NestJS's TCP transport over replicas, one by one.
 _EPILOG = """\
 Durations are written as 250ms, 5s or 1h30m, sizes as 64Mi or 500k. Each flag can be given as an environment variable,
 TCPSERVICE_ and its name (TCPSERVICE_PROBE_AFTER=10s); those that may be repeated take several values separated by
-spaces. Traces and metrics are exported where the standard OTEL_EXPORTER_OTLP_ENDPOINT says so.
+spaces. Traces and metrics are exported where the standard OTEL_EXPORTER_OTLP_ENDPOINT says so. SIGTERM lets it leave
+without loss, SIGUSR1 look at its files at once.
 """
 
 

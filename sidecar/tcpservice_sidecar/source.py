@@ -1,7 +1,8 @@
 """Manifests on disk: read at the start, and taken in again when they change.
 
-Used by `app`. The files are looked at twice a second, which also sees the swapped links of a mounted ConfigMap. A file
-that became wrong changes nothing: its problems are logged once, and the last good snapshot stays in force.
+Used by `app`. The files are looked at twice a second, which also sees the swapped links of a mounted ConfigMap, and at
+once on SIGUSR1. A file that became wrong changes nothing: its problems are logged once, and the last good snapshot
+stays in force.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 from tcpservice.snapshot import Snapshot
 from tcpservice.spec import Reading, read
 from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.pause import Pause
 
 _LOOK_S: Final = 0.5
 _ENDINGS: Final = (".yaml", ".yml", ".json")
@@ -26,6 +28,11 @@ class FileSource:
         self._paths = paths
         self._log = log
         self._texts: list[tuple[str, str]] = []
+        self._pause = Pause(_LOOK_S)
+
+    def look(self) -> None:
+        """Look at the files now."""
+        self._pause.cut()
 
     def load(self) -> Reading:
         """Read all files. Raises OSError for one that cannot be read."""
@@ -36,7 +43,7 @@ class FileSource:
         """Give each new snapshot to `swap`, for ever."""
         said = ""
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await self._pause.wait()
             try:
                 texts = self._read_texts()
             except OSError as error:

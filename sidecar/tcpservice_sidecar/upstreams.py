@@ -15,6 +15,7 @@ from typing import Final
 from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice_sidecar.addresses import Address, Upstream
 from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.pause import Pause
 
 DEFAULT_NAMESPACE: Final = "default"
 _RESOLVE_S: Final = 5.0
@@ -34,6 +35,11 @@ class UpstreamSource:
         self._log = log
         self._resolved: dict[Address, tuple[str, ...]] = {}
         self._failed: set[Address] = set()
+        self._pause = Pause(_RESOLVE_S)
+
+    def look(self) -> None:
+        """Resolve the names anew now."""
+        self._pause.cut()
 
     async def load(self) -> Snapshot:
         """Resolve all names once."""
@@ -53,7 +59,7 @@ class UpstreamSource:
         """Give each new snapshot to `swap`, for ever."""
         last = await self.load()
         while True:
-            await asyncio.sleep(_RESOLVE_S)
+            await self._pause.wait()
             snapshot = await self.load()
             if snapshot != last:
                 last = snapshot

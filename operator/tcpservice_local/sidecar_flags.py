@@ -1,6 +1,6 @@
 """The command lines of the sidecars: one beside each replica, and one front for callers from outside.
 
-Used by `pod` and `fleet`. All read the same folder: the TcpServices as they were last found sound, and where the
+Used by `designs`. All read the same folder: the TcpServices as they were last found sound, and where the
 replicas are. Pure.
 """
 

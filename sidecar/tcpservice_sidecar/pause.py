@@ -1,0 +1,27 @@
+"""A pause between two looks at something, which can be cut short.
+
+Used by `source` and `upstreams`: they look at files and names again and again, and at once when asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+
+class Pause:
+    """Waits of so many seconds each."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._cut = asyncio.Event()
+
+    def cut(self) -> None:
+        """End the wait that is on, or else the next one."""
+        self._cut.set()
+
+    async def wait(self) -> None:
+        """Wait."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._cut.wait(), self._seconds)
+        self._cut.clear()

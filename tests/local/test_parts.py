@@ -1,0 +1,171 @@
+"""Backoff, addresses, hints, slices and figures: what local mode decides without any process."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from local.manifests import tcp_service
+from tcpservice.spec import read
+from tcpservice_local.addresses import Addresses, NoPortError
+from tcpservice_local.backoff import Backoff
+from tcpservice_local.figures import History, Sample, quantile, read_sample
+from tcpservice_local.hints import hint
+from tcpservice_local.plan import ServicePlan
+from tcpservice_local.sidecar_flags import is_news
+from tcpservice_local.slices import Endpoint, slices_of
+
+INF = float("inf")
+
+
+def test_the_kubelets_backoff() -> None:
+    backoff = Backoff()
+    assert [backoff.after(1.0) for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
+    assert [backoff.after(601.0), backoff.after(1.0)] == [0, 10]
+    backoff.forget()
+    assert backoff.after(1.0) == 0
+
+
+def test_a_port_is_given_once_and_kept() -> None:
+    addresses = Addresses(lambda *at: at[1] != 20_001)
+    assert addresses.port("a-1", "mesh") == 20_000
+    assert addresses.port("a-1", "admin") == 20_002
+    assert addresses.port("a-1", "mesh") == 20_000
+
+
+def test_without_a_free_port_one_is_told() -> None:
+    with pytest.raises(NoPortError, match="no port from 20000 to 32000 is free"):
+        Addresses(lambda *_: False).port("a-1", "mesh")
+
+
+def test_a_front_has_the_services_port_or_another_or_the_one_that_was_asked_for() -> None:
+    addresses = Addresses(lambda *at: at[1] != 4000)
+    assert addresses.front("shop/a", 3001, exactly=False) == 3001
+    assert addresses.front("shop/b", 3001, exactly=False) == 20_000
+    assert addresses.front("shop/b", 3001, exactly=False) == 20_000
+    assert addresses.front("shop/c", 3005, exactly=True) == 3005
+    with pytest.raises(NoPortError, match="the port 4000, asked for shop/d, is taken"):
+        addresses.front("shop/d", 4000, exactly=True)
+
+
+def test_outlets_have_the_services_port_on_an_address_of_their_own() -> None:
+    addresses = Addresses(lambda *_: True)
+    assert addresses.outlet("a-1", "shop/b", 3001) == ("127.77.0.1", 3001)
+    assert addresses.outlet("a-2", "shop/b", 3001) == ("127.77.0.2", 3001)
+    assert addresses.outlet("a-1", "shop/b", 3001) == ("127.77.0.1", 3001)
+    assert addresses.outlet("a-1", "shop/b", 3002)[1] == 3002
+
+
+def test_where_there_is_one_loopback_address_outlets_have_ports_of_their_own() -> None:
+    addresses = Addresses(lambda *at: at[0] == "127.0.0.1")
+    assert addresses.outlet("a-1", "shop/b", 3001) == ("127.0.0.1", 20_000)
+    assert addresses.outlet("a-1", "shop/b", 3002) == ("127.0.0.1", 20_000)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("Error: listen EADDRINUSE: address already in use 0.0.0.0:3001", "listen on the port in the variable PORT"),
+        ("OSError: [Errno 98] error while attempting to bind: address already in use", "the variable PORT"),
+        ("Error: getaddrinfo ENOTFOUND orders", "NAME_SERVICE_HOST"),
+        ("Error: Cannot find module '@nestjs/core'", "run npm ci (and npm run build) in /app"),
+        ("ModuleNotFoundError: No module named 'x'", "activate its environment"),
+        ("python3: can't open file 'main.py': [Errno 2] No such file or directory", "it runs in /app"),
+    ],
+)
+def test_what_to_do_is_read_from_the_last_lines(line: str, words: str) -> None:
+    assert words in (hint(["first", line, "last"], "/app") or "")
+
+
+def test_without_a_known_line_nothing_is_advised() -> None:
+    assert hint(["it just ended"], "/app") is None
+
+
+def test_slices_are_what_sidecars_read() -> None:
+    services = [ServicePlan(key=f"shop/{name}", namespace="shop", name=name, port=1, document={}) for name in "ab"]
+    endpoints = [
+        Endpoint(service="shop/a", pod="a-1", port=20_000, ready=True, leaving=False),
+        Endpoint(service="shop/a", pod="a-2", port=20_001, ready=False, leaving=False),
+        Endpoint(service="shop/a", pod="a-3", port=20_002, ready=True, leaving=True),
+        Endpoint(service="shop/gone", pod="x-1", port=20_003, ready=True, leaving=False),
+    ]
+    documents = [tcp_service("a", 1), *slices_of(services, endpoints)]
+    reading = read([("all.json", json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))])
+    assert reading.problems == ()
+    assert reading.snapshot is not None
+    seen = [(each.name, each.mesh, each.ready, each.terminating) for each in reading.snapshot.services[0].endpoints]
+    assert seen == [("a-1", True, True, False), ("a-2", True, False, False), ("a-3", True, False, True)]
+
+
+@pytest.mark.parametrize(
+    ("line", "news"),
+    [
+        ("listening shop/a=127.0.0.1:1", False),
+        ("11:25:07 info snapshot_taken: 5 services", False),
+        ("11:25:07 warning replica_down: closed", True),
+        ("Traceback (most recent call last):", True),
+    ],
+)
+def test_what_sidecars_say_is_shown_where_it_is_news(line: str, news: bool) -> None:
+    assert is_news(line) is news
+
+
+METRICS = """\
+# TYPE rpc_client_call_duration_seconds histogram
+rpc_client_call_duration_seconds_bucket{{service="shop/a",route="r",kind="request",code="ok",le="0.1"}} {fast}
+rpc_client_call_duration_seconds_bucket{{service="shop/a",route="r",kind="request",code="ok",le="+Inf"}} {ok}
+rpc_client_call_duration_seconds_bucket{{service="shop/a",route="r",kind="request",code="timeout",le="+Inf"}} {late}
+# TYPE rpc_server_call_duration_seconds histogram
+rpc_server_call_duration_seconds_bucket{{service="shop/a",route="",kind="request",code="ok",le="+Inf"}} 7
+# TYPE tcpservice_app_in_flight gauge
+tcpservice_app_in_flight{{service="shop/a"}} 2
+tcpservice_app_in_flight{{service="shop/b"}} 3
+"""
+
+
+def sample(at: float, fast: int, ok: int, late: int) -> Sample:
+    return read_sample(METRICS.format(fast=fast, ok=ok, late=late), at)
+
+
+def test_figures_are_the_difference_of_samples() -> None:
+    history = History()
+    history.take("a-1", sample(10.0, 10, 20, 1))
+    assert history.lately("a-1", server=False).messages == 0
+    history.take("a-1", sample(12.0, 30, 40, 3))
+    lately, ever = history.lately("a-1", server=False), history.ever("a-1", server=False)
+    assert (lately.messages, lately.failed, lately.rate) == (22, 2, 11.0)
+    assert (ever.messages, ever.failed) == (43, 3)
+    assert history.ever("a-1", server=True).messages == 7
+    newest = history.latest("a-1")
+    assert newest is not None
+    assert newest.at_app == 5
+
+
+def test_a_sidecar_that_was_started_again_loses_nothing_of_the_sum() -> None:
+    history = History()
+    history.take("a-1", sample(1.0, 0, 20, 0))
+    history.take("a-1", sample(2.0, 0, 5, 0))
+    history.take("b-1", sample(2.0, 0, 1, 0))
+    history.forget(["a-1"])
+    history.forget([])
+    ((service, route, lately, ever),) = history.routes()
+    assert (service, route, lately.messages, ever.messages) == ("shop/a", "r", 0, 26)
+    assert history.names() == ["a-1", "b-1"]
+    assert history.lately("a-1", server=False).messages == 0
+
+
+@pytest.mark.parametrize(
+    ("buckets", "share", "expected"),
+    [
+        ({}, 0.5, None),
+        ({0.1: 10, INF: 10}, 0.5, 0.05),
+        ({0.1: 5, 0.2: 10, INF: 10}, 0.75, 0.15),
+        ({0.1: 0, INF: 10}, 0.5, 0.1),
+        ({0.1: 10, 0.2: 10, INF: 10}, 1.0, 0.1),
+    ],
+)
+def test_quantiles_are_drawn_evenly_through_a_bucket(buckets: dict[float, int], share: float, expected: object) -> None:
+    found = quantile(Counter(buckets), share)
+    assert found == expected if expected is None else pytest.approx(expected) == found
