@@ -15,6 +15,7 @@ from rich.text import Text
 from tcpservice_cli.summary import milliseconds
 from tcpservice_local.figures import Figures
 from tcpservice_local.pod import CRASHED, LEAVING, NOT_READY, PAUSED, READY, STARTING, STOPPED
+from tcpservice_traces import Summary
 
 _STATES: Final = {
     READY: "green", STARTING: "yellow", NOT_READY: "yellow", PAUSED: "magenta", CRASHED: "bold red", LEAVING: "cyan",
@@ -85,6 +86,23 @@ def routes(rows: Sequence[RouteRow], lines: int) -> Table:
             milliseconds(row.lately.p50),
             milliseconds(row.lately.p99),
             _failed(row.ever.failed),
+        )
+    return table
+
+
+def traces(rows: Sequence[Summary], selected: int, lines: int) -> Table:
+    """Make the table of the recent traces; the selected one is marked."""
+    table = _table("TRACE", "FROM", "ROUTE", ">TIME", ">SPANS", "ENDED WITH")
+    for at in window(len(rows), selected, lines - 1):
+        row = rows[at]
+        table.add_row(
+            ("▸ " if at == selected else "  ") + row.trace_id[:8],
+            row.journey,
+            row.route,
+            milliseconds(row.duration_ns / 1e9),
+            str(row.spans),
+            Text(row.error, "red") if row.error else Text("errors on its way" if row.errors else "", "yellow"),
+            style="on grey19" if at == selected else "",
         )
     return table
 

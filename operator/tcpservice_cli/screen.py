@@ -16,20 +16,23 @@ from rich.live import Live
 from rich.text import Text
 
 from tcpservice_cli import keys, panels
+from tcpservice_cli.tracelist import TraceList
 from tcpservice_cli.troubles import Troubles
 from tcpservice_local.addresses import NoPortError
 from tcpservice_local.local import Local
 from tcpservice_local.pod import Pod
-from tcpservice_traces import render, styled
 
 _EVERY_S: Final = 0.25
 _KEPT: Final = 1000
-_TRACES: Final = 50
 _VIEWS: Final = ("replicas", "traces", "logs")
-_KEYS: Final = (
-    ("↑↓", "choose"), ("k", "kill"), ("s", "stop"), ("r", "restart"), ("f", "freeze"), ("+ -", "scale"),
-    ("Tab", "view"), ("q", "end"),
-)  # fmt: skip
+_ALWAYS: Final = (("Tab", "next view"), ("q", "end"))
+_KEYS: Final = {
+    "replicas": (
+        ("↑↓", "choose"), ("k", "kill"), ("s", "stop"), ("r", "restart"), ("f", "freeze"), ("+ -", "scale"), *_ALWAYS,
+    ),
+    "traces": (("↑↓", "choose"), *_ALWAYS),
+    "logs": _ALWAYS,
+}  # fmt: skip
 
 
 class Screen:
@@ -43,7 +46,7 @@ class Screen:
         self._drawn = asyncio.Event()
         self._selected = ""
         self._view = 0
-        self._trace = 0
+        self._traces = TraceList()
         self._troubles = Troubles()
 
     def told(self, who: str, line: str) -> None:
@@ -80,25 +83,21 @@ class Screen:
             self._view = (self._view + (-1 if key == keys.LEFT else 1)) % len(_VIEWS)
         elif key in (keys.UP, keys.DOWN):
             self._move(-1 if key == keys.UP else 1)
-        elif key in ("+", "=", "-"):
-            self._scale(-1 if key == "-" else 1)
-        else:
+        elif _VIEWS[self._view] == "replicas":
             self._act(key)
         self._drawn.set()
 
     def _move(self, step: int) -> None:
         if _VIEWS[self._view] == "traces":
-            self._trace = max(0, self._trace + step)
+            self._traces.move(step)
             return
         names = [pod.name for pod in self._pods()]
         if names:
             at = names.index(self._selected) if self._selected in names else 0
             self._selected = names[max(0, min(len(names) - 1, at + step))]
 
-    def _scale(self, step: int) -> None:
-        pod = self._chosen()
-        if pod is None or self._local is None:
-            return
+    def _scale(self, pod: Pod, step: int) -> None:
+        assert self._local is not None
         fleet, workload = self._local.fleet, pod.design.workload
         try:
             fleet.scale(workload, fleet.replicas(workload) + step)
@@ -108,6 +107,9 @@ class Screen:
     def _act(self, key: str) -> None:
         pod = self._chosen()
         if pod is None or self._local is None:
+            return
+        if key in ("+", "=", "-"):
+            self._scale(pod, -1 if key == "-" else 1)
             return
         fleet = self._local.fleet
         actions: dict[str, Callable[[str], None]] = {
@@ -130,9 +132,12 @@ class Screen:
         """Draw one view between the heading and the keys."""
         width, height = self._console.size
         bodies = {"replicas": self._draw_replicas, "traces": self._draw_traces, "logs": self._draw_logs}
-        body = bodies[_VIEWS[self._view]](height - 2, width)
+        view = _VIEWS[self._view]
+        body = bodies[view](height - 2, width)
         layout = Layout()
-        layout.split_column(Layout(self._heading(width), size=1), Layout(body), Layout(panels.keys(_KEYS), size=1))
+        layout.split_column(
+            Layout(self._heading(width), size=1), Layout(body), Layout(panels.keys(_KEYS[view]), size=1)
+        )
         return layout
 
     def _heading(self, width: int) -> Text:
@@ -162,11 +167,7 @@ class Screen:
         assert self._local is not None
         if self._local.collector is not None:
             return Text(f"Traces go to {self._local.collector}, as your shell's OTEL_* variables say.")
-        traces = self._local.traces.recent(_TRACES)
-        if not traces:
-            return Text("No traces yet. Send a message: tcpservice send NAME PATTERN DATA")
-        self._trace = min(self._trace, len(traces) - 1)
-        return Group(*(styled(line) for line in render(traces[self._trace], width)[:lines]))
+        return self._traces.draw(self._local.traces, lines, width)
 
     def _row(self, pod: Pod) -> panels.ReplicaRow:
         assert self._local is not None

@@ -1,21 +1,21 @@
 """Addresses on this machine: which ports a replica's processes get, and where a service is dialled.
 
-Used by `fleet`. A port is given once for each purpose, and kept: a replica that is started again is where it was. Ports
-come from below the range out of which systems draw those of outgoing connections (Linux 32768, macOS 49152), so that
-none is taken between being chosen and being bound.
+Used by `designs`. A port is given once for each purpose, and kept: a replica that is started again is where it was.
+Ports come from below the range out of which systems draw those of outgoing connections (Linux 32768, macOS 49152), so
+that none is taken between being chosen and being bound; and from blocks that a run claims for itself by listening on
+the first port of each, so that two runs never draw the same.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from itertools import chain
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
 _FIRST: Final = 20_000
-_LAST: Final = 32_000
-_PER_NET: Final = 250
+_BLOCK: Final = 100
+_BLOCKS: Final = 120
 
 
 class NoPortError(Exception):
@@ -33,14 +33,29 @@ def is_free(host: str, port: int) -> bool:
         return True
 
 
-class Addresses:
-    """The ports and addresses that one run has given out; `free` says which others have."""
+def claim(port: int) -> socket.socket | None:
+    """Listen on a port of 127.0.0.1 as long as what is returned lives; None where somebody else does."""
+    claimed = socket.socket()
+    try:
+        claimed.bind((LOOPBACK, port))
+        claimed.listen(1)
+    except OSError:
+        claimed.close()
+        return None
+    return claimed
 
-    def __init__(self, free: Callable[[str, int], bool] = is_free) -> None:
+
+class Addresses:
+    """The ports and addresses that one run has given out."""
+
+    def __init__(self, free: Callable[[str, int], bool] = is_free, claim: Callable[[int], object] = claim) -> None:
         self._free = free
+        self._claim = claim
+        self._claims: list[object] = []
+        self._block = -1
+        self._port = self._outlet = _BLOCK
         self._ports: dict[tuple[str, object], int] = {}
         self._outlets: dict[tuple[str, str], tuple[str, int]] = {}
-        self._next = _FIRST
 
     def port(self, owner: str, purpose: object) -> int:
         """Return the port of a replica's process. Raises NoPortError."""
@@ -51,12 +66,11 @@ class Addresses:
     def outlet(self, owner: str, service: str, port: int) -> tuple[str, int]:
         """Return where a replica dials a service: the service's own port on a loopback address that is only theirs.
 
-        Where a system has no more than 127.0.0.1 (macOS), it is a port of its own there.
+        Where a system has no more than 127.0.0.1 (macOS), it is a port of its own there. Raises NoPortError.
         """
         known = self._outlets.get((owner, service))
         if known is None or (known[0] != LOOPBACK and known[1] != port):
-            number = len(self._outlets)
-            host = f"127.77.{number // _PER_NET}.{number % _PER_NET + 1}"
+            host = self._host()
             known = (host, port) if self._free(host, port) else (LOOPBACK, self._take())
             self._outlets[owner, service] = known
         return known
@@ -64,7 +78,7 @@ class Addresses:
     def front(self, service: str, wanted: int, *, exactly: bool) -> int:
         """Return the port on 127.0.0.1 for callers from outside: the one wanted, or another where that is taken.
 
-        Raises NoPortError where it must be exactly that one.
+        Raises NoPortError where it must be exactly that one, or none is left.
         """
         known = self._ports.get((service, "front"))
         if known is not None and (known == wanted or not exactly):
@@ -76,12 +90,37 @@ class Addresses:
         self._ports[service, "front"] = wanted
         return wanted
 
+    def close(self) -> None:
+        """Give the blocks back."""
+        for claimed in self._claims:
+            if isinstance(claimed, socket.socket):
+                claimed.close()
+
     def _is_open(self, port: int) -> bool:
         return port not in self._ports.values() and self._free(LOOPBACK, port)
 
     def _take(self) -> int:
-        for port in chain(range(self._next, _LAST), range(_FIRST, self._next)):
+        while True:
+            if self._port >= _BLOCK - 1:
+                self._next_block()
+            self._port += 1
+            port = _FIRST + self._block * _BLOCK + self._port
             if self._is_open(port):
-                self._next = port + 1
                 return port
-        raise NoPortError(f"no port from {_FIRST} to {_LAST} is free on this machine")
+
+    def _host(self) -> str:
+        """Return the next loopback address of the block."""
+        if self._outlet >= _BLOCK - 1:
+            self._next_block()
+        self._outlet += 1
+        return f"127.77.{self._block}.{self._outlet}"
+
+    def _next_block(self) -> None:
+        for block in range(self._block + 1, _BLOCKS):
+            claimed = self._claim(_FIRST + block * _BLOCK)
+            if claimed is not None:
+                self._claims.append(claimed)
+                self._block, self._port, self._outlet = block, 0, 0
+                return
+        last = _FIRST + _BLOCKS * _BLOCK - 1
+        raise NoPortError(f"no port from {_FIRST} to {last} is free on this machine")

@@ -49,6 +49,10 @@ class Designer:
         self._options = options
         self._addresses = Addresses()
 
+    def close(self) -> None:
+        """Give the ports back."""
+        self._addresses.close()
+
     def front(self, plan: Plan) -> Front:
         """Design the front. Raises NoPortError."""
         ports = {}

@@ -137,6 +137,7 @@ class Fleet:
         if self._publishing is not None:
             self._publishing.cancel()
         await self._guard.stop()
+        self._designer.close()
 
     # Bringing it in line
 

@@ -20,6 +20,10 @@ from tcpservice_local.slices import Endpoint, slices_of
 INF = float("inf")
 
 
+def claimed(port: int) -> object:
+    return port
+
+
 def test_the_kubelets_backoff() -> None:
     backoff = Backoff()
     assert [backoff.after(1.0) for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
@@ -29,29 +33,46 @@ def test_the_kubelets_backoff() -> None:
 
 
 def test_a_port_is_given_once_and_kept() -> None:
-    addresses = Addresses(lambda *at: at[1] != 20_001)
-    assert addresses.port("a-1", "mesh") == 20_000
-    assert addresses.port("a-1", "admin") == 20_002
-    assert addresses.port("a-1", "mesh") == 20_000
+    addresses = Addresses(lambda *at: at[1] != 20_002, claimed)
+    assert addresses.port("a-1", "mesh") == 20_001
+    assert addresses.port("a-1", "admin") == 20_003
+    assert addresses.port("a-1", "mesh") == 20_001
+
+
+def test_blocks_that_another_run_has_claimed_are_left_alone() -> None:
+    addresses = Addresses(lambda *_: True, lambda port: None if port in (20_000, 20_200) else port)
+    ports = [addresses.port("a", number) for number in range(150)]
+    assert {port // 100 for port in ports} == {201, 203}
+    assert len(set(ports)) == 150
+
+
+def test_two_runs_never_draw_the_same_port() -> None:
+    one, other = Addresses(), Addresses()
+    assert not {one.port("a", number) for number in range(20)} & {other.port("a", number) for number in range(20)}
+    assert one.outlet("a", "b", 1)[0] != other.outlet("a", "b", 1)[0]
+    one.close()
+    other.close()
 
 
 def test_without_a_free_port_one_is_told() -> None:
-    with pytest.raises(NoPortError, match="no port from 20000 to 32000 is free"):
-        Addresses(lambda *_: False).port("a-1", "mesh")
+    with pytest.raises(NoPortError, match="no port from 20000 to 31999 is free"):
+        Addresses(lambda *_: False, claimed).port("a-1", "mesh")
+    with pytest.raises(NoPortError, match="no port from 20000 to 31999 is free"):
+        Addresses(lambda *_: True, lambda _: None).outlet("a-1", "shop/b", 1)
 
 
 def test_a_front_has_the_services_port_or_another_or_the_one_that_was_asked_for() -> None:
-    addresses = Addresses(lambda *at: at[1] != 4000)
+    addresses = Addresses(lambda *at: at[1] != 4000, claimed)
     assert addresses.front("shop/a", 3001, exactly=False) == 3001
-    assert addresses.front("shop/b", 3001, exactly=False) == 20_000
-    assert addresses.front("shop/b", 3001, exactly=False) == 20_000
+    assert addresses.front("shop/b", 3001, exactly=False) == 20_001
+    assert addresses.front("shop/b", 3001, exactly=False) == 20_001
     assert addresses.front("shop/c", 3005, exactly=True) == 3005
     with pytest.raises(NoPortError, match="the port 4000, asked for shop/d, is taken"):
         addresses.front("shop/d", 4000, exactly=True)
 
 
 def test_outlets_have_the_services_port_on_an_address_of_their_own() -> None:
-    addresses = Addresses(lambda *_: True)
+    addresses = Addresses(lambda *_: True, claimed)
     assert addresses.outlet("a-1", "shop/b", 3001) == ("127.77.0.1", 3001)
     assert addresses.outlet("a-2", "shop/b", 3001) == ("127.77.0.2", 3001)
     assert addresses.outlet("a-1", "shop/b", 3001) == ("127.77.0.1", 3001)
@@ -59,9 +80,9 @@ def test_outlets_have_the_services_port_on_an_address_of_their_own() -> None:
 
 
 def test_where_there_is_one_loopback_address_outlets_have_ports_of_their_own() -> None:
-    addresses = Addresses(lambda *at: at[0] == "127.0.0.1")
-    assert addresses.outlet("a-1", "shop/b", 3001) == ("127.0.0.1", 20_000)
-    assert addresses.outlet("a-1", "shop/b", 3002) == ("127.0.0.1", 20_000)
+    addresses = Addresses(lambda *at: at[0] == "127.0.0.1", claimed)
+    assert addresses.outlet("a-1", "shop/b", 3001) == ("127.0.0.1", 20_001)
+    assert addresses.outlet("a-1", "shop/b", 3002) == ("127.0.0.1", 20_001)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tcpservice.exchange.endings import retire
 from tcpservice.exchange.records import Backend, Caller, Replica
 from tcpservice.exchange.state import State
-from tcpservice.snapshot import Endpoint, Retry, Service, Snapshot
+from tcpservice.snapshot import Endpoint, Retry, Service, Snapshot, Timeouts
 
 
 def swap(state: State, snapshot: Snapshot) -> None:
@@ -48,7 +48,9 @@ def as_app(service: Service, endpoints: tuple[Endpoint, ...]) -> Service:
     """Keep of a service what holds at the app's side of the mesh.
 
     Times and retries are the caller's sidecar's to keep; here a failure is told at once, so that it can choose another.
+    Routes remain for their names.
     """
+    once = Retry(attempts=0)
     return Service(
         namespace=service.namespace,
         name=service.name,
@@ -56,7 +58,8 @@ def as_app(service: Service, endpoints: tuple[Endpoint, ...]) -> Service:
         protocol=service.protocol,
         limits=service.limits,
         tracing=service.tracing,
-        retry=Retry(attempts=0),
+        retry=once,
+        routes=tuple(replace(each, idempotent=False, timeouts=Timeouts(), retry=once) for each in service.routes),
         endpoints=endpoints,
     )
 

@@ -420,6 +420,16 @@ def test_a_name_is_listed_or_was_served() -> None:
     assert [span.original for span in stage.spans][2:] == ["refused", "served", "refused", '{"cmd":"x"}', "true"]
 
 
+def test_an_event_is_named_at_the_apps_side_too_where_it_is_listed() -> None:
+    stage = Stage(service(0, tracing=ALL, routes=LISTED), tracing=True)
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    other = stage.sidecar()
+    context = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
+    other.send({"pattern": "sum", "data": 1, "metadata": context})
+    assert [span.method for span in stage.spans] == ["sum"]
+    assert [row.route for row in stage.rows] == ["sum"]
+
+
 def test_names_that_callers_make_up_are_bounded() -> None:
     stage = Stage(service(1, tracing=ALL), tracing=True)
     client = stage.client()
