@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DEMO_APP := examples/demo/app
+DEMO_APP := examples/orders
 DEMO_INSTALLED := $(DEMO_APP)/node_modules/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -28,17 +28,19 @@ $(INSTALLED): requirements.txt pyproject.toml setup.py sidecar/tcpservice/wire/_
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(DEMO_INSTALLED): $(DEMO_APP)/package-lock.json
-	@echo "Installing the demo's NestJS apps (once) ..."
-	cd $(DEMO_APP) && npm ci --silent --no-audit --no-fund
+$(DEMO_INSTALLED): $(DEMO_APP)/package-lock.json $(DEMO_APP)/tsconfig.json $(shell find $(DEMO_APP)/src -name '*.ts')
+	@echo "Installing and building the NestJS apps of $(DEMO_APP) (once) ..."
+	cd $(DEMO_APP) && npm ci --silent --no-audit --no-fund && npm run --silent build
 	touch node_modules/.installed
 
-demo: $(INSTALLED)  ## Three NestJS replicas, one caller, a sidecar between, a replica killed: no cluster needed
-	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-	  echo "The demo runs real NestJS apps and needs Node.js 20 or newer with npm: https://nodejs.org"; exit 1
+demo: $(INSTALLED)  ## A shop of NestJS apps, each replica with a sidecar; one is killed: no cluster needed
+	@if command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null; then
+	  $(MAKE) --no-print-directory $(DEMO_INSTALLED)
+	  $(BIN)/python examples/demo.py
+	else
+	  echo "Node.js 20 or newer with npm is not here (https://nodejs.org), so these are the demo's apps in Python."
+	  $(BIN)/python examples/demo.py --python
 	fi
-	$(MAKE) --no-print-directory $(DEMO_INSTALLED)
-	$(BIN)/python examples/demo/demo.py
 
 test: $(INSTALLED) lint  ## Lint, types, layers, and all tests with their counts
 	@echo "Core and interop with the scan in Python (100 % of the core's branches by its own tests) ..."

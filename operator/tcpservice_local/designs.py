@@ -17,7 +17,6 @@ from tcpservice_local import sidecar_flags as flags_of
 from tcpservice_local.addresses import Addresses
 from tcpservice_local.environment import Outlet, Place, environment_of, words_of
 from tcpservice_local.plan import Plan, ServicePlan, Workload
-from tcpservice_local.pod import Design
 from tcpservice_local.processes import Program
 from tcpservice_local.workloads import Probe, TcpSocket
 
@@ -32,6 +31,21 @@ class Options(Struct, frozen=True, kw_only=True):
     replicas: Mapping[str, int] = {}
     ports: Mapping[str, int] = {}
     collector: str | None = None
+
+
+class Design(Struct, frozen=True, kw_only=True):
+    """What a replica is made of; two that are equal need no restart between them."""
+
+    name: str
+    workload: str
+    app: Program
+    sidecar: Program
+    serves: tuple[str, ...]
+    mesh: int
+    admin: int
+    probe: Probe | None
+    probe_port: int
+    grace: float
 
 
 class Front(Struct, frozen=True, kw_only=True):

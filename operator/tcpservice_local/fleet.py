@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
-from tcpservice_local.designs import Designer, Front, Options
+from tcpservice_local.designs import Design, Designer, Front, Options
 from tcpservice_local.plan import Plan
-from tcpservice_local.pod import STOPPED, Design, Pod, Told
+from tcpservice_local.pod import STOPPED, Pod, Told
 from tcpservice_local.processes import Guard
 from tcpservice_local.registry import PREFIX
 from tcpservice_local.sidecar import Sidecar
@@ -36,7 +36,7 @@ class Fleet:
         self._options = options
         self._told = told
         self._on_change = changed
-        self._guard = Guard(options.folder)
+        self.guard = Guard(options.folder)
         self._designer = Designer(options)
         self._front: Sidecar | None = None
         self._design: Front | None = None
@@ -58,7 +58,7 @@ class Fleet:
     async def start(self, plan: Plan) -> Self:
         """Begin to run a plan. Raises NoPortError."""
         (self._options.folder / STATE).mkdir()
-        await self._guard.start()
+        await self.guard.start()
         self.apply(plan)
         self._tasks = [asyncio.get_running_loop().create_task(self._keep_in_line())]
         return self
@@ -92,6 +92,12 @@ class Fleet:
         """Return how many replicas a workload is to have."""
         known = {each.key: each.replicas for each in self.plan.workloads}
         return self._scales.get(workload, known.get(workload, 0))
+
+    def ready(self) -> bool:
+        """Whether every replica that should be there is ready, and the front, too."""
+        wanted = self._designer.replicas(self.plan, self._scales).keys() - self._stopped
+        there = {name for name, pod in self.pods.items() if pod.ready}
+        return wanted <= there and self._front is not None and self._front.ready
 
     # What people do
 
@@ -136,7 +142,7 @@ class Fleet:
         await asyncio.gather(*ending, *([self._front.stop()] if self._front is not None else []))
         if self._publishing is not None:
             self._publishing.cancel()
-        await self._guard.stop()
+        await self.guard.stop()
         self._designer.close()
 
     # Bringing it in line
@@ -156,7 +162,7 @@ class Fleet:
             if self._front.program == design.program:
                 return
             await self._front.stop()
-        self._front = Sidecar(design.program, design.admin, self._guard, lambda line: told(FRONT, line), self._changed)
+        self._front = Sidecar(design.program, design.admin, self.guard, lambda line: told(FRONT, line), self._changed)
         self._front.start()
 
     async def _align(self) -> None:
@@ -178,7 +184,7 @@ class Fleet:
                 await self._replace(pod, design)
 
     def _add(self, design: Design) -> None:
-        pod = Pod(design, self._guard, self._told, self._changed)
+        pod = Pod(design, self.guard, self._told, self._changed)
         self.pods = dict(sorted([*self.pods.items(), (design.name, pod)], key=lambda item: _order(item[0])))
         pod.start()
         self._changed()

@@ -12,14 +12,12 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from msgspec import Struct
-
+from tcpservice_local.designs import Design
 from tcpservice_local.probes import Check
-from tcpservice_local.processes import Guard, Program
+from tcpservice_local.processes import Guard
 from tcpservice_local.sidecar import Sidecar
 from tcpservice_local.slices import Endpoint
 from tcpservice_local.supervised import Supervised
-from tcpservice_local.workloads import Probe
 
 STARTING: Final = "starting"
 READY: Final = "ready"
@@ -30,21 +28,6 @@ LEAVING: Final = "leaving"
 STOPPED: Final = "stopped"
 
 Told = Callable[[str, str], None]
-
-
-class Design(Struct, frozen=True, kw_only=True):
-    """What a replica is made of; two that are equal need no restart between them."""
-
-    name: str
-    workload: str
-    app: Program
-    sidecar: Program
-    serves: tuple[str, ...]
-    mesh: int
-    admin: int
-    probe: Probe | None
-    probe_port: int
-    grace: float
 
 
 class Pod:

@@ -36,12 +36,17 @@ class Sidecar:
         self._awaiting: asyncio.Task[None] | None = None
         self._quiet = False
         self._ready_pid: int | None = None
-        self._ready = asyncio.Event()
+        self._was_ready = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
         """The process id, None while it does not run."""
         return self._process.pid
+
+    @property
+    def ready(self) -> bool:
+        """Whether it listens and knows its services."""
+        return self.pid is not None and self.pid == self._ready_pid
 
     def start(self) -> None:
         """Start it, and keep it running."""
@@ -50,11 +55,11 @@ class Sidecar:
     async def wait_ready(self) -> None:
         """Wait until it is ready, but not for ever: its own lines say why it is not."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), _READY_S)
+            await asyncio.wait_for(self._was_ready.wait(), _READY_S)
 
     def look(self) -> None:
         """Let it look at its files now; one that is only starting does so anyway."""
-        if self.pid is not None and self.pid == self._ready_pid:
+        if self.ready:
             self._process.signal(signal.SIGUSR1)
 
     async def drain(self) -> None:
@@ -86,7 +91,7 @@ class Sidecar:
             asked = self.pid
             if await self._ask("/readyz", 1.0):
                 self._ready_pid = asked
-                self._ready.set()
+                self._was_ready.set()
                 self._changed()
                 return
             await asyncio.sleep(_LOOK_S)

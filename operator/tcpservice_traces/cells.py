@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 ELLIPSIS: Final = "…"
@@ -17,6 +18,12 @@ _PICTURES: Final = 0x2400
 _REPLACED: Final = "\N{REPLACEMENT CHARACTER}"
 _FLAGS: Final = range(0x1F1E6, 0x1F200)
 _DROPPED: Final = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0), range(0x1F3FB, 0x1F400))
+_FILLERS: Final = (range(0x3164, 0x3165), range(0xFFA0, 0xFFA1))
+_WIDENED: Final = (
+    range(0x2630, 0x2638), range(0x268A, 0x2690), range(0x4DC0, 0x4E00),
+    range(0x1D300, 0x1D357), range(0x1D360, 0x1D377),
+)  # fmt: skip
+"""Became wide with Unicode 16: whether a terminal knows that cannot be told."""
 _JOINING_JAMO: Final = (range(0x1160, 0x1200), range(0xD7B0, 0xD800))
 _MARKS: Final = ("Mn", "Me", "Mc")
 _CACHED: Final = 4096
@@ -54,12 +61,8 @@ def pad(text: str, width: int) -> str:
 
 
 def _beginning(text: str, width: int) -> str:
-    taken = 0
-    for index, character in enumerate(text):
-        taken += _columns(character)
-        if taken > width:
-            return text[:index]
-    return text
+    ends = accumulate(_columns(character) for character in text)
+    return text[: sum(end <= width for end in ends)]
 
 
 @lru_cache(_CACHED)
@@ -67,9 +70,9 @@ def _safe(character: str) -> str:
     code, category = ord(character), unicodedata.category(character)
     if category == "Cc":
         return chr(_PICTURES + code) if code < 0x20 else _REPLACED
-    if category == "Cf" or any(code in each for each in _DROPPED):
+    if category == "Cf" or any(code in each for each in (*_DROPPED, *_FILLERS)):
         return ""
-    if category in ("Cs", "Co", "Cn"):
+    if category in ("Cs", "Co", "Cn") or any(code in each for each in _WIDENED):
         return _REPLACED
     if category in ("Zs", "Zl", "Zp"):
         return " "

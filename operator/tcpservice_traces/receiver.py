@@ -7,6 +7,7 @@ the log, where people look for their own apps' lines: what was wrong is answered
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 from aiohttp import web
 
 from tcpservice_traces.body import Refused, too_large
+from tcpservice_traces.cells import safe
 from tcpservice_traces.otlp import JSON, LIMIT, PROTOBUF, accepted, decode, explained
 from tcpservice_traces.store import TraceStore
 
@@ -26,7 +28,7 @@ class Receiver:
     """The server, which puts all spans that it gets into one store.
 
     `counts` has `requests`, `refused` ones (answered with 400, 413 or 415), `spans`, and spans `left_out` as their ids
-    were none; `last_refusal` is the sentence of the last refused request.
+    were none; `last_refusal` is the sentence of the last refused request, safe to print.
     """
 
     def __init__(self, traces: TraceStore) -> None:
@@ -69,7 +71,9 @@ class Receiver:
         self.counts["requests"] += 1
         try:
             body = await _read(request)
-            batch = decode(body, request.content_type, request.headers.get("Content-Encoding", ""))
+            # A large body takes a while, in which whoever shows the traces is to go on.
+            encoding = request.headers.get("Content-Encoding", "")
+            batch = await asyncio.to_thread(decode, body, request.content_type, encoding)
         except Refused as refused:
             return self._refuse(request, refused)
         self.counts["spans"] += len(batch.spans)
@@ -90,7 +94,7 @@ class Receiver:
     def _refuse(self, request: web.Request, refused: Refused) -> web.Response:
         """Answer with what was wrong, in the encoding that was used, or as text where that is not OTLP's."""
         self.counts["refused"] += 1
-        self.last_refusal = str(refused)
+        self.last_refusal = safe(str(refused))
         if request.content_type not in (PROTOBUF, JSON):
             return web.Response(status=refused.status, text=f"{refused}\n")
         body = explained(request.content_type, str(refused))

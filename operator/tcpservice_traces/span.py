@@ -26,7 +26,7 @@ class Span(Struct, frozen=True, kw_only=True):
 
     `trace_id` has 32 lower-case hexadecimal digits, `span_id` and `parent_id` 16; `parent_id` is '' for none.
     `replica` is '' where the resource names none; `error` is '' where the span did not fail. `failed` has the attempts
-    that a sidecar noted beside a client span: a replica that died with a message makes no span of its own.
+    that a sidecar noted with the span: a replica that died with a message makes no span of its own.
     """
 
     trace_id: str

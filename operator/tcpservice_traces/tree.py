@@ -122,8 +122,11 @@ def _lost(client: Span, attempts: Sequence[Span]) -> list[FailedAttempt]:
     """Return the failed attempts of a client span of which no replica told.
 
     An attempt is told of by a span of its replica that began before it ended; a replica that does not say its name, or
-    goes by one that the caller's sidecar does not know, may be any.
+    goes by one that the caller's sidecar does not know, may be any. A replica's own sidecar notes attempts too, at the
+    app beside it; those are what its server span is about.
     """
+    if client.kind != "client":
+        return []
     known = {attempt.replica for attempt in client.failed} | {client.attributes.get("tcpservice.replica")}
     left, lost = list(attempts), []
     for attempt in client.failed:

@@ -43,8 +43,10 @@ def _parts(kind: str) -> tuple[str, ...]:
 
 
 def test_an_idle_sidecar_shows_its_gauges() -> None:
-    with RawReplica() as replica, balancing(replica) as sidecar:
-        text = ask(sidecar, "/metrics").text
+    with RawReplica() as replica:
+        mesh = ("--mesh", "127.0.0.1:0", "--app", f"orders=127.0.0.1:{replica.port}")
+        with balancing(replica, flags=mesh) as sidecar:
+            text = ask(sidecar, "/metrics").text
     shown = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     assert shown >= {each.prometheus for each in CATALOGUE if each.kind == "gauge"}
     assert re.search(r'tcpservice_build_info{scan="(compiled|reference)",version="[0-9.]+"} 1.0', text)

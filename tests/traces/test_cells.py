@@ -39,6 +39,11 @@ def test_nothing_that_a_terminal_obeys_is_left_in_a_safe_text(text: str) -> None
     assert safe(safe(text)) == safe(text)
 
 
+def test_each_character_takes_the_columns_that_rich_counts() -> None:
+    characters = [safe(chr(code)) for code in range(0x20000)]
+    assert [each for each in characters if columns(each) != cell_len(each)] == []
+
+
 @given(st.text())
 def test_columns_are_what_rich_counts(text: str) -> None:
     assert columns(safe(text)) == cell_len(safe(text))

@@ -40,5 +40,5 @@ def test_a_time_in_words(nanoseconds: int, text: str) -> None:
 
 
 @given(st.integers(0, 3600 * S))
-def test_a_time_of_up_to_an_hour_takes_eight_columns_at_most(nanoseconds: int) -> None:
+def test_a_time_of_up_to_an_hour_takes_nine_columns_at_most(nanoseconds: int) -> None:
     assert len(duration(nanoseconds)) <= 9

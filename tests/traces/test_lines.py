@@ -50,11 +50,11 @@ web-1 {"cmd"… █████████ 12.4 ms
 
 TRIED_AGAIN = """\
 trace 4bf92f35  orders → stock  30.0 ms  2 errors  2 services  4 spans
-orders-1         {"cmd":"create"}   ████████████████████████████  30.0 ms
-└─ → stock       {"cmd":"reserve"}      ▐█████████████████████▏   23.0 ms  2 failed attempts
-   ├─ stock-2    {"cmd":"reserve"}      ▕██▌                      2.80 ms  connection_closed
-   ├─ ✗ stock-3                                 ✗                          connection refused
-   └─ stock-1    {"cmd":"reserve"}            ▐███████████████▊   16.6 ms"""
+orders-1         {"cmd":"create"}   █████████████████████████  30.0 ms
+└─ → stock       {"cmd":"reserve"}      ███████████████████▍   23.0 ms  2 failed attempts
+   ├─ stock-2    {"cmd":"reserve"}      ██▊                    2.80 ms  connection_closed
+   ├─ ✗ stock-3                            ✗                            connection refused
+   └─ stock-1    {"cmd":"reserve"}           ██████████████    16.6 ms"""
 
 
 @pytest.mark.parametrize(("width", "expected"), [(100, USUAL_100), (60, USUAL_60), (40, USUAL_40)])

@@ -66,12 +66,13 @@ APART = [(0, "orders-1"), (1, "→ stock"), (2, "stock-1")]
         ({"kind": "producer"}, {}, APART),
         ({"failed": (lost("stock-1", 5),), "error": "no"}, {"error": "no"}, FOLDED),
         ({"failed": (lost("stock-1", 1.5),)}, {}, [*APART[:2], (2, "✗ stock-1"), (2, "stock-1")]),
+        ({"error": "no"}, {"failed": (lost("app at 127.0.0.1:3001", 8),), "error": "no"}, FOLDED),
         ({"failed": (lost("stock-2", 1.5),)}, {}, [*APART[:2], (2, "✗ stock-2"), (2, "stock-1")]),
     ],
     ids=[
         "the same story", "the same error", "an error that the replica does not know", "another route",
         "a server that is none", "a client that is none", "an attempt that the replica tells of",
-        "an attempt that is over before the replica's began", "an attempt elsewhere",
+        "an attempt that is over before the replica's began", "an attempt at the app beside", "an attempt elsewhere",
     ],
 )  # fmt: skip
 def test_a_call_is_folded_where_its_replica_tells_the_same(
