@@ -34,7 +34,7 @@ $(DEMO_INSTALLED): $(DEMO_APP)/package-lock.json $(DEMO_APP)/tsconfig.json $(she
 	touch node_modules/.installed
 
 demo: $(INSTALLED)  ## A shop of NestJS apps, each replica with a sidecar; one is killed: no cluster needed
-	@if command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null; then
+	@if command -v npm >/dev/null && node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null; then
 	  $(MAKE) --no-print-directory $(DEMO_INSTALLED)
 	  $(BIN)/python examples/demo.py
 	else
