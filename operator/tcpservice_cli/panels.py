@@ -55,10 +55,12 @@ def window(count: int, selected: int, lines: int) -> range:
 
 def replicas(rows: Sequence[ReplicaRow], selected: int, lines: int) -> Table:
     """Make the table of the replicas; the selected one is marked."""
-    table = _table("REPLICA", "STATE", ">PID", ">RESTARTS", ">IN FLIGHT", ">MSG/S", ">P50", ">P99", ">FAILED")
+    table = _table(
+        "1 REPLICA", "1 STATE", ">7 PID", ">8 RESTARTS", ">9 IN FLIGHT", ">8 MSG/S", ">7 P50", ">7 P99", ">6 FAILED",
+    )  # fmt: skip
     for at in window(len(rows), selected, lines - 1):
         row = rows[at]
-        state = f"{row.state}, {row.waiting:.0f} s" if row.state == CRASHED and row.waiting else row.state
+        state = f"{row.state} {row.waiting:.0f}s" if row.state == CRASHED and row.waiting else row.state
         table.add_row(
             Text(("▸ " if at == selected else "  ") + row.name, "bold" if at == selected else ""),
             Text(state, _STATES.get(row.state, "")),
@@ -76,7 +78,7 @@ def replicas(rows: Sequence[ReplicaRow], selected: int, lines: int) -> Table:
 
 def routes(rows: Sequence[RouteRow], lines: int) -> Table:
     """Make the table of the routes: what callers see."""
-    table = _table("SERVICE", "ROUTE", ">MESSAGES", ">MSG/S", ">P50", ">P99", ">FAILED")
+    table = _table("1 SERVICE", "2 ROUTE", ">9 MESSAGES", ">8 MSG/S", ">7 P50", ">7 P99", ">6 FAILED")
     for row in rows[: lines - 1]:
         table.add_row(
             "  " + row.service,
@@ -92,7 +94,7 @@ def routes(rows: Sequence[RouteRow], lines: int) -> Table:
 
 def traces(rows: Sequence[Summary], selected: int, lines: int) -> Table:
     """Make the table of the recent traces; the selected one is marked."""
-    table = _table("TRACE", "FROM", "ROUTE", ">TIME", ">SPANS", "ENDED WITH")
+    table = _table("2 TRACE", "3 FROM", "4 ROUTE", ">8 TIME", ">5 SPANS", "3 ENDED WITH")
     for at in window(len(rows), selected, lines - 1):
         row = rows[at]
         table.add_row(
@@ -131,27 +133,28 @@ def keys(pairs: Iterable[tuple[str, str]]) -> Text:
     """Write the line that says which key does what."""
     text = Text(no_wrap=True, overflow="ellipsis")
     for key, what in pairs:
-        text.append(f" {key} ", "reverse").append(f" {what}  ", "dim")
+        text.append(key, "bold").append(f" {what}  ", "dim")
     return text
 
 
 def title(words: str, right: str, width: int) -> Text:
-    """Write a heading over the whole width."""
-    space = max(1, width - len(words) - len(right) - 1)
-    shown = Text(f"{words}{' ' * space}{right}", "bold", no_wrap=True)
-    shown.truncate(width, overflow="ellipsis")
-    return shown
+    """Write a heading over the whole width; where it is too narrow, the words on the left are cut."""
+    left = Text(words, "bold")
+    left.truncate(max(0, width - len(right) - 1), overflow="ellipsis", pad=True)
+    return Text.assemble(left, " ", (right, "bold"), no_wrap=True, overflow="crop")
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, expand=True, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    """Make a table: a column is its heading, with the share of the width or the width of its figures before it."""
+    table = Table(box=None, expand=True, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     for at, column in enumerate(columns):
-        right = column.startswith(">")
-        words = column.removeprefix(">")
+        size, _, words = column.partition(" ")
+        figures = size.startswith(">")
         table.add_column(
             ("  " if at == 0 else "") + words,
-            justify="right" if right else "left",
-            ratio=2 if not right else 1,
+            justify="right" if figures else "left",
+            width=int(size[1:]) if figures else None,
+            ratio=None if figures else int(size),
             no_wrap=True,
             overflow="ellipsis",
         )

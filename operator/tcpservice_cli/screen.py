@@ -25,10 +25,10 @@ from tcpservice_local.pod import Pod
 _EVERY_S: Final = 0.25
 _KEPT: Final = 1000
 _VIEWS: Final = ("replicas", "traces", "logs")
-_ALWAYS: Final = (("Tab", "next view"), ("q", "end"))
+_ALWAYS: Final = (("Tab", "view"), ("q", "end"))
 _KEYS: Final = {
     "replicas": (
-        ("↑↓", "choose"), ("k", "kill"), ("s", "stop"), ("r", "restart"), ("f", "freeze"), ("+ -", "scale"), *_ALWAYS,
+        ("↑↓", "choose"), ("k", "kill"), ("s", "stop"), ("r", "restart"), ("f", "freeze"), ("+-", "scale"), *_ALWAYS,
     ),
     "traces": (("↑↓", "choose"), *_ALWAYS),
     "logs": _ALWAYS,
@@ -63,20 +63,38 @@ class Screen:
             self.said(line)
         self._drawn.set()
 
+    def attach(self, local: Local) -> None:
+        """Draw this run from now on."""
+        self._local = local
+
     async def show(self, local: Local, ended: asyncio.Event) -> None:
         """Draw the run until it is ended."""
-        self._local, self._ended = local, ended
-        with Live(console=self._console, screen=True, auto_refresh=False) as live, keys.pressed(self._on_key):
+        self.attach(local)
+        self._ended = ended
+        with Live(console=self._console, screen=True, auto_refresh=False) as live, keys.pressed(self.press):
             while not ended.is_set():
-                live.update(self._draw(), refresh=True)
+                live.update(self.draw(self._console.size), refresh=True)
                 self._drawn.clear()
                 await _first(self._drawn, ended, within=_EVERY_S)
         self._console.print("ending ...")
         self._local = None
 
+    def draw(self, size: tuple[int, int]) -> RenderableType:
+        """Draw one view between the heading and the keys, in so many columns and lines."""
+        width, height = size
+        bodies = {"replicas": self._draw_replicas, "traces": self._draw_traces, "logs": self._draw_logs}
+        view = _VIEWS[self._view]
+        body = bodies[view](height - 2, width)
+        layout = Layout()
+        layout.split_column(
+            Layout(self._heading(width), size=1), Layout(body), Layout(panels.keys(_KEYS[view]), size=1)
+        )
+        return layout
+
     # Keys
 
-    def _on_key(self, key: str) -> None:
+    def press(self, key: str) -> None:
+        """Do what a key says."""
         if key in ("q", "\x03"):
             self._ended.set()
         elif key in (keys.TAB, keys.RIGHT, keys.LEFT):
@@ -127,18 +145,6 @@ class Screen:
         return list(self._local.fleet.pods.values()) if self._local is not None else []
 
     # Drawing
-
-    def _draw(self) -> RenderableType:
-        """Draw one view between the heading and the keys."""
-        width, height = self._console.size
-        bodies = {"replicas": self._draw_replicas, "traces": self._draw_traces, "logs": self._draw_logs}
-        view = _VIEWS[self._view]
-        body = bodies[view](height - 2, width)
-        layout = Layout()
-        layout.split_column(
-            Layout(self._heading(width), size=1), Layout(body), Layout(panels.keys(_KEYS[view]), size=1)
-        )
-        return layout
 
     def _heading(self, width: int) -> Text:
         assert self._local is not None

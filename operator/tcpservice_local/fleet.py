@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Self
 
@@ -25,6 +25,7 @@ from tcpservice_local.slices import slices_of
 
 SETTLE_S: Final = 0.02
 _READY_S: Final = 30.0
+_HOLD_S: Final = 10.0
 _LOOK_S: Final = 0.1
 _GRACE_S: Final = 5.0
 
@@ -44,6 +45,7 @@ class Fleet:
         self._tasks: list[asyncio.Task[None]] = []
         self._leaving: set[asyncio.Task[None]] = set()
         self._published = ""
+        self._hold_until: float | None = None
         self._publishing: asyncio.TimerHandle | None = None
         self._scales: dict[str, int] = {}
         self._stopped: set[str] = set()
@@ -59,6 +61,8 @@ class Fleet:
         """Begin to run a plan. Raises NoPortError."""
         (self._options.folder / STATE).mkdir()
         await self.guard.start()
+        self._hold_until = asyncio.get_running_loop().time() + _HOLD_S
+        asyncio.get_running_loop().call_later(_HOLD_S, self._wake.set)
         self.apply(plan)
         self._tasks = [asyncio.get_running_loop().create_task(self._keep_in_line())]
         return self
@@ -174,14 +178,30 @@ class Fleet:
             if self.pods[name].state != STOPPED:
                 self._let_go(name)
         self._stopped &= wanted.keys()
+        held = self._holds(wanted)
         for name, design in wanted.items():
             pod = self.pods.get(name)
+            if pod is None and held and not design.serves:
+                continue
             if name in self._stopped or (pod is not None and pod.leaving and pod.state != STOPPED):
                 continue
             if pod is None or pod.state == STOPPED:
                 self._add(design)
             elif pod.design != design:
                 await self._replace(pod, design)
+
+    def _holds(self, wanted: Mapping[str, Design]) -> bool:
+        """Whether callers still wait for the services: at the beginning, until these are ready, but not for ever.
+
+        In a cluster they do not wait, and their first messages fail; here that would only look like a fault.
+        """
+        if self._hold_until is None:
+            return False
+        serving = {name for name, design in wanted.items() if design.serves} - self._stopped
+        there = {name for name, pod in self.pods.items() if pod.ready}
+        if serving <= there or asyncio.get_running_loop().time() >= self._hold_until:
+            self._hold_until = None
+        return self._hold_until is not None
 
     def _add(self, design: Design) -> None:
         pod = Pod(design, self.guard, self._told, self._changed)
@@ -224,6 +244,8 @@ class Fleet:
         self._publishing = None
         self._publish()
         self._on_change()
+        if self._hold_until is not None:
+            self._wake.set()
 
     def _publish(self) -> None:
         """Write what all sidecars read, in one go, where it is another than before."""

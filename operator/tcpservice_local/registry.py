@@ -6,14 +6,14 @@ lies in the run's own folder, which the guard removes even after kill -9.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct
+from msgspec.json import decode, encode
 
 PREFIX: Final = "tcpservice-up-"
 _FILE: Final = "run.json"
@@ -29,7 +29,7 @@ class Run(Struct, frozen=True, kw_only=True):
 def announce(folder: Path, ports: Mapping[str, int]) -> None:
     """Tell others on which ports this run's services are."""
     fresh = folder / f"{_FILE}.new"
-    fresh.write_text(json.dumps({"pid": os.getpid(), "ports": dict(ports)}))
+    fresh.write_bytes(encode(Run(pid=os.getpid(), ports=ports)))
     os.replace(fresh, folder / _FILE)
 
 
@@ -40,11 +40,11 @@ def runs() -> list[Run]:
         try:
             if path.stat().st_uid != os.getuid():
                 continue
-            said = json.loads(path.read_text())
-            os.kill(said["pid"], 0)
-        except (OSError, ValueError):
+            run = decode(path.read_bytes(), type=Run)
+            os.kill(run.pid, 0)
+        except (OSError, OverflowError, DecodeError):
             continue
-        found.append(Run(pid=said["pid"], ports=said["ports"]))
+        found.append(run)
     return found
 
 

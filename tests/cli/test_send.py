@@ -150,8 +150,9 @@ def test_repeating_counts_failures_by_code(port: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["3001", "a"], 'HOST:PORT: expected HOST:PORT such as 127.0.0.1:3001, got "3001"'),
-        (["h:0", "a"], "HOST:PORT: expected HOST:PORT"),
+        (["3001", "a"], 'expected HOST:PORT such as 127.0.0.1:3001, or the name of a service, got "3001"'),
+        (["h:0", "a"], "HOST:PORT|NAME: expected HOST:PORT"),
+        (["no-such/service", "a"], 'no service "no-such/service" in a running `tcpservice up`'),
         (["h:1", "a", "text"], "DATA: DATA is not JSON"),
         (["h:1", "a", "@/none.json"], "DATA: [Errno 2] No such file"),
         (["h:1", "a", "1", "--timeout", "5"], "--timeout: expected a duration such as 250ms, got '5'"),

@@ -78,17 +78,17 @@ class Up:
         self._child.stop(SECONDS)
 
 
-def send(*words: str, timeout: str = "5s") -> tuple[int, list[Any]]:
+def send(*words: str, timeout: str = "5s", folder: Path | None = None) -> tuple[int, list[Any]]:
     """Run `tcpservice send`; return its exit status and the values it printed, or its error."""
-    code, text = repeat(*words, "--timeout", timeout)
+    code, text = repeat(*words, "--timeout", timeout, folder=folder)
     return code, [json.loads(line) for line in text.splitlines()] if code < 2 else [text]
 
 
-def repeat(*words: str) -> tuple[int, str]:
+def repeat(*words: str, folder: Path | None = None) -> tuple[int, str]:
     """Run `tcpservice send`; return its exit status and what it said."""
     done = subprocess.run(
         [COMMAND, "send", *words],
-        env={**os.environ, "TMPDIR": runs()},
+        env={**os.environ, "TMPDIR": str(folder or runs())},
         capture_output=True,
         text=True,
         timeout=2 * SECONDS,

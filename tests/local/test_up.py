@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from local.manifests import deployment, env, tcp_service, write
+from local.manifests import APP, deployment, env, tcp_service, write
 from local.running import Up, left_behind, repeat, send, wait_until
 
 
@@ -195,3 +195,21 @@ def test_the_shells_own_collector_gets_the_traces(tmp_path: Path) -> None:
         up.await_ready("orders-1")
         variables = send("orders", "variables", '["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME"]')[1][0]
         assert variables == ["http://127.0.0.1:9", "orders"]
+
+
+def test_callers_start_once_the_services_are_ready(tmp_path: Path) -> None:
+    slow = "import time; time.sleep(1.5); exec(open({!r}).read())"
+    command = {"command": ["python3", "-c", slow.format(str(APP))]}
+    caller = deployment("web", container={"command": ["sleep", "1000"], "ports": []})
+    documents = [tcp_service("a", 4601), deployment("a", container=command), caller]
+    with Up("-f", str(write(tmp_path / "a.yaml", *documents))) as up:
+        up.await_ready("web-1")
+        assert up.text.index("a-1 is ready") < up.text.index("web-1 is starting")
+
+
+def test_callers_do_not_wait_for_ever(tmp_path: Path) -> None:
+    caller = deployment("web", container={"command": ["sleep", "1000"], "ports": []})
+    documents = [tcp_service("a", 4601), deployment("a", container={"command": ["sleep", "1000"]}), caller]
+    with Up("-f", str(write(tmp_path / "a.yaml", *documents))) as up:
+        up.await_ready("web-1")
+        assert "a-1 is ready" not in up.text

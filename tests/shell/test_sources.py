@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from interop.sidecar import Sidecar
 from shell.running import ask, caller, events, packet, serve, view, wait_until
 from tcpservice_sidecar.addresses import parse_upstream
 from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.pause import Pause
 from tcpservice_sidecar.upstreams import UpstreamSource
 
 if TYPE_CHECKING:
@@ -72,6 +74,28 @@ def test_a_file_that_cannot_be_read_changes_nothing_and_is_reported_once(tmp_pat
         path.write_text(text.replace("127.0.0.1", "127.0.0.2"))
         wait_until(lambda: addresses(sidecar) == ["127.0.0.2:1"], "the file is taken in again")
         assert len(events(sidecar, "manifest_unreadable")) == 1
+
+
+def test_a_pause_lasts_until_it_is_cut_short() -> None:
+    async def scene() -> None:
+        pause = Pause(1000.0)
+        pause.cut()
+        await asyncio.wait_for(pause.wait(), 5)
+        waiting = asyncio.ensure_future(pause.wait())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        pause.cut()
+        await asyncio.wait_for(waiting, 5)
+        await Pause(0.0).wait()
+
+    asyncio.run(scene())
+
+
+def test_a_signal_makes_it_look_at_its_files_at_once(folder: Path, sidecar: Sidecar) -> None:
+    write_documents(folder / "slice.json", [endpoint_slice("orders", 2, port_name="app")])
+    sidecar.signal(signal.SIGUSR1)
+    wait_until(lambda: addresses(sidecar) == ["127.0.0.1:2"], "the change is taken in")
+    assert sidecar.process.alive
 
 
 def test_a_service_that_goes_away_has_no_replicas(folder: Path, sidecar: Sidecar) -> None:
