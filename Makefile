@@ -15,7 +15,7 @@ DEMO_INSTALLED := $(DEMO_APP)/node_modules/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test fuzz bench bench-quick lint format lock clean
+.PHONY: help demo example test fuzz bench bench-quick lint format lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,8 @@ $(DEMO_INSTALLED): $(DEMO_APP)/package-lock.json $(DEMO_APP)/tsconfig.json $(she
 	@echo "Installing and building the NestJS apps of $(DEMO_APP) (once) ..."
 	cd $(DEMO_APP) && npm ci --silent --no-audit --no-fund && npm run --silent build
 	touch node_modules/.installed
+
+example: $(DEMO_INSTALLED)  ## Install and build the NestJS apps of examples/orders
 
 demo: $(INSTALLED)  ## A shop of NestJS apps, each replica with a sidecar; one is killed: no cluster needed
 	@if command -v npm >/dev/null && node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null; then

@@ -62,7 +62,10 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
 
 async def run(given: argparse.Namespace) -> int:
     """Send; return the exit status."""
-    host, port = given.address
+    try:
+        host, port = _found(given.address)
+    except LookupError as error:
+        return _fail(str(error.args[0]))
     try:
         client = await Client.connect(host, port)
     except OSError as error:
@@ -126,26 +129,29 @@ def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
     return convert
 
 
-def _address(text: str) -> tuple[str, int]:
+def _address(text: str) -> tuple[str, int] | str:
+    """Read where to connect: an address, or the name of a service, which is looked up later."""
     if _NAME.fullmatch(text):
-        return _address_of(text)
+        return text
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(f'expected HOST:PORT such as 127.0.0.1:3001, or the name of a service, got "{text}"')
     return host.strip("[]"), int(port)
 
 
-def _address_of(name: str) -> tuple[str, int]:
-    """Find a service by its name in what `tcpservice up` runs."""
+def _found(place: tuple[str, int] | str) -> tuple[str, int]:
+    """Find a service by its name in what `tcpservice up` runs. Raises LookupError, with words for people."""
+    if not isinstance(place, str):
+        return place
     running = registry.runs()
-    found = registry.find(name, running)
+    found = registry.find(place, running)
     if not found:
         known = sorted({key.partition("/")[2] for run in running for key in run.ports})
         there = f"it runs {', '.join(known)}" if known else "none is running"
-        raise ValueError(f'no service "{name}" in a running `tcpservice up` ({there}); or give HOST:PORT')
+        raise LookupError(f'no service "{place}" in a running `tcpservice up` ({there}); or give HOST:PORT')
     if len(found) > 1:
         places = ", ".join(f"{key} at 127.0.0.1:{run.ports[key]}" for run, key in found)
-        raise ValueError(f'there are several services "{name}": {places}')
+        raise LookupError(f'there are several services "{place}": {places}')
     run, key = found[0]
     return "127.0.0.1", run.ports[key]
 

@@ -152,7 +152,6 @@ def test_repeating_counts_failures_by_code(port: int) -> None:
     [
         (["3001", "a"], 'expected HOST:PORT such as 127.0.0.1:3001, or the name of a service, got "3001"'),
         (["h:0", "a"], "HOST:PORT|NAME: expected HOST:PORT"),
-        (["no-such/service", "a"], 'no service "no-such/service" in a running `tcpservice up`'),
         (["h:1", "a", "text"], "DATA: DATA is not JSON"),
         (["h:1", "a", "@/none.json"], "DATA: [Errno 2] No such file"),
         (["h:1", "a", "1", "--timeout", "5"], "--timeout: expected a duration such as 250ms, got '5'"),
@@ -166,6 +165,12 @@ def test_a_wrong_call_is_one_line(arguments: list[str], words: str) -> None:
     status, lines, errors = send(*arguments)
     assert (status, lines, len(errors)) == (2, [], 1)
     assert words in errors[0]
+
+
+def test_a_name_that_nothing_has() -> None:
+    status, lines, (error,) = send("no-such/service", "a")
+    assert (status, lines) == (1, [])
+    assert json.loads(error)["message"].startswith('no service "no-such/service" in a running `tcpservice up` (')
 
 
 def test_nobody_there() -> None:

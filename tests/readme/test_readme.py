@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from local.running import Up
+from local.running import send as send_words
 from tcpservice.errors import Code
 from tcpservice.spec import read
 from tcpservice_cli.main import parser
@@ -57,12 +59,42 @@ def test_each_make_target_exists() -> None:
     assert named <= targets
 
 
-def test_the_manifest_is_taken_without_a_problem() -> None:
-    (manifest,) = _blocks("yaml")
-    reading = read([("README.md", manifest)])
-    assert reading.problems == ()
+def test_the_manifests_are_taken_without_a_problem() -> None:
+    math, orders = _blocks("yaml")
+    for manifest in (math, orders):
+        assert read([("README.md", manifest)]).problems == ()
+    reading = read([("README.md", orders)])
     assert reading.snapshot is not None
     assert len(reading.snapshot.services[0].endpoints) == 2
+
+
+def test_the_folders_that_are_named_exist() -> None:
+    named = re.findall(r"\]\(([^)#:]+)\)|-f (examples/\S+)", README)
+    assert len(named) >= 5
+    assert [path for pair in named for path in pair if path and not (ROOT / path).exists()] == []
+
+
+def test_the_example_runs_as_the_readme_says() -> None:
+    up, send = (shlex.split(line) for line in _commands() if "up -f examples/orders" in line or "send orders" in line)
+    _need_nestjs()
+    with Up(*up[2:]) as running:
+        running.await_ready("orders-1", "orders-2", "orders-3", "web-1")
+        assert up[0] == send[0] == ".venv/bin/tcpservice"
+        code, (order,) = send_words(*send[2:])
+        assert (code, order["id"], order["replica"][:7]) == (0, 1, "orders-")
+
+
+def test_an_app_of_ones_own_runs_as_the_readme_says(tmp_path: Path) -> None:
+    _need_nestjs()
+    up, send = (shlex.split(line) for line in _commands() if "math" in line)
+    (tmp_path / "dist").mkdir()
+    shutil.copy(Path(__file__).with_name("math.js"), tmp_path / "dist" / "main.js")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "node_modules").symlink_to(ROOT / "examples" / "orders" / "node_modules")
+    (tmp_path / "math.yaml").write_text(_blocks("yaml")[0])
+    with Up("-f", str(tmp_path / up[-1])) as running:
+        running.await_ready("math-1", "math-2", "math-3")
+        assert send_words(*send[2:]) == (0, [6])
 
 
 def test_the_table_of_codes_is_complete() -> None:
@@ -89,10 +121,16 @@ def _keeps_its_promises(words: list[str], env: dict[str, str] | None = None) -> 
     return done.stdout
 
 
-def test_the_demo_keeps_its_promises() -> None:
+def _need_nestjs() -> None:
+    """Build the example, or skip with a line where there is no Node.js."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed: the demo's NestJS apps need Node 20 and npm")
+            pytest.skip(f"{program} is not installed: the NestJS apps of the examples need Node 20 and npm")
+    subprocess.run(["make", "--no-print-directory", "example"], cwd=ROOT, check=True, timeout=DEMO_SECONDS)
+
+
+def test_the_demo_keeps_its_promises() -> None:
+    _need_nestjs()
     assert "real NestJS 12" in _keeps_its_promises(["make", "--no-print-directory", "demo"])
 
 
