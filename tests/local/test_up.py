@@ -54,8 +54,6 @@ def test_whatever_ends_it_nothing_is_left(tmp_path: Path, number: int) -> None:
         code, (error,) = send("orders", "whoami")
         assert code == 1
         assert error["message"].startswith('no service "orders" in a running `tcpservice up` (none is running)')
-        code, (error,) = send("orders", "whoami")
-        assert (code, error) == (2, pytest.approx(error))
 
 
 def test_a_time_may_bound_it_and_what_the_app_started_ends_too(tmp_path: Path) -> None:
