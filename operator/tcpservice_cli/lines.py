@@ -7,7 +7,10 @@ front.
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 
+from tcpservice_cli.plaintext import plain
 from tcpservice_cli.troubles import Troubles
 from tcpservice_local.local import Local
 
@@ -17,16 +20,21 @@ class Lines:
 
     def __init__(self) -> None:
         self._local: Local | None = None
+        self._ended = asyncio.Event()
         self._states: dict[str, str] = {}
         self._troubles = Troubles()
 
     def told(self, who: str, line: str) -> None:
         """Print a line of a process."""
-        print(f"{who} | {line}", flush=True)
+        self.said(f"{who} | {plain(line)}")
 
     def said(self, text: str) -> None:
-        """Print what the run has to say."""
-        print(text, flush=True)
+        """Print what the run has to say; where nobody reads it any more, the run ends."""
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self._ended.set()
 
     def changed(self) -> None:
         """Print the replicas whose state is another."""
@@ -47,7 +55,7 @@ class Lines:
 
     async def show(self, local: Local, ended: asyncio.Event) -> None:
         """Say what is where, then what happens, until it is ended."""
-        self._local = local
+        self._local, self._ended = local, ended
         for service in local.fleet.plan.services:
             self.said(f"{service.name} is at 127.0.0.1:{local.fleet.ports[service.key]}")
         count = len(local.fleet.plan.workloads)

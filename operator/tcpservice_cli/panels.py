@@ -12,6 +12,7 @@ from msgspec import Struct
 from rich.table import Table
 from rich.text import Text
 
+from tcpservice_cli.plaintext import plain
 from tcpservice_cli.summary import milliseconds
 from tcpservice_local.figures import Figures
 from tcpservice_local.pod import CRASHED, LEAVING, NOT_READY, PAUSED, READY, STARTING, STOPPED
@@ -119,14 +120,6 @@ def journal(entries: Iterable[tuple[str, str]], lines: int, width: int) -> Text:
         shown.truncate(width, overflow="ellipsis")
         text.append_text(shown).append("\n")
     return text
-
-
-def plain(line: str) -> str:
-    """Return a line without what would steer the terminal."""
-    return Text.from_ansi(line.expandtabs(4)).plain.translate(_CONTROLS)
-
-
-_CONTROLS: Final = dict.fromkeys([*range(32), 127, *range(128, 160)])
 
 
 def keys(pairs: Iterable[tuple[str, str]]) -> Text:

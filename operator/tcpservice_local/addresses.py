@@ -55,6 +55,7 @@ class Addresses:
         self._block = -1
         self._port = self._outlet = _BLOCK
         self._ports: dict[tuple[str, object], int] = {}
+        self._fronts: dict[str, tuple[int, int]] = {}
         self._outlets: dict[tuple[str, str], tuple[str, int]] = {}
 
     def port(self, owner: str, purpose: object) -> int:
@@ -80,15 +81,17 @@ class Addresses:
 
         Raises NoPortError where it must be exactly that one, or none is left.
         """
-        known = self._ports.get((service, "front"))
-        if known is not None and (known == wanted or not exactly):
-            return known
+        known = self._fronts.get(service)
+        if known is not None and known[0] == wanted:
+            return known[1]
+        port = wanted
         if not self._is_open(wanted):
             if exactly:
                 raise NoPortError(f"the port {wanted}, asked for {service}, is taken on this machine")
-            wanted = self._take()
-        self._ports[service, "front"] = wanted
-        return wanted
+            port = self._take()
+        self._fronts[service] = (wanted, port)
+        self._ports[service, "front"] = port
+        return port
 
     def close(self) -> None:
         """Give the blocks back."""

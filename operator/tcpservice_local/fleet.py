@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -24,9 +24,7 @@ from tcpservice_local.sidecar_flags import FRONT, STATE
 from tcpservice_local.slices import slices_of
 
 SETTLE_S: Final = 0.02
-_READY_S: Final = 30.0
 _HOLD_S: Final = 10.0
-_LOOK_S: Final = 0.1
 _GRACE_S: Final = 5.0
 
 
@@ -133,7 +131,7 @@ class Fleet:
         elif pod.app.waiting:
             pod.app.hurry()
         else:
-            self._let_go(name)
+            self._let_go(pod)
         self._wake.set()
 
     async def close(self, grace: float = _GRACE_S) -> None:
@@ -156,7 +154,7 @@ class Fleet:
             await self._wake.wait()
             self._wake.clear()
             await self._align_front()
-            await self._align()
+            self._align()
 
     async def _align_front(self) -> None:
         """Start the front, or replace it where it must listen elsewhere."""
@@ -169,26 +167,31 @@ class Fleet:
         self._front = Sidecar(design.program, design.admin, self.guard, lambda line: told(FRONT, line), self._changed)
         self._front.start()
 
-    async def _align(self) -> None:
-        """Let surplus replicas leave, start missing ones, and replace those that are to be others one by one."""
+    def _align(self) -> None:
+        """Let surplus replicas leave, start missing ones, and let one leave that is to be another."""
         wanted = self._designer.replicas(self.plan, self._scales)
-        for name in [name for name in self.pods if name not in wanted]:
-            self._let_go(name)
-        for name in self._stopped & self.pods.keys():
-            if self.pods[name].state != STOPPED:
-                self._let_go(name)
         self._stopped &= wanted.keys()
+        for name, pod in list(self.pods.items()):
+            if name not in wanted or name in self._stopped:
+                self._let_go(pod)
         held = self._holds(wanted)
         for name, design in wanted.items():
-            pod = self.pods.get(name)
-            if pod is None and held and not design.serves:
-                continue
-            if name in self._stopped or (pod is not None and pod.leaving and pod.state != STOPPED):
-                continue
-            if pod is None or pod.state == STOPPED:
+            pod_there = self.pods.get(name)
+            missing = pod_there is None or pod_there.state == STOPPED
+            if missing and name not in self._stopped and not (held and not design.serves):
                 self._add(design)
-            elif pod.design != design:
-                await self._replace(pod, design)
+        for workload in {design.workload for design in wanted.values()}:
+            self._roll([pod for pod in self.pods.values() if pod.design.workload == workload], wanted)
+
+    def _roll(self, pods: Sequence[Pod], wanted: Mapping[str, Design]) -> None:
+        """Let one replica of a workload leave that is to be another, once those that are right are ready.
+
+        So a change takes one replica at a time, and one that does not come up takes no more than one.
+        """
+        stale = [pod for pod in pods if pod.design != wanted.get(pod.name) and not pod.leaving]
+        right = [pod for pod in pods if pod not in stale and pod.name not in self._stopped]
+        if stale and all(pod.ready for pod in right):
+            self._let_go(min(stale, key=lambda pod: pod.ready))
 
     def _holds(self, wanted: Mapping[str, Design]) -> bool:
         """Whether callers still wait for the services: at the beginning, until these are ready, but not for ever.
@@ -209,17 +212,8 @@ class Fleet:
         pod.start()
         self._changed()
 
-    async def _replace(self, pod: Pod, design: Design) -> None:
-        """Replace a replica and wait for the new one, so that a change takes one replica at a time."""
-        await pod.leave()
-        self._add(design)
-        deadline = asyncio.get_running_loop().time() + _READY_S
-        while not self.pods[design.name].ready and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(_LOOK_S)
-
-    def _let_go(self, name: str) -> None:
+    def _let_go(self, pod: Pod) -> None:
         """Let a replica leave in its own time."""
-        pod = self.pods[name]
         if pod.leaving:
             return
         task = asyncio.get_running_loop().create_task(self._leave(pod))
@@ -244,8 +238,7 @@ class Fleet:
         self._publishing = None
         self._publish()
         self._on_change()
-        if self._hold_until is not None:
-            self._wake.set()
+        self._wake.set()
 
     def _publish(self) -> None:
         """Write what all sidecars read, in one go, where it is another than before."""

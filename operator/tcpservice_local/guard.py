@@ -22,6 +22,8 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     groups = set()
     for line in sys.stdin:
+        if not line.endswith("\n"):
+            break
         group = int(line[1:])
         if line[0] == "+":
             groups.add(group)

@@ -35,32 +35,55 @@ class Program(Struct, frozen=True, kw_only=True):
 
 
 class Guard:
-    """The process that outlives this one to end the others."""
+    """The process that outlives this one to end the others; one that ends itself is started again."""
 
     def __init__(self, folder: Path) -> None:
         self.mark = f"{MARK}={folder.name}"
         self._folder = folder
+        self._groups: set[int] = set()
         self._process: Process | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start it, out of reach of the terminal's Ctrl-C."""
-        words = [sys.executable, "-I", "-S", guarding.__file__, self.mark, str(self._folder)]
-        self._process = await asyncio.create_subprocess_exec(
-            *words, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
-        )
+        """Start it."""
+        self._process = await self._spawn()
+        self._task = asyncio.get_running_loop().create_task(self._keep(self._process))
 
     def tell(self, sign: str, group: int) -> None:
         """Say that a group began (`+`) or ended (`-`)."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{sign}{group}\n".encode())
+        if sign == "+":
+            self._groups.add(group)
+        else:
+            self._groups.discard(group)
+        self._write(f"{sign}{group}\n")
 
     async def stop(self) -> None:
         """Let it end what is left, and wait for it."""
-        if self._process is None or self._process.stdin is None:
+        if self._process is None or self._task is None:
             return
+        self._task.cancel()
+        assert self._process.stdin is not None
         self._process.stdin.close()
         await self._process.wait()
+
+    async def _spawn(self) -> Process:
+        """Start one, out of reach of the terminal's Ctrl-C."""
+        words = [sys.executable, "-I", "-S", guarding.__file__, self.mark, str(self._folder)]
+        return await asyncio.create_subprocess_exec(
+            *words, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
+        )
+
+    async def _keep(self, process: Process) -> None:
+        while True:
+            await process.wait()
+            process = self._process = await self._spawn()
+            self._write("".join(f"+{group}\n" for group in self._groups))
+
+    def _write(self, text: str) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        if not self._process.stdin.is_closing():
+            self._process.stdin.write(text.encode())
 
 
 class Running:

@@ -102,15 +102,16 @@ def left_behind() -> list[str]:
     if not Path("/proc").is_dir():
         listed = subprocess.run(["ps", "-axo", "command"], capture_output=True, text=True, check=True).stdout
         return [line for line in listed.splitlines() if "tcpservice_sidecar" in line or "local/app.py" in line]
-    return list(_marked())
+    return [command for _, command in processes()]
 
 
-def _marked() -> Iterator[str]:
+def processes() -> Iterator[tuple[int, str]]:
+    """Give the process ids and command lines of the runs of these tests, on Linux."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal() and int(folder.name) != os.getpid():
             try:
                 if f"{MARK}={os.getpid()}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                    yield (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    yield int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
 

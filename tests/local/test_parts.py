@@ -66,6 +66,7 @@ def test_a_front_has_the_services_port_or_another_or_the_one_that_was_asked_for(
     assert addresses.front("shop/a", 3001, exactly=False) == 3001
     assert addresses.front("shop/b", 3001, exactly=False) == 20_001
     assert addresses.front("shop/b", 3001, exactly=False) == 20_001
+    assert addresses.front("shop/b", 3009, exactly=False) == 3009
     assert addresses.front("shop/c", 3005, exactly=True) == 3005
     with pytest.raises(NoPortError, match="the port 4000, asked for shop/d, is taken"):
         addresses.front("shop/d", 4000, exactly=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from local.manifests import APP, deployment, env, tcp_service, write
-from local.running import Up, left_behind, repeat, send, wait_until
+from local.running import COMMAND, MARK, Up, left_behind, processes, repeat, runs, send, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -212,3 +213,36 @@ def test_callers_do_not_wait_for_ever(tmp_path: Path) -> None:
     with Up("-f", str(write(tmp_path / "a.yaml", *documents))) as up:
         up.await_ready("web-1")
         assert "a-1 is ready" not in up.text
+
+
+def test_when_nobody_reads_its_lines_it_ends(tmp_path: Path) -> None:
+    command = f"{COMMAND} up -f {orders(tmp_path / 'orders.yaml')} | head -n 1"
+    variables = {**os.environ, MARK: str(os.getpid()), "TMPDIR": runs()}
+    done = subprocess.run(["sh", "-c", command], env=variables, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == "orders is at 127.0.0.1:4601\n"
+    assert done.stderr == ""
+
+
+def test_a_guard_that_dies_is_replaced_and_ends_all_the_same(tmp_path: Path) -> None:
+    with Up("-f", str(orders(tmp_path / "orders.yaml"))) as up:
+        up.await_ready("orders-1", "orders-2")
+        (guard,) = [pid for pid, command in processes() if "guard.py" in command]
+        os.kill(guard, signal.SIGKILL)
+        wait_until(lambda: [pid for pid, line in processes() if "guard.py" in line and pid != guard], "a new guard")
+        up.child.signal(signal.SIGKILL)
+        up.child.wait(20)
+
+
+def test_a_change_that_does_not_come_up_takes_one_replica(tmp_path: Path) -> None:
+    path = orders(tmp_path / "orders.yaml", 3)
+    with Up("-f", str(path)) as up:
+        up.await_ready("orders-1", "orders-2", "orders-3")
+        orders(path, 3, command=["python3", "-c", "raise SystemExit('broken')"])
+        up.await_text("^    broken$")
+        up.await_text("^orders-. is crashed$")
+        assert up.text.count(" is leaving") == 1
+        assert send("orders", "whoami")[0] == 0
+        orders(path, 3, env=env(COLOUR="blue"))
+        mark = up.text.rindex("taken in")
+        for name in ("orders-1", "orders-2", "orders-3"):
+            up.await_text(rf"^{name} is ready", after=mark)
