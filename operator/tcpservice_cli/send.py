@@ -6,7 +6,6 @@ Each response is a line of JSON on stdout, an error a line of JSON on stderr.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import re
 import sys
@@ -17,7 +16,7 @@ from typing import Any, Final, TypeVar
 from tcpservice.spec.units import parse_duration
 from tcpservice_cli.repeating import Outcome, Repeating
 from tcpservice_local import registry
-from tcpservice_transport import Client, ConnectionLost, RemoteError
+from tcpservice_transport import Client, RequestTimeout, RpcError, Timeouts, TransportError, Unreachable
 
 T = TypeVar("T")
 
@@ -66,11 +65,11 @@ async def run(given: argparse.Namespace) -> int:
         host, port = _found(given.address)
     except LookupError as error:
         return _fail(str(error.args[0]))
-    try:
-        client = await Client.connect(host, port)
-    except OSError as error:
-        return _fail(f"cannot connect to {host}:{port}: {error.strerror or error}")
-    async with client:
+    async with Client(host, port, timeouts=Timeouts(connect=0, request=given.timeout)) as client:
+        try:
+            await client.connect()
+        except Unreachable as error:
+            return _fail(str(error))
         if given.repeat > 1:
             return await _repeat(client, given)
         return await _once(client, given)
@@ -98,22 +97,19 @@ async def _send(client: Client, given: argparse.Namespace, show: Callable[[objec
         if given.event:
             await client.emit(given.pattern, given.data, metadata=metadata)
             return Outcome(None)
-        responses = client.stream(given.pattern, given.data, metadata=metadata)
-        while True:
-            async with asyncio.timeout(given.timeout):
-                show(await anext(responses))
-    except StopAsyncIteration:
-        return Outcome(None)
-    except RemoteError as error:
-        return Outcome(error.error)
-    except ConnectionLost as error:
-        return Outcome({"message": str(error), "code": "connection_closed"})
-    except TimeoutError:
-        return Outcome({"message": f"no response within {given.timeout:g} s (--timeout)", "code": "timeout"})
+        async for value in client.stream(given.pattern, given.data, metadata=metadata):
+            show(value)
+    except RpcError as error:
+        return Outcome(error.payload)
+    except RequestTimeout as error:
+        return Outcome({"message": f"no response within {given.timeout:g} s (--timeout)", "code": error.code})
+    except TransportError as error:
+        return Outcome({"message": str(error), "code": error.code})
+    return Outcome(None)
 
 
 def _fail(message: str) -> int:
-    sys.stderr.write(json.dumps({"message": message, "code": "no_connection"}) + "\n")
+    sys.stderr.write(json.dumps({"message": message, "code": Unreachable.code}) + "\n")
     return 1
 
 

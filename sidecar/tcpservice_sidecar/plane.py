@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from tcpservice.exchange import Close, Command, Connect, Exchange, Finished, HandOver, Notice, Pause, Resume, Span
-from tcpservice_sidecar.sockets import acknowledge_at_once, notice_death, send_at_once, socket_of
+from tcpservice_sockets import acknowledge_at_once, notice_death, send_at_once, socket_of
 
 SEND_BUFFER: Final = 64 * 1024
 """Above this a transport is asked how much of it is left, until it is empty again."""

@@ -18,7 +18,7 @@ from tcpservice_sidecar.dialer import connect_error, hosts_of
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.plane import Plane, now_ns
 from tcpservice_sidecar.security import Plain
-from tcpservice_sidecar.sockets import notice_death, send_at_once, socket_of
+from tcpservice_sockets import notice_death, send_at_once, socket_of
 
 _CHUNK: Final = 256 * 1024
 

@@ -1,11 +1,55 @@
-"""The NestJS TCP transport for Python apps: a `Client` that sends and emits, a `Server` with handlers by pattern.
+"""The NestJS TCP transport for Python apps: a `Server` with handlers by pattern, and a `Client` with `send` and `emit`.
 
-For Python services beside NestJS ones, for the command line, and for tests; it shares the wire with the sidecar, so
-that what one writes the other reads.
+NestJS takes either for one of its own. Used by Python services beside NestJS ones, by `tcpservice send`, and by tests;
+it reads and writes frames with the sidecar's own codec. docs/python.md walks through it, with a program for each step.
+
+A message of a client, top to bottom: `client` -> `pool` (which connection) -> `session` (which call waits for it) ->
+`connection` (bytes) -> `packets`. At the server: `connection` -> `server` -> `handlers` (who) -> `answers` (what comes
+of it).
 """
 
 from tcpservice_transport.client import Client
-from tcpservice_transport.errors import ConnectionLost, RemoteError
-from tcpservice_transport.server import Context, Server
+from tcpservice_transport.errors import (
+    ClientClosed,
+    ConnectionLost,
+    FrameTooLarge,
+    ListenError,
+    NoHandlerError,
+    NotJson,
+    Overloaded,
+    PatternError,
+    ProtocolError,
+    RequestTimeout,
+    RpcError,
+    TransportError,
+    UnexpectedValue,
+    Unreachable,
+)
+from tcpservice_transport.handlers import Context
+from tcpservice_transport.options import Limits, Retry, Timeouts
+from tcpservice_transport.pool import Status
+from tcpservice_transport.server import Server
 
-__all__ = ["Client", "ConnectionLost", "Context", "RemoteError", "Server"]
+__all__ = [
+    "Client",
+    "ClientClosed",
+    "ConnectionLost",
+    "Context",
+    "FrameTooLarge",
+    "Limits",
+    "ListenError",
+    "NoHandlerError",
+    "NotJson",
+    "Overloaded",
+    "PatternError",
+    "ProtocolError",
+    "RequestTimeout",
+    "Retry",
+    "RpcError",
+    "Server",
+    "Status",
+    "Timeouts",
+    "TransportError",
+    "UnexpectedValue",
+    "Unreachable",
+]

@@ -1,79 +1,199 @@
-"""A client of NestJS microservices, over one connection.
+"""A client of NestJS microservices, and of Python's `Server`.
 
-async with await Client.connect("127.0.0.1", 3001) as client:
-    total = await client.send({"cmd": "sum"}, [1, 2])
-    async for row in client.stream("report", {"year": 2026}): ...
-    await client.emit("order.created", {"id": 7})
+    async with Client("orders", 3001) as client:
+        total = await client.send({"cmd": "sum"}, [1, 2])
+        async for row in client.stream("report", {"year": 2026}): ...
+        await client.emit("order.created", {"id": 7})
+
+Like NestJS's it connects with the first message, and has any number of messages under way on one connection. Unlike
+NestJS's it dials again by itself, waits no longer than it was told, repeats what surely did not run, and spreads its
+messages over several addresses where it has them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from typing import Self
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, Literal, NamedTuple, Self, TypeVar, overload
 
-from tcpservice.javascript import truthy
-from tcpservice.pattern import route_of
-from tcpservice_transport.errors import ConnectionLost, RemoteError
-from tcpservice_transport.packets import PacketReader, encode
+from tcpservice.deadlines import Waiting
+from tcpservice.pattern import PatternTooDeep, route_of
+from tcpservice_transport.addresses import Address, read_addresses
+from tcpservice_transport.calls import END, Call, Single, Stream
+from tcpservice_transport.clock import Clock
+from tcpservice_transport.errors import (
+    ClientClosed,
+    ConnectionLost,
+    NoHandlerError,
+    PatternError,
+    ProtocolError,
+    RequestTimeout,
+    TransportError,
+)
+from tcpservice_transport.options import Limits, Retry, Timeouts
+from tcpservice_transport.packets import Packet, encode, event, request
+from tcpservice_transport.pool import Pool, Status
+from tcpservice_transport.session import Deserializer, Session
+from tcpservice_transport.tracing import outgoing
+from tcpservice_transport.upstream import Dialing
+from tcpservice_transport.values import as_type
 
-_CHUNK = 256 * 1024
-_END = object()
+T = TypeVar("T")
+C = TypeVar("C", bound=Call)
 
-Value = object
+_LOGGER: Final = logging.getLogger("tcpservice_transport")
+_ID_BITS: Final = 84
+_ID_MASK: Final = (1 << _ID_BITS) - 1
+_AS_SET: Final = -1.0
+_ROUTES_KEPT: Final = 1024
+
+Serializer = Callable[[Packet], object]
+
+
+class Message(NamedTuple):
+    """A request as it is sent, however often: id and frame, how long it may take, whether it may run twice."""
+
+    id: str
+    frame: bytes
+    patience: float | None
+    idempotent: bool
 
 
 class Client:
-    """One connection; any number of requests may be on their way at once."""
+    """Connections to one server at `host` and `port`, or to several at `addresses`, `connections` to each.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._waiting: dict[str, asyncio.Queue[object]] = {}
-        self._lost: ConnectionLost | None = None
-        self._listening = asyncio.get_running_loop().create_task(self._listen())
+    `serializer` gets each packet before it is written, `deserializer` each value as it was read, both as in NestJS.
+    `on_status` is called when a connection stands or is gone. Raises ValueError for addresses that can be none.
+    """
 
-    @classmethod
-    async def connect(cls, host: str, port: int) -> Self:
-        """Connect. Raises OSError."""
-        return cls(*await asyncio.open_connection(host, port))
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 3000,
+        *,
+        addresses: Iterable[str | tuple[str, int]] | None = None,
+        connections: int = 1,
+        timeouts: Timeouts | None = None,
+        retry: Retry | None = None,
+        limits: Limits | None = None,
+        tls: ssl.SSLContext | None = None,
+        serializer: Serializer | None = None,
+        deserializer: Deserializer | None = None,
+        on_status: Callable[[Status], object] | None = None,
+    ) -> None:
+        if connections < 1:
+            raise ValueError(f"connections: expected at least 1, got {connections!r}")
+        self._addresses = read_addresses([(host, port)] if addresses is None else addresses)
+        self._dialing = Dialing(connections=connections, tls=tls, limits=limits or Limits(), deserializer=deserializer)
+        self._timeouts = timeouts or Timeouts()
+        self._attempts = 1 + (retry or Retry()).attempts
+        self._serializer = serializer
+        self._on_status = on_status or (lambda _: None)
+        self._last_id = secrets.randbits(_ID_BITS)
+        self._routes: dict[str, str] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pool: Pool
+        self._clock: Clock
+        self._closed = False
 
-    async def send(self, pattern: object, data: object = None, *, metadata: object = None) -> Value:
-        """Ask, and return the last response; None where there was no response with a value.
+    # Messages
 
-        Raises RemoteError for an error of the other side, ConnectionLost, and what `packets.encode` raises.
+    @overload
+    async def send(
+        self, pattern: object, data: object = ..., *, type: type[T],
+        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> T: ...  # fmt: skip
+
+    @overload
+    async def send(
+        self, pattern: object, data: object = ..., *,
+        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> Any: ...  # fmt: skip
+
+    async def send(
+        self,
+        pattern: object,
+        data: object = None,
+        *,
+        type: Any = object,  # noqa: A002 - the word that people expect
+        timeout: float | None = _AS_SET,
+        metadata: object = None,
+        idempotent: bool = False,
+    ) -> Any:
+        """Ask; return the answer, the last value of a stream, None where there was none.
+
+        `type`: what the answer must be, as msgspec converts it. `timeout`: seconds in all, None for ever.
+        `idempotent`: it may be repeated where its connection was lost, though it may have run.
+        Raises RpcError, NoHandlerError, RequestTimeout, Unreachable, ConnectionLost, ProtocolError, FrameTooLarge,
+        Overloaded, NotJson, PatternError, UnexpectedValue, ClientClosed.
         """
-        last: Value = None
-        async for value in self.stream(pattern, data, metadata=metadata):
-            last = value
-        return last
+        message = self._request(pattern, data, metadata, timeout, idempotent=idempotent)
+        _, value = await self._first_word(message, lambda: Single(message.id), _only_value)
+        return as_type(value, type)
 
-    async def stream(self, pattern: object, data: object = None, *, metadata: object = None) -> AsyncIterator[Value]:
-        """Ask, and give each response as it comes. Raises as `send` does."""
-        request_id = secrets.token_hex(11)[:21]
-        replies: asyncio.Queue[object] = asyncio.Queue()
-        self._waiting[request_id] = replies
+    async def stream(
+        self,
+        pattern: object,
+        data: object = None,
+        *,
+        type: Any = object,  # noqa: A002 - as above
+        timeout: float | None = _AS_SET,
+        metadata: object = None,
+        idempotent: bool = False,
+    ) -> AsyncGenerator[Any]:
+        """Ask, and give each value of the answer as it comes; `timeout` is for each. Else as `send`.
+
+        Leaving the iteration early is safe; the server is not told, as NestJS has no word for it.
+        """
+        message = self._request(pattern, data, metadata, timeout, idempotent=idempotent)
+        unread = self._dialing.limits.unread
+        call, value = await self._first_word(message, lambda: Stream(message.id, unread), Stream.next)
         try:
-            await self._write(_packet(pattern, data, metadata) | {"id": request_id})
-            while (reply := await replies.get()) is not _END:
-                if isinstance(reply, Exception):
-                    raise reply
-                yield reply
+            while value is not END:
+                yield as_type(value, type)
+                if message.patience is not None and not call.ready:
+                    self._clock.set(call, message.patience)
+                value = await call.next()
+                self._clock.cancel(call)
         finally:
-            del self._waiting[request_id]
+            self._forget(call)
 
     async def emit(self, pattern: object, data: object = None, *, metadata: object = None) -> None:
-        """Tell; NestJS never answers an event. Raises ConnectionLost, and what `packets.encode` raises."""
-        route = route_of(pattern)
-        await self._write(_packet(pattern if route is None else route, data, metadata))
+        """Tell; return once it was handed to the system. NestJS acknowledges no event, so it may be lost after that.
+
+        Raises Unreachable, Overloaded, NotJson, PatternError, RequestTimeout, ClientClosed.
+        """
+        self._begin()
+        frame = self._encode(event(self._route(pattern), data, outgoing(metadata)))
+        session = await self._session((), self._patience(_AS_SET))
+        session.connection.send(frame)
+
+    # The client itself
+
+    @property
+    def status(self) -> Literal["connected", "disconnected"]:
+        """Whether a connection stands that can be used; a client that has sent nothing has none."""
+        return "connected" if self._loop is not None and self._pool.connected else "disconnected"
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for an answer."""
+        return self._pool.in_flight if self._loop is not None else 0
+
+    async def connect(self) -> None:
+        """Connect now, not with the first message. Raises Unreachable, ClientClosed."""
+        self._begin()
+        await self._session((), None)
 
     async def close(self) -> None:
-        """Close the connection; what is still awaited ends with ConnectionLost."""
-        self._listening.cancel()
-        await asyncio.gather(self._listening, return_exceptions=True)
-        self._end(ConnectionLost("the client was closed"))
-        self._writer.close()
+        """Close for good; what is still awaited ends with ClientClosed."""
+        self._closed = True
+        if self._loop is not None:
+            self._clock.stop()
+            await self._pool.close()
 
     async def __aenter__(self) -> Self:
         """Give the client itself."""
@@ -83,48 +203,124 @@ class Client:
         """Close it."""
         await self.close()
 
-    async def _write(self, packet: Mapping[str, object]) -> None:
-        data = encode(packet)
-        if self._lost is not None:
-            raise ConnectionLost(str(self._lost))
-        self._writer.write(data)
+    # Sending
+
+    async def _first_word(
+        self, message: Message, make: Callable[[], C], word: Callable[[C], Awaitable[object]]
+    ) -> tuple[C, object]:
+        """Begin a call, again where that may be; return it, and the first that it gives."""
+        tried: list[Address] = []
+        left = message.patience
+        until = 0.0 if left is None else self._now() + left
+        while True:
+            session = await self._session(tried, left)
+            call = make()
+            session.begin(call, message.frame)
+            if left is not None:
+                assert message.patience is not None
+                call.patience = message.patience
+                self._clock.set(call, left)
+            try:
+                return call, await word(call)
+            except (NoHandlerError, ConnectionLost) as error:
+                tried.append(session.address)
+                if not self._may_repeat(error, tried, idempotent=message.idempotent):
+                    raise
+            except asyncio.CancelledError:
+                self._forget(call)
+                raise
+            left = None if left is None else max(0.0, until - self._now())
+
+    def _may_repeat(self, error: NoHandlerError | ConnectionLost, tried: list[Address], *, idempotent: bool) -> bool:
+        """Whether a message may be sent again: nothing ran and another server may know better, or it does no harm."""
+        if len(tried) >= self._attempts or self._closed:
+            return False
+        if isinstance(error, NoHandlerError):
+            return self._pool.others(tried)
+        return idempotent and not isinstance(error, ProtocolError)
+
+    async def _session(self, tried: Sequence[Address], left: float | None) -> Session:
+        """Return a connection that takes more; one to another address than those tried, where there is one."""
+        pool = self._pool
+        session = pool.choose(tried) or (pool.choose() if tried else None)
+        if session is not None and not session.connection.full:
+            return session
+        connect = self._timeouts.connect
         try:
-            await self._writer.drain()
-        except OSError as error:
-            raise ConnectionLost(str(error)) from error
+            async with asyncio.timeout(left):
+                while session is None or session.connection.full or not session.usable:
+                    if session is not None and session.usable:
+                        await session.connection.drained()
+                    session = await pool.wait(connect if left is None else min(connect, left))
+        except TimeoutError as error:
+            if isinstance(error, TransportError):
+                raise
+            raise RequestTimeout(f"could not be sent within {left:g} s, as the server does not read") from None
+        return session
 
-    async def _listen(self) -> None:
-        packets = PacketReader()
+    def _forget(self, call: Call) -> None:
+        self._clock.cancel(call)
+        call.session.forget(call)
+
+    def _expired(self, call: Waiting) -> None:
+        assert isinstance(call, Call)
+        call.session.forget(call)
+        call.fail(RequestTimeout(f"{call.session.address} did not answer within {call.patience:g} s"))
+
+    def _begin(self) -> None:
+        """Bind to the event loop with the first message. Raises ClientClosed."""
+        if self._closed:
+            raise ClientClosed("the client was closed")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+            self._now = loop.time
+            self._clock = Clock(self._expired)
+            self._pool = Pool(self._addresses, self._dialing, self._clock.cancel, self._told)
+        elif self._loop is not loop:
+            raise RuntimeError("this client belongs to another event loop: make one for each")
+
+    def _told(self, status: Status) -> None:
         try:
-            while data := await self._reader.read(_CHUNK):
-                for packet in packets.feed(data):
-                    self._take(packet)
-            self._end(ConnectionLost("Connection closed"))
-        except OSError as error:
-            self._end(ConnectionLost(str(error)))
-        except ConnectionLost as error:
-            self._end(error)
-            self._writer.close()
+            self._on_status(status)
+        except Exception:
+            _LOGGER.exception("on_status failed")
 
-    def _take(self, packet: Mapping[str, object]) -> None:
-        request_id = packet.get("id")
-        replies = self._waiting.get(request_id) if isinstance(request_id, str) else None
-        if replies is None:
-            return
-        if truthy(packet.get("err")):
-            replies.put_nowait(RemoteError(packet["err"]))
-            return
-        if "response" in packet:
-            replies.put_nowait(packet["response"])
-        if truthy(packet.get("isDisposed")):
-            replies.put_nowait(_END)
+    # Encoding
 
-    def _end(self, lost: ConnectionLost) -> None:
-        self._lost = self._lost or lost
-        for replies in self._waiting.values():
-            replies.put_nowait(lost)
+    def _request(
+        self, pattern: object, data: object, metadata: object, timeout: float | None, *, idempotent: bool
+    ) -> Message:
+        self._begin()
+        if pattern is None:
+            raise PatternError("expected a pattern, got None")
+        self._last_id = (self._last_id + 1) & _ID_MASK
+        request_id = f"{self._last_id:021x}"
+        frame = self._encode(request(pattern, data, outgoing(metadata), request_id))
+        return Message(request_id, frame, self._patience(timeout), idempotent)
+
+    def _encode(self, packet: Packet) -> bytes:
+        return encode(packet if self._serializer is None else self._serializer(packet))
+
+    def _patience(self, timeout: float | None) -> float | None:
+        return self._timeouts.request if timeout == _AS_SET else timeout
+
+    def _route(self, pattern: object) -> str:
+        """Return the route of an event's pattern; those of texts are remembered. Raises PatternError."""
+        route = self._routes.get(pattern) if isinstance(pattern, str) else None
+        if route is None:
+            try:
+                route = route_of(pattern)
+            except PatternTooDeep as error:
+                raise PatternError(str(error)) from None
+            if route is None:
+                raise PatternError(f"no message can have the pattern {pattern!r}")
+            if isinstance(pattern, str):
+                if len(self._routes) >= _ROUTES_KEPT:
+                    self._routes.clear()
+                self._routes[pattern] = route
+        return route
 
 
-def _packet(pattern: object, data: object, metadata: object) -> dict[str, object]:
-    packet = {"pattern": pattern, "data": data}
-    return packet if metadata is None else packet | {"metadata": metadata}
+async def _only_value(call: Single) -> object:
+    return await call.done

@@ -1,174 +1,341 @@
 """A server with handlers by pattern, which NestJS clients take for one of their own.
 
-server = Server()
+    server = Server(port=3001)
 
-@server.message_pattern({"cmd": "sum"})
-async def add(data: object, context: Context) -> object:
-    return sum(data)
+    @server.message_pattern({"cmd": "sum"})
+    def add(numbers: list[int]) -> int:
+        return sum(numbers)
 
-await server.listen("127.0.0.1", 3001)
+    asyncio.run(server.serve())
+
+It closes without loss, where NestJS destroys its sockets: see `close`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import NamedTuple
+import signal
+import ssl
+from collections.abc import Callable, Coroutine
+from contextvars import Context as Variables
+from typing import Any, Final, Self
 
-from tcpservice.pattern import PatternTooDeep, route_of
-from tcpservice_transport.errors import ConnectionLost, RemoteError
-from tcpservice_transport.packets import PacketReader, encode
+from tcpservice.errors import Code
+from tcpservice.wire.frames import Frame, Oversized
+from tcpservice.wire.requests import oversized_id
+from tcpservice_transport.answers import Replies, Serializer, begin, finish, hear
+from tcpservice_transport.connection import Connection
+from tcpservice_transport.errors import ListenError, NoHandlerError
+from tcpservice_transport.handlers import MISSING, Context, Function, Handler, Handlers, Said, declaring
+from tcpservice_transport.options import Limits
+from tcpservice_transport.packets import GOAWAY_ID, Packet, Unreadable, completion, decode, encode, members, own_error
+from tcpservice_transport.tracing import incoming
+from tcpservice_transport.values import from_json
 
-NO_HANDLER = "There is no matching message handler defined in the remote service."
-"""NestJS's own words, by which a sidecar knows that nothing ran."""
+Deserializer = Callable[[object], Packet]
+PeerListener = Callable[[str], object]
 
-_CHUNK = 256 * 1024
-_LOGGER = logging.getLogger(__name__)
-
-
-class Context(NamedTuple):
-    """What a handler may know of a message beside its data."""
-
-    pattern: object
-    metadata: object
-    peer: str
+_LOGGER: Final = logging.getLogger("tcpservice_transport")
+_LINGER_S: Final = 0.25
+_FLUSH_S: Final = 2.0
+_UNHEARD_TOLD: Final = 100
 
 
-Handler = Callable[[object, Context], Awaitable[object] | AsyncIterator[object]]
+class Peer:
+    """One connection of a server, and the handlers that run for it."""
+
+    __slots__ = ("connection", "ended", "running", "streams")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.running: dict[asyncio.Task[None], Handler] = {}
+        self.streams: set[asyncio.Task[None]] = set()
+        self.ended = False
 
 
 class Server:
-    """Handlers, and the connections they serve."""
+    """Handlers, and the connections they serve.
 
-    def __init__(self) -> None:
-        self._messages: dict[str, Handler] = {}
-        self._events: dict[str, list[Handler]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-        self._server: asyncio.Server | None = None
+    `port` 0 lets the system choose; `port` says which, once started. `serializer` gets each packet before it is
+    written, `deserializer` each value as it was read, both as in NestJS. `handler_timeout` (seconds) ends handlers that
+    take longer, and answers for them.
+    """
 
-    def message_pattern(self, pattern: object) -> Callable[[Handler], Handler]:
-        """Register who answers requests of a pattern: a coroutine function, or an async generator for a stream.
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 3000,
+        *,
+        tls: ssl.SSLContext | None = None,
+        limits: Limits | None = None,
+        handler_timeout: float | None = None,
+        serializer: Serializer | None = None,
+        deserializer: Deserializer | None = None,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self._tls = tls
+        self._limits = limits or Limits()
+        self._patience = handler_timeout
+        self._serializer = serializer
+        self._deserializer = deserializer
+        self._handlers = Handlers()
+        self._peers: dict[Connection, Peer] = {}
+        self._orphans: set[asyncio.Task[None]] = set()
+        self._unheard: set[str] = set()
+        self._listening: asyncio.Server | None = None
+        self._on_connect: list[PeerListener] = []
+        self._on_disconnect: list[PeerListener] = []
+        self._changed = asyncio.Event()
 
-        Raises ValueError for a pattern that no message can have, or that already has a handler.
+    # Declaring
+
+    def message_pattern(self, pattern: object = MISSING, *, type: type = object) -> Callable[[Function], Function]:  # noqa: A002
+        """Declare who answers the requests of a pattern; a list declares several patterns at once.
+
+        The function takes `(data)` or `(data, context)`. It is plain, a coroutine function, or a generator of either
+        kind for a stream. `type` is what its data must be, as msgspec converts it. Raises PatternError.
         """
-        route = _route(pattern)
-        if route in self._messages:
-            raise ValueError(f"the pattern {route} has a handler already")
+        return declaring(self._handlers.declare_message, pattern, type)
 
-        def register(handler: Handler) -> Handler:
-            self._messages[route] = handler
-            return handler
+    def event_pattern(self, pattern: object = MISSING, *, type: type = object) -> Callable[[Function], Function]:  # noqa: A002
+        """Declare who hears the events of a pattern; several may. Raises PatternError, as `message_pattern` does."""
+        return declaring(self._handlers.declare_event, pattern, type)
 
-        return register
+    def on_connect(self, listener: PeerListener) -> PeerListener:
+        """Call a function with the address of each peer that connects."""
+        self._on_connect.append(listener)
+        return listener
 
-    def event_pattern(self, pattern: object) -> Callable[[Handler], Handler]:
-        """Register who hears events of a pattern; several may. Raises ValueError as `message_pattern` does."""
-        route = _route(pattern)
+    def on_disconnect(self, listener: PeerListener) -> PeerListener:
+        """Call a function with the address of each peer that is gone."""
+        self._on_disconnect.append(listener)
+        return listener
 
-        def register(handler: Handler) -> Handler:
-            self._events.setdefault(route, []).append(handler)
-            return handler
+    # Running
 
-        return register
+    async def start(self) -> None:
+        """Begin to listen. Raises ListenError."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._listening = await loop.create_server(self._connection, self.host, self.port, ssl=self._tls)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ListenError(f"cannot listen on {self.host}:{self.port}: {reason}") from error
+        self.port = self._listening.sockets[0].getsockname()[1]
 
-    async def listen(self, host: str, port: int) -> tuple[str, int]:
-        """Begin to serve; return the address that was bound. Raises OSError."""
-        self._server = await asyncio.start_server(self._serve, host, port)
-        bound: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
-        return bound
+    async def serve(self) -> None:
+        """Listen until the process is told to end (SIGINT, SIGTERM), then close. Raises ListenError."""
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        async with self:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, ended.set)
+            try:
+                await ended.wait()
+            finally:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    loop.remove_signal_handler(number)
 
-    async def close(self) -> None:
-        """Accept nobody any more, end what is being handled, and close the connections."""
-        if self._server is not None:
-            self._server.close()
-        for task in self._tasks:
+    async def close(self, grace: float = 10.0) -> None:
+        """Leave without loss: accept no connection, ask clients to go elsewhere, serve what still comes, then close.
+
+        Python clients leave as asked. A NestJS client stays, so its connection is closed once nothing is in flight on
+        it. After `grace` seconds what still runs is cancelled, and its callers are told so.
+        """
+        if self._listening is None:
+            return
+        self._listening.close()
+        self._listening = None
+        farewell = encode(completion(GOAWAY_ID))
+        for peer in self._peers.values():
+            peer.connection.send(farewell)
+        try:
+            async with asyncio.timeout(grace):
+                await self._quiet()
+        except TimeoutError:
+            await self._cut_off(grace)
+        await self._close_connections()
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.close()
+
+    @property
+    def in_flight(self) -> int:
+        """How many handlers run."""
+        return len(self._orphans) + sum(len(peer.running) for peer in self._peers.values())
+
+    @property
+    def connections(self) -> int:
+        """How many peers are connected."""
+        return len(self._peers)
+
+    async def _quiet(self) -> None:
+        """Wait until nothing runs, and nothing has come for a moment in which a message may have been on its way."""
+        while self._peers or self._orphans:
+            self._changed.clear()
+            if self.in_flight:
+                await self._changed.wait()
+                continue
+            try:
+                await asyncio.wait_for(self._changed.wait(), _LINGER_S)
+            except TimeoutError:
+                return
+
+    async def _cut_off(self, grace: float) -> None:
+        running = {task: handler for peer in self._peers.values() for task, handler in peer.running.items()}
+        names = sorted({handler.name for handler in running.values()})
+        _LOGGER.warning("cut off %d requests after %g s: %s", len(running), grace, ", ".join(names))
+        tasks = [*running, *self._orphans]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for writer in self._connections.values():
-            writer.close()
-        if self._connections:
-            await asyncio.wait(list(self._connections))
+        await asyncio.wait(tasks, timeout=_FLUSH_S)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving = asyncio.current_task()
-        assert serving is not None
-        self._connections[serving] = writer
-        packets = PacketReader()
-        peer = ":".join(map(str, (writer.get_extra_info("peername") or ("?",))[:2]))
+    async def _close_connections(self) -> None:
+        for peer in list(self._peers.values()):
+            peer.connection.close()
         try:
-            while data := await reader.read(_CHUNK):
-                for packet in packets.feed(data):
-                    task = asyncio.get_running_loop().create_task(self._handle(packet, peer, writer))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
-        except (OSError, ConnectionLost) as error:
-            _LOGGER.warning("%s: %s", peer, error)
-        finally:
-            del self._connections[serving]
-            writer.close()
+            async with asyncio.timeout(_FLUSH_S):
+                while self._peers:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            for peer in list(self._peers.values()):
+                peer.connection.abort("the server closes")
 
-    async def _handle(self, packet: dict[str, object], peer: str, writer: asyncio.StreamWriter) -> None:
-        context = Context(packet.get("pattern"), packet.get("metadata"), peer)
+    # What connections tell
+
+    def _connection(self) -> Connection:
+        return Connection(self, self._limits)
+
+    def opened(self, connection: Connection) -> None:
+        """Take a peer."""
+        self._peers[connection] = Peer(connection)
+        self._tell(self._on_connect, connection.peer)
+
+    def frame(self, connection: Connection, frame: Frame) -> None:
+        """Take one message."""
         try:
-            route = route_of(context.pattern)
-        except PatternTooDeep:
-            route = None
+            value = decode(frame)
+        except Unreadable as error:
+            connection.refuse(frame, str(error))
+            return
+        if self._deserializer is not None:
+            try:
+                value = self._deserializer(value)
+            except Exception:
+                _LOGGER.exception("the deserializer failed on a message of %s, which is dropped", connection.peer)
+                return
+        self._take(self._peers[connection], members(value))
+
+    def oversized(self, connection: Connection, item: Oversized) -> None:
+        """Answer what was too large to be taken, where it is a request."""
+        _LOGGER.warning("%s sent a frame above %d bytes, which is dropped", connection.peer, self._limits.frame)
+        text = oversized_id(item)
+        if text is not None:
+            error = own_error(f"The frame is larger than {self._limits.frame} bytes", Code.FRAME_TOO_LARGE.value)
+            Replies(connection, from_json(memoryview(text)), "", self._serializer).fail(error)
+
+    def malformed(self, connection: Connection, reason: str) -> None:
+        """Close a connection that cannot be read any further, once what it is owed is written."""
+        _LOGGER.warning("%s: %s; the connection is closed", connection.peer, reason)
+        self.ended(connection)
+
+    def ended(self, connection: Connection) -> bool:
+        """Answer what is still to be answered, then close."""
+        peer = self._peers.get(connection)
+        if peer is None or not peer.running:
+            connection.close()
+            return False
+        peer.ended = True
+        return True
+
+    def closed(self, connection: Connection, reason: str) -> None:
+        """Forget a peer; nobody takes its streams any more, while other handlers come to their end."""
+        peer = self._peers.pop(connection)
+        for task in peer.streams:
+            task.cancel()
+        self._orphans.update(peer.running)
+        _LOGGER.debug("%s: %s", connection.peer, reason)
+        self._changed.set()
+        self._tell(self._on_disconnect, connection.peer)
+
+    # Handling
+
+    def _take(self, peer: Peer, packet: Packet) -> None:
+        if "pattern" not in packet and "data" not in packet:
+            packet = {}
+        metadata = packet.get("metadata")
+        context = Context(packet.get("pattern"), metadata, peer.connection.peer)
+        found = self._handlers.find(context.pattern)
+        variables = incoming(metadata)
         data = packet.get("data")
         if "id" not in packet:
-            for hear in self._events.get(route or "", []) if route is not None else []:
-                await self._hear(hear, data, context)
+            hearing = found.events or ((found.message,) if found.message is not None else ())
+            for one in hearing:
+                self._hear(peer, one, (data, context), variables)
+            if not hearing:
+                self._unheard_of(context.pattern)
             return
-        answer = self._messages.get(route) if route is not None else None
-        if answer is None:
-            writer.write(encode({"id": packet["id"], "status": "error", "err": NO_HANDLER}))
+        handler = found.message if found.message is not None else next(iter(found.events), None)
+        replies = Replies(peer.connection, packet["id"], "" if handler is None else handler.name, self._serializer)
+        if handler is None:
+            replies.fail(NoHandlerError())
             return
-        await self._answer(answer, data, context, packet["id"], writer)
+        self._answer(peer, handler, (data, context), replies, variables)
+        for other in found.events[1:] if found.message is None else ():
+            self._hear(peer, other, (data, context), variables)
 
-    async def _hear(self, handler: Handler, data: object, context: Context) -> None:
-        try:
-            result = handler(data, context)
-            if isinstance(result, AsyncIterator):
-                async for _ in result:
-                    pass
-            else:
-                await result
-        except Exception:
-            _LOGGER.exception("the handler of the event %r failed", context.pattern)
+    def _answer(self, peer: Peer, handler: Handler, said: Said, replies: Replies, variables: Variables | None) -> None:
+        running = begin(handler, said, replies, variables)
+        if running is not None:
+            task = self._run(peer, handler, finish(running, replies, self._patience), variables)
+            if handler.streams:
+                peer.streams.add(task)
 
-    async def _answer(
-        self, handler: Handler, data: object, context: Context, request_id: object, writer: asyncio.StreamWriter
-    ) -> None:
-        try:
-            result = handler(data, context)
-            if isinstance(result, AsyncIterator):
-                async for value in result:
-                    await _write(writer, {"response": value, "id": request_id})
-                await _write(writer, {"isDisposed": True, "id": request_id})
-            else:
-                await _write(writer, {"response": await result, "isDisposed": True, "id": request_id})
-        except RemoteError as error:
-            await _write(writer, {"err": error.error, "isDisposed": True, "id": request_id})
-        except Exception:
-            _LOGGER.exception("the handler of %r failed", context.pattern)
-            failed = {"status": "error", "message": "Internal server error"}
-            await _write(writer, {"err": failed, "isDisposed": True, "id": request_id})
+    def _hear(self, peer: Peer, handler: Handler, said: Said, variables: Variables | None) -> None:
+        hearing = hear(handler, said, variables)
+        if hearing is not None:
+            self._run(peer, handler, hearing, variables)
 
+    def _run(
+        self, peer: Peer, handler: Handler, running: Coroutine[Any, Any, None], variables: Variables | None
+    ) -> asyncio.Task[None]:
+        """Let a handler go on beside all others; above the limit, its peer is not read until one of them has ended."""
+        task = asyncio.get_running_loop().create_task(running, context=variables)
+        peer.running[task] = handler
+        if len(peer.running) >= self._limits.in_flight:
+            peer.connection.pause()
+        task.add_done_callback(lambda done: self._ran(peer, done))
+        return task
 
-def _route(pattern: object) -> str:
-    route = route_of(pattern)
-    if route is None:
-        raise ValueError(f"no message can have the pattern {pattern!r}")
-    return route
+    def _ran(self, peer: Peer, task: asyncio.Task[None]) -> None:
+        del peer.running[task]
+        peer.streams.discard(task)
+        self._orphans.discard(task)
+        if peer.ended and not peer.running:
+            peer.connection.close()
+        elif len(peer.running) == self._limits.in_flight - 1:
+            peer.connection.resume()
+        self._changed.set()
 
+    def _unheard_of(self, pattern: object) -> None:
+        """Log, once for each pattern, that nobody hears its events."""
+        text = f"{pattern}"[:200]
+        if text not in self._unheard and len(self._unheard) < _UNHEARD_TOLD:
+            self._unheard.add(text)
+            _LOGGER.warning("no handler hears events of the pattern %s", text)
 
-async def _write(writer: asyncio.StreamWriter, packet: dict[str, object]) -> None:
-    """Write a packet; a caller that has left wants none any more."""
-    if writer.is_closing():
-        return
-    try:
-        writer.write(encode(packet))
-        await writer.drain()
-    except OSError:
-        writer.close()
+    def _tell(self, listeners: list[PeerListener], peer: str) -> None:
+        for listener in listeners:
+            try:
+                listener(peer)
+            except Exception:
+                _LOGGER.exception("a listener failed on the connection of %s", peer)

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from interop.sidecar import Sidecar
-from tcpservice_transport import Context, RemoteError, Server
+from tcpservice_transport import Context, RpcError, Server
 from transport.loop import Loop
 
 COMMAND = str(Path(sys.executable).with_name("tcpservice"))
 
 
 def server_of(events: list[object]) -> Server:
-    server = Server()
+    server = Server(port=0)
 
     @server.message_pattern({"cmd": "sum"})
     async def add(data: object, _: Context) -> object:
@@ -35,7 +35,7 @@ def server_of(events: list[object]) -> Server:
 
     @server.message_pattern("fail")
     async def fail(_: object, __: Context) -> object:
-        raise RemoteError({"message": "no", "code": "own"})
+        raise RpcError({"message": "no", "code": "own"})
 
     @server.message_pattern("hang")
     async def hang(_: object, __: Context) -> object:
@@ -61,8 +61,9 @@ def events() -> list[object]:
 @pytest.fixture(scope="module")
 def port(events: list[object]) -> Iterator[int]:
     loop, server = Loop(), server_of(events)
-    yield loop.run(server.listen("127.0.0.1", 0))[1]
-    loop.run(server.close())
+    loop.run(server.start())
+    yield server.port
+    loop.run(server.close(grace=0))
     loop.close()
 
 
@@ -176,4 +177,4 @@ def test_a_name_that_nothing_has() -> None:
 def test_nobody_there() -> None:
     status, _, errors = send("127.0.0.1:1", "a")
     assert status == 1
-    assert json.loads(errors[0])["message"].startswith("cannot connect to 127.0.0.1:1: ")
+    assert json.loads(errors[0])["message"] == "cannot connect to 127.0.0.1:1 (Connection refused)"

@@ -10,10 +10,10 @@ import os
 import signal
 from collections.abc import AsyncIterator
 
-from tcpservice_transport import Client, Context, RemoteError, Server
+from tcpservice_transport import Client, Context, RpcError, Server
 
 NAME = os.environ["HOSTNAME"]
-server = Server()
+server = Server("0.0.0.0", int(os.environ["PORT"]))
 following: list[Client] = []
 
 
@@ -42,7 +42,7 @@ async def count(data: object, _context: Context) -> AsyncIterator[object]:
 
 @server.message_pattern("fail")
 async def fail(_data: object, _context: Context) -> object:
-    raise RemoteError({"status": "error", "message": "as asked"})
+    raise RpcError({"status": "error", "message": "as asked"})
 
 
 @server.message_pattern("chain")
@@ -51,7 +51,7 @@ async def chain(data: object, context: Context) -> object:
     if not host:
         return [NAME]
     if not following:
-        following.append(await Client.connect(host, int(os.environ["NEXT_PORT"])))
+        following.append(Client(host, int(os.environ["NEXT_PORT"])))
     metadata = context.metadata if isinstance(context.metadata, dict) else None
     answered = await following[0].send("chain", data, metadata=metadata)
     assert isinstance(answered, list)
@@ -61,7 +61,7 @@ async def chain(data: object, context: Context) -> object:
 async def main() -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    await server.listen("0.0.0.0", int(os.environ["PORT"]))
+    await server.start()
     print(f"{NAME} listens", flush=True)
     await ended.wait()
     await server.close()

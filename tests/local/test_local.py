@@ -14,7 +14,7 @@ from local.manifests import deployment, env, tcp_service, write
 from local.running import MARK, left_behind, wait_until
 from tcpservice_local.local import Asked, Local
 from tcpservice_traces import plain, render
-from tcpservice_transport import Client, RemoteError
+from tcpservice_transport import Client, RpcError
 
 PORTS = {"a": 4631, "b": 4632, "c": 4633, "d": 4634, "e": 4635}
 CHAIN = {"a": "b", "b": "c", "c": "d", "e": "d"}
@@ -59,7 +59,7 @@ def _marked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_chain_of_three_calls_is_one_trace(tmp_path: Path) -> None:
     async def scene(local: Local) -> None:
         assert len(local.fleet.pods) == 15
-        async with await Client.connect("127.0.0.1", PORTS["a"]) as client:
+        async with Client("127.0.0.1", PORTS["a"]) as client:
             answered = await client.send("chain", 1)
         assert isinstance(answered, list)
         assert [name[0] for name in answered] == ["a", "b", "c", "d"]
@@ -81,12 +81,12 @@ def test_whichever_replica_is_killed_nothing_hangs(tmp_path: Path) -> None:
                 async with asyncio.timeout(10):
                     await client.send("chain", 1)
                 ended["ok"] += 1
-            except RemoteError:
+            except RpcError:
                 ended["failed"] += 1
 
     async def scene(local: Local) -> None:
         stop = asyncio.Event()
-        async with await Client.connect("127.0.0.1", PORTS["a"]) as client, asyncio.TaskGroup() as tasks:
+        async with Client("127.0.0.1", PORTS["a"]) as client, asyncio.TaskGroup() as tasks:
             for _ in range(4):
                 tasks.create_task(ask(client, stop))
             for name in list(local.fleet.pods):

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-from tcpservice_transport import Client, ConnectionLost, Context, RemoteError, Server
+from tcpservice_transport import Client, Context, RpcError, Server
 
 REPLICA = os.environ.get("HOSTNAME", "orders")
 KNOWN = {
@@ -26,28 +24,9 @@ STATES = ("packed", "sent", "on its way", "delivered")
 PACE_S = 0.5
 
 
-class Peer:
-    """Another service, over one connection: dialled when it is first needed, and again after it was lost."""
-
-    def __init__(self, host: str, port: str) -> None:
-        self._address = (host, int(port))
-        self._dialled: asyncio.Task[Client] | None = None
-
-    @asynccontextmanager
-    async def connected(self) -> AsyncIterator[Client]:
-        """Give the client; that it cannot be reached becomes an error like those of the other side."""
-        dialled = self._dialled = self._dialled or asyncio.create_task(Client.connect(*self._address))
-        try:
-            yield await asyncio.shield(dialled)
-        except (OSError, ConnectionLost) as error:
-            if self._dialled is dialled:
-                self._dialled = None
-            raise RemoteError({"status": "error", "message": str(error)}) from error
-
-
-prices = Peer(os.environ.get("PRICES_SERVICE_HOST", "prices"), os.environ.get("PRICES_SERVICE_PORT", "3002"))
-stock = Peer(os.environ.get("STOCK_SERVICE_HOST", "stock"), os.environ.get("STOCK_SERVICE_PORT", "3003"))
-server = Server()
+prices = Client(os.environ.get("PRICES_SERVICE_HOST", "prices"), int(os.environ.get("PRICES_SERVICE_PORT", "3002")))
+stock = Client(os.environ.get("STOCK_SERVICE_HOST", "stock"), int(os.environ.get("STOCK_SERVICE_PORT", "3003")))
+server = Server("0.0.0.0", int(os.environ.get("PORT", "3001")))
 
 
 @server.message_pattern({"cmd": "create"})
@@ -55,28 +34,26 @@ async def create(data: Any, context: Context) -> object:
     """Take an order, and tell who cares about it."""
     lines = data["lines"]
     amounts = await asyncio.gather(*(_amount(line, context) for line in lines))
-    async with stock.connected() as client:
-        reserved: Any = await client.send({"cmd": "reserve"}, {"lines": lines}, metadata=context.metadata)
-        order = {"id": str(uuid.uuid4()), "lines": lines, "total": sum(amounts), "grams": reserved["grams"]}
-        await client.emit("order.created", order, metadata=context.metadata)
+    reserved = await stock.send({"cmd": "reserve"}, {"lines": lines}, metadata=context.metadata)
+    order = {"id": str(uuid.uuid4()), "lines": lines, "total": sum(amounts), "grams": reserved["grams"]}
+    await stock.emit("order.created", order, metadata=context.metadata)
     return {**order, "replica": REPLICA}
 
 
 async def _amount(line: Any, context: Context) -> float:
-    async with prices.connected() as client:
-        price: Any = await client.send({"cmd": "price"}, {"item": line["item"]}, metadata=context.metadata)
+    price = await prices.send({"cmd": "price"}, {"item": line["item"]}, metadata=context.metadata)
     amount: float = price["price"] * line["quantity"]
     return amount
 
 
 @server.message_pattern({"cmd": "find"})
-async def find(data: Any, _: Context) -> object:
+def find(data: Any) -> object:
     """Answer one of the orders that are known."""
     return {**_known(data["id"]), "replica": REPLICA}
 
 
 @server.message_pattern("order.watch")
-async def watch(data: Any, _: Context) -> AsyncIterator[object]:
+async def watch(data: Any) -> AsyncIterator[object]:
     """Answer the states of an order, one by one."""
     order = _known(data["id"])
     for state in STATES:
@@ -86,19 +63,9 @@ async def watch(data: Any, _: Context) -> AsyncIterator[object]:
 
 def _known(order_id: int) -> dict[str, object]:
     if order_id not in KNOWN:
-        raise RemoteError({"status": "error", "message": f"there is no order {order_id}"})
+        raise RpcError({"status": "error", "message": f"there is no order {order_id}"})
     return KNOWN[order_id]
 
 
-async def main() -> None:
-    """Serve until told to stop."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await server.listen("0.0.0.0", int(os.environ.get("PORT", "3001")))
-    await stopping.wait()
-    await server.close()
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(server.serve())

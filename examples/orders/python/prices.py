@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from typing import Any
 
-from tcpservice_transport import Context, RemoteError, Server
+from tcpservice_transport import RpcError, Server
 
 PRICES = {
     "coffee": {"item": "coffee", "price": 9.5, "grams": 500},
@@ -15,27 +14,17 @@ PRICES = {
     "tea": {"item": "tea", "price": 4.25, "grams": 100},
 }
 
-server = Server()
+server = Server("0.0.0.0", int(os.environ.get("PORT", "3002")))
 
 
 @server.message_pattern({"cmd": "price"})
-async def price(data: Any, _: Context) -> object:
+def price(data: Any) -> object:
     """Answer what one piece of an item costs and weighs."""
     item = data["item"]
     if item not in PRICES:
-        raise RemoteError({"status": "error", "message": f"there is no item {item}"})
+        raise RpcError({"status": "error", "message": f"there is no item {item}"})
     return PRICES[item]
 
 
-async def main() -> None:
-    """Serve until told to stop."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await server.listen("0.0.0.0", int(os.environ.get("PORT", "3002")))
-    await stopping.wait()
-    await server.close()
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(server.serve())

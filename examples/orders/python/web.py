@@ -7,37 +7,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tcpservice_transport import Client, ConnectionLost, RemoteError
+from tcpservice_transport import Client, RequestTimeout, Timeouts, TransportError
 
 RATE = float(os.environ.get("RATE", "5"))
 PATIENCE_S = 5.0
 RETRY_S = 0.5
 REPORT_S = 3.0
 BASKET = {"lines": [{"item": "tea", "quantity": 2}, {"item": "cup", "quantity": 1}]}
-
-
-class Peer:
-    """Another service, over one connection: dialled when it is first needed, and again after it was lost."""
-
-    def __init__(self, host: str, port: str) -> None:
-        self._address = (host, int(port))
-        self._dialled: asyncio.Task[Client] | None = None
-
-    @asynccontextmanager
-    async def connected(self) -> AsyncIterator[Client]:
-        """Give the client; that it cannot be reached becomes an error like those of the other side."""
-        dialled = self._dialled = self._dialled or asyncio.create_task(Client.connect(*self._address))
-        try:
-            yield await asyncio.shield(dialled)
-        except (OSError, ConnectionLost) as error:
-            if self._dialled is dialled:
-                self._dialled = None
-            raise RemoteError({"status": "error", "message": str(error)}) from error
 
 
 @dataclass
@@ -56,14 +36,17 @@ class Tally:
         print(json.dumps(asdict(self)), flush=True)
 
 
-orders = Peer(os.environ.get("ORDERS_SERVICE_HOST", "orders"), os.environ.get("ORDERS_SERVICE_PORT", "3001"))
+orders = Client(
+    os.environ.get("ORDERS_SERVICE_HOST", "orders"),
+    int(os.environ.get("ORDERS_SERVICE_PORT", "3001")),
+    timeouts=Timeouts(connect=PATIENCE_S, request=PATIENCE_S),
+)
 tally = Tally()
 
 
 async def create() -> Any:
     """Ask for one order; return the answer."""
-    async with asyncio.timeout(PATIENCE_S), orders.connected() as client:
-        return await client.send({"cmd": "create"}, BASKET)
+    return await orders.send({"cmd": "create"}, BASKET)
 
 
 async def begin(stopping: asyncio.Event) -> None:
@@ -72,7 +55,7 @@ async def begin(stopping: asyncio.Event) -> None:
         try:
             await create()
             break
-        except (RemoteError, TimeoutError):
+        except TransportError:
             await _within(RETRY_S, stopping)
 
 
@@ -82,9 +65,9 @@ async def place() -> None:
     tally.sent += 1
     try:
         order = await create()
-    except TimeoutError:
+    except RequestTimeout:
         tally.hung += 1
-    except RemoteError as error:
+    except TransportError as error:
         tally.failed += 1
         tally.reason = str(error)
     else:
@@ -116,6 +99,7 @@ async def main() -> None:
         while not await _within(1 / RATE, stopping):
             tasks.create_task(place())
         reporting.cancel()
+    await orders.close()
     tally.print()
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tcpservice.deadlines import Waiting
 from tcpservice.errors import Code
 from tcpservice.exchange import answers, callers, intake, losses, relays, retries, topology
 from tcpservice.exchange.bounds import Bounds
-from tcpservice.exchange.deadlines import Waiting
 from tcpservice.exchange.endings import close_link, fail
 from tcpservice.exchange.outputs import Command, Finished, Notice, Span
 from tcpservice.exchange.records import Call, Caller, Link, Relay, Replica

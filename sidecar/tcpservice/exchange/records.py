@@ -11,9 +11,9 @@ from collections import deque
 from typing import Final
 
 from tcpservice.balancer import balancer_for
+from tcpservice.deadlines import Waiting
 from tcpservice.errors import Code
 from tcpservice.exchange.budget import RetryBudget
-from tcpservice.exchange.deadlines import Waiting
 from tcpservice.exchange.outputs import Attempt
 from tcpservice.exchange.sampling import Sampler
 from tcpservice.policy import Policies, Policy

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 
 from tcpservice.chance import Chance
+from tcpservice.deadlines import Wheel
 from tcpservice.exchange.bounds import Bounds
-from tcpservice.exchange.deadlines import Wheel
 from tcpservice.exchange.outputs import Command, Finished, Notice, Span
 from tcpservice.exchange.records import Backend, Caller, Ended, Link, Peer, Replica
 from tcpservice.exchange.sampling import Allowance

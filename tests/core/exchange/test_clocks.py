@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tcpservice.deadlines import Waiting, Wheel
 from tcpservice.exchange.budget import RetryBudget
-from tcpservice.exchange.deadlines import Waiting, Wheel
 from tcpservice.snapshot import MILLISECOND, SECOND, RetryConstraint
 
 BUCKET = 1 << 22

@@ -1,7 +1,8 @@
 """The deadline wheel: all that waits for a time, in buckets of a few milliseconds.
 
-Used by all parts of the `exchange`. Most deadlines never come (the reply is earlier), so setting and cancelling one is
-adding to and removing from a set; only the buckets are ordered. A deadline comes up to one bucket late, never early.
+Used by all parts of the `exchange`, and by clients of the transport. Most deadlines never come (the reply is earlier),
+so setting and cancelling one is adding to and removing from a set; only the buckets are ordered. A deadline comes up to
+one bucket late, never early.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Waiting:
 
 
 class Wheel:
-    """All deadlines of one exchange."""
+    """All deadlines of one exchange, or of one client."""
 
     __slots__ = ("_buckets", "_order")
 

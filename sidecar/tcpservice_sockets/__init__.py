@@ -1,8 +1,9 @@
 """Socket options: what TCP must not do to messages.
 
-Used by `plane` and `dialer`. Both ends of NestJS leave Nagle's algorithm on, so that a small frame waits until the one
-before it is acknowledged, and Linux delays acknowledgements by 40 ms. The sidecar sends at once (TCP_NODELAY) and,
-where it reads from NestJS and has nothing to send back within a moment, acknowledges by itself (TCP_QUICKACK).
+Used by the sidecar and by the transport for Python apps. Both ends of NestJS leave Nagle's algorithm on, so that a
+small frame waits until the one before it is acknowledged, and Linux delays acknowledgements by 40 ms. Ours send at once
+(TCP_NODELAY) and, where they read from NestJS and have nothing to send back within a moment, acknowledge by themselves
+(TCP_QUICKACK).
 """
 
 from __future__ import annotations

@@ -1,0 +1,40 @@
+"""Where servers are: hosts and ports, as apps write them.
+
+Used by `client`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Address(NamedTuple):
+    """One server."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def read_address(given: str | tuple[str, int]) -> Address:
+    """Read `"host:port"` or `("host", port)`. Raises ValueError."""
+    if isinstance(given, str):
+        host, colon, port = given.rpartition(":")
+        if not colon or not host or not port.isdecimal():
+            raise ValueError(f'expected an address such as "10.0.0.1:3001", got {given!r}')
+        given = (host.strip("[]"), int(port))
+    host, number = given
+    if not host or not 0 < number < 65536:
+        raise ValueError(f"expected a host and a port from 1 to 65535, got {host!r} and {number!r}")
+    return Address(host, number)
+
+
+def read_addresses(given: Iterable[str | tuple[str, int]]) -> tuple[Address, ...]:
+    """Read at least one; each once. Raises ValueError."""
+    addresses = tuple(dict.fromkeys(read_address(one) for one in given))
+    if not addresses:
+        raise ValueError("expected at least one address, got none")
+    return addresses

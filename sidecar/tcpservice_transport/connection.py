@@ -1,0 +1,229 @@
+"""One socket: frames in, bytes out, a write for all that a turn of the event loop has to say.
+
+Used by `session` at a client's end and by `server` at the other. What was read is always taken; who reads slowly is cut
+off above a limit instead of waited for, since two ends that both wait hang (NestJS's do).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol, cast
+
+from tcpservice.wire.frames import Frame, FrameReader, Item, Malformed, Oversized
+from tcpservice_sockets import acknowledge_at_once, notice_death, send_at_once, socket_of
+from tcpservice_transport.options import Limits
+
+_SEND_BUFFER: Final = 64 * 1024
+
+
+class Events(Protocol):
+    """What a connection tells its owner."""
+
+    def opened(self, connection: Connection) -> None:
+        """Take note that it stands."""
+
+    def frame(self, connection: Connection, frame: Frame) -> None:
+        """Take a frame."""
+
+    def oversized(self, connection: Connection, item: Oversized) -> None:
+        """Take note of a frame above the limit, which was skipped."""
+
+    def malformed(self, connection: Connection, reason: str) -> None:
+        """Take note that what comes cannot be read any further; nothing more will be told of it."""
+
+    def ended(self, connection: Connection) -> bool:
+        """Take note that the peer sends no more; return whether something is still to be written."""
+
+    def closed(self, connection: Connection, reason: str) -> None:
+        """Take note that it is gone, and why."""
+
+
+class Connection(asyncio.Protocol):
+    """One socket from the time it stands; `peer` is the other side's address."""
+
+    __slots__ = (
+        "_broken", "_events", "_flush_set", "_full", "_limits", "_loop", "_out", "_read_at", "_reader", "_reason",
+        "_sock", "_stall", "_transport", "_waiters", "peer",
+    )  # fmt: skip
+
+    _transport: asyncio.Transport
+
+    def __init__(self, events: Events, limits: Limits) -> None:
+        self._events = events
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._reader = FrameReader(limits.frame)
+        self._out: list[bytes] = []
+        self._flush_set = False
+        self._full = False
+        self._broken = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._stall: asyncio.TimerHandle | None = None
+        self._read_at = 0.0
+        self._reason = ""
+        self.peer = "?"
+
+    # Called by the owner
+
+    @property
+    def open(self) -> bool:
+        """Whether something can still be sent."""
+        return not self._transport.is_closing()
+
+    @property
+    def full(self) -> bool:
+        """Whether more waits to be sent than the kernel takes at once."""
+        return self._full
+
+    def send(self, data: bytes) -> None:
+        """Send with all else of this turn."""
+        self._out.append(data)
+        if not self._flush_set:
+            self._flush_set = True
+            self._loop.call_soon(self._flush)
+
+    async def drained(self) -> None:
+        """Wait until the kernel has taken most of what was sent, or the connection is gone."""
+        while self._full and self.open:
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if self.open and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self.open and not self._transport.is_reading():
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Close once all is sent."""
+        self._flush()
+        self._transport.close()
+
+    def abort(self, reason: str) -> None:
+        """Close at once; the owner hears why."""
+        self._reason = self._reason or reason
+        self._transport.abort()
+
+    # Called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(_SEND_BUFFER)
+        self._sock = socket_of(transport)
+        if self._sock is not None:
+            send_at_once(self._sock)
+            notice_death(self._sock)
+        self.peer = _peer_name(transport)
+        self._events.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take one read; what is sent meanwhile goes out with one write."""
+        if self._broken:
+            return
+        flush_set, self._flush_set = self._flush_set, True
+        for item in self._reader.feed(data):
+            if not self._take(item):
+                break
+        self._flush_set = flush_set
+        if self._out:
+            self._flush()
+        elif self._sock is not None and self.open:
+            acknowledge_at_once(self._sock)
+        if self._stall is not None or self._reader.partial:
+            self._watch()
+
+    def refuse(self, frame: Frame, reason: str) -> None:
+        """Take no more from a peer whose frame cannot be read."""
+        self._break(f"{reason} (at byte {frame.offset})")
+
+    def eof_received(self) -> bool:
+        """Take the end of what the peer sends."""
+        return self._events.ended(self) and self._transport.can_write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell that it is gone, and why."""
+        self._out.clear()
+        if self._stall is not None:
+            self._stall.cancel()
+        self.resume_writing()
+        self._events.closed(self, self._reason or _reason(exc))
+
+    def pause_writing(self) -> None:
+        """Note that the kernel takes no more; cut off a peer that does not read."""
+        self._full = True
+        self._bound()
+
+    def resume_writing(self) -> None:
+        """Let those go on who wait to send."""
+        self._full = False
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _take(self, item: Item) -> bool:
+        """Pass on what the reader found; return whether the stream can be read any further."""
+        if isinstance(item, Frame):
+            self._events.frame(self, item)
+        elif isinstance(item, Oversized):
+            self._events.oversized(self, item)
+        elif isinstance(item, Malformed):
+            self._break(f"{item.reason} (at byte {item.offset})")
+        return not self._broken
+
+    def _flush(self) -> None:
+        self._flush_set = False
+        out = self._out
+        if not out or self._transport.is_closing():
+            return
+        self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        out.clear()
+        if self._full:
+            self._bound()
+
+    def _bound(self) -> None:
+        size = self._transport.get_write_buffer_size()
+        if size > self._limits.unread and self.open:
+            self.abort(f"{size} bytes wait for it, as it does not read (Limits.unread)")
+
+    def _break(self, reason: str) -> None:
+        self._broken = True
+        self._reason = self._reason or reason
+        self._events.malformed(self, reason)
+
+    def _watch(self) -> None:
+        """See to it that a frame that was begun goes on."""
+        self._read_at = self._loop.time()
+        if self._stall is None:
+            self._stall = self._loop.call_later(self._limits.stall, self._check_stall)
+
+    def _check_stall(self) -> None:
+        self._stall = None
+        if not self._reader.partial or self._broken:
+            return
+        left = self._read_at + self._limits.stall - self._loop.time()
+        if left > 0:
+            self._stall = self._loop.call_later(left, self._check_stall)
+            return
+        self._break(f"the peer stopped in the middle of a frame for {self._limits.stall:g} s")
+
+
+def _peer_name(transport: asyncio.BaseTransport) -> str:
+    name = transport.get_extra_info("peername")
+    if not isinstance(name, tuple):
+        return "?"
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+def _reason(exc: Exception | None) -> str:
+    """Say why it is gone; NestJS's own words where the peer just closed it."""
+    if exc is None:
+        return "Connection closed"
+    text = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or type(exc).__name__
+    return f"Connection closed: {text}"

@@ -1,0 +1,202 @@
+"""Who answers a message: functions declared for patterns, checked when they are declared, found by route.
+
+Used by `server`. What is wrong with a declaration is said at once, with the function's name: at import time, not when
+the first message comes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from contextvars import Context as Variables
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from tcpservice.pattern import PatternTooDeep, route_of
+from tcpservice_transport.errors import NotJson, PatternError
+from tcpservice_transport.values import as_type, to_json
+
+_KNOWN_TEXTS: Final = 4096
+_COLLIDING: Final = ("[MAX_DEPTH_REACHED]", "[TOO_MANY_KEYS]")
+MISSING: Final = object()
+
+Function = Callable[..., Any]
+
+
+class Context(NamedTuple):
+    """What a handler may know of a message beside its data: pattern, metadata, and address of who sent it."""
+
+    pattern: object
+    metadata: object
+    peer: str
+
+
+Said = tuple[object, Context]
+"""The data of a message, and what else is known of it."""
+
+
+class Kind(Enum):
+    """What a function is, and so what becomes of its result."""
+
+    PLAIN = "a function"
+    ASYNC = "a coroutine function"
+    STREAM = "an async generator function"
+    ITERATION = "a generator function"
+
+
+class Handler:
+    """One function: its kind, whether it wants the context, and the type that it wants the data to have."""
+
+    __slots__ = ("_function", "_type", "_with_context", "kind", "name")
+
+    def __init__(self, function: Function, wanted: type) -> None:
+        self._function = function
+        self._type = wanted
+        self.name = _name(function)
+        self.kind = _kind(function)
+        self._with_context = _takes_context(function, self.name)
+
+    @property
+    def streams(self) -> bool:
+        """Whether it gives several values."""
+        return self.kind is Kind.STREAM or self.kind is Kind.ITERATION
+
+    def __call__(self, said: Said, variables: Variables | None) -> Any:
+        """Call it, with the variables of its message where these are given.
+
+        Raises UnexpectedValue for data of another type, and what the function raises.
+        """
+        return self._call(*said) if variables is None else variables.run(self._call, *said)
+
+    def _call(self, data: object, context: Context) -> Any:
+        if self._type is not object:
+            data = as_type(data, self._type)
+        return self._function(data, context) if self._with_context else self._function(data)
+
+
+class Found(NamedTuple):
+    """The handlers of one route: of its requests, and of its events."""
+
+    message: Handler | None
+    events: tuple[Handler, ...]
+
+
+_NOBODY: Final = Found(None, ())
+
+
+class Handlers:
+    """All handlers of one server."""
+
+    def __init__(self) -> None:
+        self._messages: dict[str, Handler] = {}
+        self._events: dict[str, list[Handler]] = {}
+        self._found: dict[str | bytes, Found] = {}
+
+    def declare_message(self, pattern: object, function: Function, wanted: type) -> None:
+        """Let a function answer the requests of a pattern. Raises PatternError, also where another one does already."""
+        handler = Handler(function, wanted)
+        for route in _routes(pattern, handler.name):
+            other = self._messages.get(route)
+            if other is not None:
+                raise PatternError(f"{handler.name}: {route} has a handler already, {other.name}")
+            self._messages[route] = handler
+        self._found.clear()
+
+    def declare_event(self, pattern: object, function: Function, wanted: type) -> None:
+        """Let a function hear the events of a pattern, as others may. Raises PatternError."""
+        handler = Handler(function, wanted)
+        for route in _routes(pattern, handler.name):
+            self._events.setdefault(route, []).append(handler)
+        self._found.clear()
+
+    def find(self, pattern: object) -> Found:
+        """Find the handlers of a message by its pattern as it came. What was found is remembered by its text."""
+        try:
+            text = pattern if isinstance(pattern, str) else to_json(pattern)
+        except NotJson:
+            return _NOBODY
+        found = self._found.get(text)
+        if found is None:
+            found = self._look_up(pattern)
+            if found is not _NOBODY:
+                if len(self._found) >= _KNOWN_TEXTS:
+                    self._found.clear()
+                self._found[text] = found
+        return found
+
+    def _look_up(self, pattern: object) -> Found:
+        try:
+            route = route_of(pattern)
+        except PatternTooDeep:
+            return _NOBODY
+        if route is None or (route not in self._messages and route not in self._events):
+            return _NOBODY
+        return Found(self._messages.get(route), tuple(self._events.get(route, ())))
+
+
+def declaring(
+    declare: Callable[[object, Function, type], None], pattern: object, wanted: type
+) -> Callable[[Function], Function]:
+    """Make the decorator of a pattern; used without one, it says so."""
+
+    def register(function: Function) -> Function:
+        declare(pattern, function, wanted)
+        return function
+
+    if callable(pattern):
+        _routes(MISSING, _name(pattern))
+    return register
+
+
+def _routes(pattern: object, name: str) -> Iterable[str]:
+    """Return the routes of a declared pattern, of which a list holds several, as in NestJS. Raises PatternError."""
+    patterns = pattern if isinstance(pattern, list) and pattern else [pattern]
+    return list(dict.fromkeys(_route(one, name) for one in patterns))
+
+
+def _route(pattern: object, name: str) -> str:
+    if pattern is MISSING or pattern is None or pattern in ("", {}, []):
+        shown = "" if pattern is MISSING else f", got {pattern!r}"
+        raise PatternError(f'{name}: expected a pattern, such as "order.find" or {{"cmd": "find"}}{shown}')
+    try:
+        route = route_of(pattern)
+    except (PatternTooDeep, TypeError, AssertionError):
+        route = None
+    if route is None:
+        raise PatternError(f"{name}: no message can have the pattern {pattern!r}")
+    if any(word in route for word in _COLLIDING):
+        raise PatternError(f"{name}: the pattern has more than 6 levels or 20 keys, of which NestJS makes {route}")
+    return route
+
+
+def _kind(function: Function) -> Kind:
+    called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    if inspect.isasyncgenfunction(called):
+        return Kind.STREAM
+    if inspect.isgeneratorfunction(called):
+        return Kind.ITERATION
+    return Kind.ASYNC if inspect.iscoroutinefunction(called) else Kind.PLAIN
+
+
+def _takes_context(function: Function, name: str) -> bool:
+    """Whether it takes data and context, or data alone. Raises PatternError for any other number."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # some functions written in C do not tell
+        return False
+    if parameters and parameters[0].name == "self":
+        raise PatternError(
+            f"{name}: a method has no object yet where its class is written; "
+            f"declare it later, as in server.message_pattern(...)(service.{name.rpartition('.')[2]})"
+        )
+    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    needed = sum(one.default is one.empty for one in positional)
+    many = any(one.kind is one.VAR_POSITIONAL for one in parameters)
+    named = any(one.kind is one.KEYWORD_ONLY and one.default is one.empty for one in parameters)
+    if named or needed > 2 or (not positional and not many):
+        raise PatternError(f"{name}{inspect.signature(function)}: expected {name}(data) or {name}(data, context)")
+    return needed == 2 or (many and needed < 2)
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)

@@ -1,0 +1,194 @@
+"""One address of a client: its connections, dialled when they are needed, and left alone for a while after a failure.
+
+Used by `pool`. Nothing happens here by itself: a client that sends nothing dials nothing, and an address that was lost
+is dialled again when a message wants a connection and its time has come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import ssl
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct
+
+from tcpservice_transport.addresses import Address
+from tcpservice_transport.calls import Call
+from tcpservice_transport.connection import Connection
+from tcpservice_transport.errors import ConnectionLost
+from tcpservice_transport.options import Limits
+from tcpservice_transport.session import Deserializer, Session
+
+_DIAL_S: Final = 3.0
+_FIRST_BACKOFF_S: Final = 0.05
+_LONGEST_BACKOFF_S: Final = 1.0
+_SHORT_LIFE_S: Final = 1.0
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
+
+State = Literal["connected", "leaving", "disconnected"]
+
+
+class Status(NamedTuple):
+    """What became of a client's connection: to which address, what, and why."""
+
+    address: str
+    state: State
+    reason: str
+
+
+class Dialing(Struct, frozen=True, kw_only=True):
+    """How connections are made."""
+
+    connections: int
+    tls: ssl.SSLContext | None
+    limits: Limits
+    deserializer: Deserializer | None
+
+
+class Watcher(NamedTuple):
+    """Who hears of it: that the pool has other connections than before, of a call's end, of the state."""
+
+    changed: Callable[[], None]
+    ended: Callable[[Call], None]
+    told: Callable[[Status], object]
+
+
+class Upstream:
+    """One address and its `sessions` in use; `reason` says why there is none."""
+
+    def __init__(self, address: Address, dialing: Dialing, watcher: Watcher) -> None:
+        self.address = address
+        self.sessions: list[Session] = []
+        self.reason = "not dialled yet"
+        self.failed_at = float("-inf")
+        self._dialing = dialing
+        self._watcher = watcher
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._all: dict[Session, float] = {}
+        self._failures = 0
+        self._retry_at = float("-inf")
+        self._closed = False
+
+    @property
+    def wants(self) -> bool:
+        """Whether connections are missing that nobody dials."""
+        return len(self.sessions) + len(self._tasks) < self._dialing.connections
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing is left of its connections."""
+        return not self._all and not self._tasks
+
+    def refill(self) -> float:
+        """Dial what is missing, if its time has come; return in how many seconds that will be, 0 where it is now."""
+        left = self._retry_at - self._loop.time()
+        if left > 0:
+            return left
+        while self.wants:
+            task = self._loop.create_task(self._dial())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return 0.0
+
+    def close(self, lost: ConnectionLost) -> None:
+        """Close all, and dial no more."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        for session in list(self._all):
+            session.close(lost)
+
+    def abort(self) -> None:
+        """End what has not closed in time."""
+        for session in list(self._all):
+            session.connection.abort("the client closes")
+
+    # What sessions tell
+
+    def up(self, session: Session) -> None:
+        """Use it."""
+        self._all[session] = self._loop.time()
+        self.sessions.append(session)
+        if len(self.sessions) == 1:
+            self._tell("connected", "")
+        self._watcher.changed()
+
+    def leaving(self, session: Session) -> None:
+        """Use it no more; who leaves does not take a new connection at once."""
+        self.sessions.remove(session)
+        self._back_off("the server is leaving")
+        self._tell("leaving", self.reason)
+        self._watcher.changed()
+
+    def down(self, session: Session, reason: str) -> None:
+        """Forget it; one that did not live long counts as a dial that failed."""
+        lived = self._loop.time() - self._all.pop(session)
+        if session in self.sessions:
+            self.sessions.remove(session)
+            self.reason = reason
+        if lived < _SHORT_LIFE_S:
+            self._back_off(reason)
+        else:
+            self._failures = 0
+        if not self._all:
+            self._tell("disconnected", reason)
+        self._watcher.changed()
+
+    def ended(self, call: Call) -> None:
+        """Pass on that a call has ended."""
+        self._watcher.ended(call)
+
+    # Dialling
+
+    async def _dial(self) -> None:
+        dialing, address = self._dialing, self.address
+        session = Session(self, address, dialing.limits, dialing.deserializer)
+        try:
+            async with asyncio.timeout(_DIAL_S):
+                await self._loop.create_connection(
+                    lambda: Connection(session, dialing.limits), address.host, address.port, ssl=dialing.tls
+                )
+        except OSError as error:
+            if not self._closed:
+                self._failed(_reason(error))
+        else:
+            self._failures = 0
+            if self._closed:
+                session.close(ConnectionLost("the client was closed"))
+
+    def _failed(self, reason: str) -> None:
+        self.failed_at = self._loop.time()
+        self._back_off(reason)
+        self._tell("disconnected", reason)
+        # A task's own end comes after this, and the pool counts who still dials.
+        self._loop.call_soon(self._watcher.changed)
+
+    def _back_off(self, reason: str) -> None:
+        self.reason = reason
+        longest = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        self._retry_at = self._loop.time() + random.uniform(longest / 2, longest)  # noqa: S311 - spreads load, keeps no secret
+
+    def _tell(self, state: State, reason: str) -> None:
+        self._watcher.told(Status(str(self.address), state, reason))
+
+
+def _reason(error: OSError) -> str:
+    """Say why a dial failed; asyncio puts its own words around the system's, and several errors into one text."""
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return f"no answer within {_DIAL_S:g} s"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error}"
+    number = error.errno
+    if number is None and (several := _ERRNO.search(str(error))):
+        number = int(several[1])
+    if number is not None and number > 0:
+        return os.strerror(number)
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,74 @@
+"""Python values to JSON text and back, as JavaScript writes and reads it.
+
+Used by `packets`. orjson does nearly all of it. What it refuses is written and read by the standard library: integers
+above 64 bits, lone surrogates, bytes that are not UTF-8 and numbers such as 1e999, all of which NestJS takes.
+Dataclasses, msgspec Structs, dates, UUIDs, enums and decimals may be sent; they come back as what JSON makes of them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, TypeVar, cast
+
+import msgspec
+import orjson
+
+from tcpservice_transport.errors import NotJson, UnexpectedValue
+
+T = TypeVar("T")
+
+_OPTIONS: Final = orjson.OPT_NON_STR_KEYS
+
+
+def to_json(value: object) -> bytes:
+    """Write a value. Raises NotJson for what JSON cannot hold: other types, NaN and infinities, cycles."""
+    try:
+        text = orjson.dumps(value, msgspec.to_builtins, _OPTIONS)
+    except TypeError as refused:
+        return _slowly(value, refused)
+    if b"null" in text:
+        # orjson writes NaN as null, and so does JavaScript; here it is a mistake that would go unseen.
+        _refuse_nan(value)
+    return text
+
+
+def _slowly(value: object, refused: TypeError) -> bytes:
+    try:
+        return json.dumps(value, allow_nan=False, default=_plain, separators=(",", ":")).encode()
+    except RecursionError:
+        raise NotJson("JSON cannot hold what contains itself, or is nested so deeply") from None
+    except (TypeError, ValueError):
+        raise NotJson(f"JSON cannot hold it: {refused}") from refused
+
+
+def _refuse_nan(value: object) -> None:
+    try:
+        json.dumps(value, allow_nan=False, default=_plain, skipkeys=True)
+    except ValueError as error:
+        raise NotJson(f"JSON cannot hold it: {error}") from None
+
+
+def _plain(value: object) -> object:
+    """Turn what only orjson and msgspec know into what the standard library writes."""
+    return orjson.loads(orjson.dumps(value, msgspec.to_builtins, _OPTIONS))
+
+
+def from_json(text: memoryview) -> object:
+    """Read JSON text that the scan of frames has found to be JSON. Raises ValueError for what no parser here takes."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(bytes(text).decode("utf-8", "replace"))
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+
+
+def as_type(value: object, wanted: type[T]) -> T:
+    """Convert to a type as msgspec does, strictly. Raises UnexpectedValue."""
+    if wanted is object:
+        return cast("T", value)
+    try:
+        return msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        raise UnexpectedValue(f"{error}") from None
