@@ -23,7 +23,7 @@ _OPTIONS: Final = orjson.OPT_NON_STR_KEYS
 def to_json(value: object) -> bytes:
     """Write a value. Raises NotJson for what JSON cannot hold: other types, NaN and infinities, cycles."""
     try:
-        text = orjson.dumps(value, msgspec.to_builtins, _OPTIONS)
+        text = orjson.dumps(value, _builtin, _OPTIONS)
     except TypeError as refused:
         return _slowly(value, refused)
     if b"null" in text:
@@ -32,13 +32,20 @@ def to_json(value: object) -> bytes:
     return text
 
 
+def _builtin(value: object) -> object:
+    """Turn what orjson does not know into what it does. Raises TypeError."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError("bytes: decode them, or write them as text, such as base64")
+    return msgspec.to_builtins(value)
+
+
 def _slowly(value: object, refused: TypeError) -> bytes:
     try:
         return json.dumps(value, allow_nan=False, default=_plain, separators=(",", ":")).encode()
     except RecursionError:
         raise NotJson("JSON cannot hold what contains itself, or is nested so deeply") from None
     except (TypeError, ValueError):
-        raise NotJson(f"JSON cannot hold it: {refused}") from refused
+        raise NotJson(f"JSON cannot hold it: {refused.__cause__ or refused}") from refused
 
 
 def _refuse_nan(value: object) -> None:
@@ -50,7 +57,7 @@ def _refuse_nan(value: object) -> None:
 
 def _plain(value: object) -> object:
     """Turn what only orjson and msgspec know into what the standard library writes."""
-    return orjson.loads(orjson.dumps(value, msgspec.to_builtins, _OPTIONS))
+    return orjson.loads(orjson.dumps(value, _builtin, _OPTIONS))
 
 
 def from_json(text: memoryview) -> object:

@@ -1,0 +1,546 @@
+"""What a client makes of servers that answer strangely, late, or not at all; and of what its own app asks of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import pytest
+
+from tcpservice_transport import (
+    Client,
+    ClientClosed,
+    ConnectionLost,
+    FrameTooLarge,
+    Limits,
+    NoHandlerError,
+    NotJson,
+    Overloaded,
+    PatternError,
+    ProtocolError,
+    RequestTimeout,
+    Retry,
+    RpcError,
+    Status,
+    Timeouts,
+    UnexpectedValue,
+    Unreachable,
+)
+from transport.scripted import Answer, Scripted
+
+Scene = Callable[[Scripted, Client], Coroutine[Any, Any, Any]]
+
+
+def play(scene: Scene, **settings: Any) -> None:
+    """Run a scene; in the end nothing may be left of the client: no call, no task, no socket."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(20), Scripted() as server:
+            async with Client(port=server.port, **settings) as client:
+                await scene(server, client)
+                await asyncio.sleep(0)
+                assert client.in_flight == 0
+            mine = {task for task in asyncio.all_tasks() if "tcpservice_transport" in repr(task.get_coro())}
+            assert not mine
+
+    asyncio.run(bounded(), debug=False)
+    gc.collect()  # an unclosed socket is a ResourceWarning, and so an error
+
+
+async def asked(server: Scripted, client: Client, **options: Any) -> tuple[asyncio.Task[Any], str, Answer]:
+    """A request that has arrived and waits for its answer."""
+    task = asyncio.create_task(client.send("a", 1, **options))
+    packet, answer = await server.next()
+    return task, packet["id"], answer
+
+
+def test_a_packet_is_as_nestjs_writes_it() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task = asyncio.create_task(client.send({"cmd": "é"}, None, metadata={"k": 1}))
+        packet, answer = await server.next()
+        assert list(packet) == ["pattern", "data", "metadata", "id"]
+        assert packet == {"pattern": {"cmd": "é"}, "data": None, "metadata": {"k": 1}, "id": packet["id"]}
+        assert len(packet["id"]) == 21
+        assert set(packet["id"]) <= set("0123456789abcdef")
+        answer.packet(response=5, isDisposed=True, id=packet["id"])
+        assert await task == 5
+        await client.emit({"b": 1, "a": "x"}, 1)
+        assert (await server.next())[0] == {"pattern": '{"a":"x","b":1}', "data": 1}
+        await client.emit("text", 1, metadata=[1])
+        assert (await server.next())[0] == {"pattern": "text", "data": 1, "metadata": [1]}
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("replies", "value"),
+    [
+        ([{"response": 1, "isDisposed": True}], 1),
+        ([{"response": 1}, {"response": 2}, {"isDisposed": True}], 2),
+        ([{"response": 1, "err": None, "isDisposed": True, "status": "ok"}], 1),
+        ([{"response": 1, "err": 0, "isDisposed": 1, "trace": "x"}], 1),
+        ([{"response": 1, "isDisposed": False}, {"isDisposed": True}], 1),
+        ([{"isDisposed": True}], None),
+        ([{}, {"isDisposed": True}], None),
+    ],
+)
+def test_what_counts_as_an_answer(replies: list[dict[str, object]], value: object) -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, request_id, answer = await asked(server, client)
+        for reply in replies:
+            answer.packet(**reply, id=request_id)
+        assert await task == value
+
+    play(scene)
+
+
+@pytest.mark.parametrize("err", ["text", 1, True, {}, [], {"status": "error", "message": "m"}])
+@pytest.mark.parametrize("more", [{}, {"isDisposed": True}, {"response": 1}])
+def test_what_counts_as_an_error(err: object, more: dict[str, object]) -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, request_id, answer = await asked(server, client)
+        answer.packet(err=err, **more, id=request_id)
+        with pytest.raises(RpcError) as raised:
+            await task
+        assert raised.value.payload == err
+        answer.packet(response="late", isDisposed=True, id=request_id)
+        follow, request_id, answer = await asked(server, client)
+        answer.packet(response=1, isDisposed=True, id=request_id)
+        assert await follow == 1
+
+    play(scene)
+
+
+def test_what_belongs_to_nobody_is_ignored() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, request_id, answer = await asked(server, client)
+        answer.raw(b'4#null1#52#{}2#[]28#{"pattern":"event","data":1}')
+        answer.packet(response=9, isDisposed=True, id="unknown")
+        answer.packet(response=9, isDisposed=True, id=5)
+        answer.packet(response=1, isDisposed=True, id=request_id)
+        assert await task == 1
+        assert server.accepted == 1
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("garbage", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "expected a frame's length"),
+        (b"5#{bad}", "the body is not JSON"),
+        (b"\x15\x03\x01\x00\x02", "expected a frame's length"),
+        (b"-1#{}", "length -1"),
+    ],
+)
+def test_a_server_that_speaks_something_else(garbage: bytes, said: str) -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, _, answer = await asked(server, client, idempotent=True)
+        answer.raw(garbage)
+        with pytest.raises(ProtocolError, match=r"does not speak the NestJS TCP transport: .* \(at byte 0\)") as raised:
+            await task
+        assert said in str(raised.value)
+        follow, request_id, answer = await asked(server, client)
+        answer.packet(response=1, isDisposed=True, id=request_id)
+        assert await follow == 1
+
+    play(scene)
+
+
+@pytest.mark.parametrize("how", [Answer.end, Answer.reset])
+def test_a_connection_that_is_lost(how: Callable[[Answer], None]) -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        first, _, answer = await asked(server, client)
+        stream = client.stream("b")
+        opened = asyncio.ensure_future(anext(stream))
+        packet, _ = await server.next()
+        answer.packet(response="so far", id=packet["id"])
+        assert await opened == "so far"
+        how(answer)
+        with pytest.raises(ConnectionLost, match=r"^Connection closed") as lost:
+            await first
+        assert lost.value.code == "connection_closed"
+        with pytest.raises(ConnectionLost):
+            await anext(stream)
+        follow, request_id, answer = await asked(server, client)
+        answer.packet(response=1, isDisposed=True, id=request_id)
+        assert await follow == 1
+        assert server.accepted == 2
+
+    play(scene)
+
+
+def test_a_reply_above_the_limit_fails_its_own_request_alone() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        one, first_id, answer = await asked(server, client)
+        two, second_id, _ = await asked(server, client)
+        answer.packet(response="x" * 2000, isDisposed=True, id=first_id)
+        answer.packet(response="y", isDisposed=True, id=second_id)
+        with pytest.raises(FrameTooLarge, match=r"larger than 1024 bytes \(Limits\.frame\)"):
+            await one
+        assert await two == "y"
+        assert server.accepted == 1
+
+    play(scene, limits=Limits(frame=1024))
+
+
+def test_a_server_that_stops_in_the_middle() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, _, answer = await asked(server, client)
+        answer.raw(b'100#{"response":')
+        with pytest.raises(ProtocolError, match=r"stopped in the middle of a frame for 0\.1 s"):
+            await task
+
+    play(scene, limits=Limits(stall=0.1))
+
+
+def test_no_answer_in_time() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, request_id, answer = await asked(server, client, timeout=0.05)
+        with pytest.raises(RequestTimeout) as late:
+            await task
+        assert str(late.value) == f"127.0.0.1:{server.port} did not answer within 0.05 s"
+        assert late.value.code == "timeout"
+        assert isinstance(late.value, TimeoutError)
+        answer.packet(response="late", isDisposed=True, id=request_id)
+        with pytest.raises(RequestTimeout, match=r"within 0\.1 s"):
+            await client.send("b")
+        assert server.accepted == 1
+
+    play(scene, timeouts=Timeouts(request=0.1))
+
+
+def test_each_value_of_a_stream_has_its_time() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        values = []
+        stream = client.stream("s")
+        asking = asyncio.ensure_future(anext(stream))
+        packet, answer = await server.next()
+        for number in range(4):
+            await asyncio.sleep(0.06)
+            answer.packet(response=number, id=packet["id"])
+            values.append(await asking)
+            asking = asyncio.ensure_future(anext(stream))
+        with pytest.raises(RequestTimeout):
+            await asking
+        assert values == [0, 1, 2, 3]
+
+    play(scene, timeouts=Timeouts(request=0.1))
+
+
+def test_a_stream_that_nobody_takes_is_bounded() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        stream = client.stream("s")
+        asking = asyncio.ensure_future(anext(stream))
+        packet, answer = await server.next()
+        for _ in range(200):
+            answer.packet(response="x" * 1000, id=packet["id"])
+        assert await asking == "x" * 1000
+        follow, request_id, _ = await asked(server, client)
+        answer.packet(response=1, isDisposed=True, id=request_id)
+        assert await follow == 1
+        taken = [await anext(stream) for _ in range(63)]
+        assert taken == ["x" * 1000] * 63
+        with pytest.raises(Overloaded, match=r"of a stream wait for the app \(Limits\.unread\)"):
+            await anext(stream)
+
+    play(scene, limits=Limits(unread=64 * 1024))
+
+
+def test_requests_that_wait_are_bounded() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        one, first_id, answer = await asked(server, client)
+        two, second_id, _ = await asked(server, client)
+        with pytest.raises(Overloaded, match=r"2 requests wait for 127\.0\.0\.1:\d+ already \(Limits\.in_flight\)"):
+            await client.send("c")
+        for each in (first_id, second_id):
+            answer.packet(response=1, isDisposed=True, id=each)
+        assert [await one, await two] == [1, 1]
+
+    play(scene, limits=Limits(in_flight=2))
+
+
+def test_a_cancelled_call_leaves_nothing() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        for _ in range(3):
+            task, request_id, answer = await asked(server, client)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            answer.packet(response="late", isDisposed=True, id=request_id)
+        assert client.in_flight == 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await client.send("b")
+        assert client.in_flight == 0
+
+    play(scene)
+
+
+def test_a_closed_client() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, _, _ = await asked(server, client, idempotent=True)
+        await client.close()
+        with pytest.raises(ClientClosed):
+            await task
+        for ask in (lambda: client.send("a"), lambda: client.emit("a"), client.connect):
+            with pytest.raises(ClientClosed, match="the client was closed"):
+                await ask()
+        await client.close()
+        assert client.status == "disconnected"
+
+    play(scene)
+
+
+def test_closing_while_nobody_is_there() -> None:
+    async def scene() -> None:
+        client = Client(port=1)
+        waiting = asyncio.create_task(client.send("a"))
+        await asyncio.sleep(0.05)
+        await client.close()
+        with pytest.raises(ClientClosed):
+            await waiting
+
+    asyncio.run(scene())
+
+
+def test_a_client_stays_in_its_event_loop() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        await client.connect()
+
+        def elsewhere() -> None:
+            with pytest.raises(RuntimeError, match="belongs to another event loop"):
+                asyncio.run(client.send("a"))
+
+        await asyncio.to_thread(elsewhere)
+        assert server.accepted == 1
+
+    play(scene)
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], object(), {("tuple",): 1}, b"bytes"])
+def test_what_json_cannot_hold_is_not_sent(value: object) -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        with pytest.raises(NotJson, match="JSON cannot hold"):
+            await client.send("a", [value, None])
+        with pytest.raises(NotJson):
+            await client.emit("a", [value, None])
+        assert server.accepted == 0
+
+    play(scene)
+
+
+@pytest.mark.parametrize("pattern", [None, True, float("nan")])
+def test_what_no_pattern_is(pattern: object) -> None:
+    async def scene(_: Scripted, client: Client) -> None:
+        with pytest.raises(PatternError):
+            await client.emit(pattern)
+        if pattern is None:
+            with pytest.raises(PatternError, match="expected a pattern, got None"):
+                await client.send(pattern)
+
+    play(scene)
+
+
+class Order(msgspec.Struct):
+    id: int
+
+
+def test_typed_answers() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, request_id, answer = await asked(server, client, type=Order)
+        answer.packet(response={"id": 7}, isDisposed=True, id=request_id)
+        assert await task == Order(7)
+        task, request_id, _ = await asked(server, client, type=Order)
+        answer.packet(response={"id": "7"}, isDisposed=True, id=request_id)
+        with pytest.raises(UnexpectedValue, match=r"Expected `int`, got `str` - at `\$\.id`"):
+            await task
+        stream = client.stream("s", type=Order)
+        asking = asyncio.ensure_future(anext(stream))
+        packet, _ = await server.next()
+        answer.packet(response={"id": 1}, id=packet["id"])
+        answer.packet(response=2, id=packet["id"])
+        assert await asking == Order(1)
+        with pytest.raises(UnexpectedValue):
+            await anext(stream)
+
+    play(scene)
+
+
+def test_serializers_of_the_apps_own() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task = asyncio.create_task(client.send("a", 1))
+        packet, answer = await server.next()
+        assert packet["body"]["pattern"] == "a"
+        answer.packet(v=1, body={"response": 5, "isDisposed": True, "id": packet["body"]["id"]})
+        assert await task == 5
+        failing = asyncio.create_task(client.send("a", 1))
+        packet, answer = await server.next()
+        answer.packet(other=packet["body"]["id"])
+        with pytest.raises(ProtocolError, match="the deserializer failed: KeyError"):
+            await failing
+
+    def open_envelope(value: Any) -> dict[str, Any]:
+        body: dict[str, Any] = value["body"]
+        return body
+
+    play(scene, serializer=lambda packet: {"v": 1, "body": packet}, deserializer=open_envelope)
+
+
+# Several servers, and those that leave
+
+
+def test_no_handler_here_may_be_one_elsewhere() -> None:
+    async def scene() -> None:
+        async with Scripted() as old, Scripted() as new:
+            client = Client(addresses=[f"127.0.0.1:{old.port}", ("127.0.0.1", new.port)])
+            async with client:
+                await until(lambda: bool(old.accepted and new.accepted), client)
+                task = asyncio.create_task(client.send("new.pattern"))
+                server, other = (old, new) if await arrived(old, new) is old else (new, old)
+                packet, answer = await server.next()
+                no_handler = "There is no matching message handler defined in the remote service."
+                answer.packet(id=packet["id"], status="error", err=no_handler)
+                packet, answer = await other.next()
+                answer.packet(response=1, isDisposed=True, id=packet["id"])
+                assert await task == 1
+                task = asyncio.create_task(client.send("no.pattern"))
+                for _ in range(2):
+                    packet, answer = await (await arrived(old, new)).next()
+                    answer.packet(id=packet["id"], status="error", err=no_handler)
+                with pytest.raises(NoHandlerError):
+                    await task
+
+    asyncio.run(scene())
+
+
+async def until(holds: Callable[[], bool], client: Client) -> None:
+    await client.connect()
+    while not holds():
+        await asyncio.sleep(0.001)
+
+
+async def arrived(*servers: Scripted) -> Scripted:
+    """The server at which something waits to be taken."""
+    while True:
+        for server in servers:
+            if server.waiting:
+                return server
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(("idempotent", "attempts"), [(True, 2), (True, 0), (False, 2)])
+def test_what_is_lost_with_its_connection(idempotent: bool, attempts: int) -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, _, answer = await asked(server, client, idempotent=idempotent)
+        for _ in range(attempts if idempotent else 0):
+            answer.end()
+            _, answer = await server.next()
+        answer.end()
+        with pytest.raises(ConnectionLost):
+            await task
+        assert server.accepted == 1 + (attempts if idempotent else 0)
+
+    play(scene, retry=Retry(attempts=attempts))
+
+
+def test_nothing_is_repeated_after_a_first_value() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        stream = client.stream("s", idempotent=True)
+        asking = asyncio.ensure_future(anext(stream))
+        packet, answer = await server.next()
+        answer.packet(response=1, id=packet["id"])
+        assert await asking == 1
+        answer.end()
+        with pytest.raises(ConnectionLost):
+            await anext(stream)
+
+    play(scene)
+
+
+def test_a_server_that_says_it_leaves_gets_nothing_new() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, request_id, answer = await asked(server, client)
+        answer.packet(isDisposed=True, id="tcpservice/goaway")
+        await asyncio.sleep(0.01)
+        follow, second_id, elsewhere = await asked(server, client)
+        assert server.accepted == 2
+        elsewhere.packet(response=2, isDisposed=True, id=second_id)
+        answer.packet(response=1, isDisposed=True, id=request_id)
+        assert [await task, await follow] == [1, 2]
+
+    seen: list[Status] = []
+    play(scene, on_status=seen.append)
+    assert [status.state for status in seen][:3] == ["connected", "leaving", "connected"]
+
+
+def test_a_listener_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, request_id, answer = await asked(server, client)
+        answer.packet(response=1, isDisposed=True, id=request_id)
+        assert await task == 1
+
+    def fail(_: Status) -> None:
+        raise RuntimeError("the app's own")
+
+    play(scene, on_status=fail)
+    assert "on_status failed" in caplog.text
+
+
+def test_a_message_waits_for_a_server_that_is_not_there_yet() -> None:
+    async def scene() -> None:
+        server = Scripted()
+        async with server:
+            port = server.port
+        async with Client(port=port) as client:
+            task = asyncio.create_task(client.send("a"))
+            await asyncio.sleep(0.1)
+            async with server:
+                packet, answer = await server.next()
+                answer.packet(response=1, isDisposed=True, id=packet["id"])
+                assert await task == 1
+
+    asyncio.run(scene())
+
+
+def test_how_many_wait_for_a_connection_is_bounded() -> None:
+    async def scene() -> None:
+        async with Client(port=1, limits=Limits(in_flight=2), timeouts=Timeouts(connect=0.3)) as client:
+            waiting = [asyncio.create_task(client.send("a")) for _ in range(2)]
+            await asyncio.sleep(0.01)
+            with pytest.raises(Overloaded, match="2 messages wait for a connection already"):
+                await client.send("a")
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [Unreachable] * 2
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Client(port=0), "expected a host and a port from 1 to 65535, got '127.0.0.1' and 0"),
+        (lambda: Client(addresses=[]), "expected at least one address, got none"),
+        (lambda: Client(addresses=["localhost"]), "expected an address such as \"10.0.0.1:3001\", got 'localhost'"),
+        (lambda: Client(connections=0), "connections: expected at least 1, got 0"),
+        (lambda: Timeouts(connect=-1), "Timeouts.connect: expected at least 0, got -1"),
+        (lambda: Timeouts(request=0), "Timeouts.request: expected seconds above 0 or None, got 0"),
+        (lambda: Retry(attempts=-1), "Retry.attempts: expected at least 0, got -1"),
+        (lambda: Limits(frame=5), "Limits.frame: expected at least 1024, got 5"),
+    ],
+)
+def test_settings_that_can_be_none(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(ValueError, match="expected") as raised:
+        make()
+    assert str(raised.value) == said
+
+
+def test_several_connections_to_one_address() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        await until(lambda: server.accepted == 3, client)
+        assert server.accepted == 3
+
+    play(scene, connections=3)
