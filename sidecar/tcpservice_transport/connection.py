@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
     """One socket from the time it stands; `peer` is the other side's address."""
 
     __slots__ = (
-        "_broken", "_events", "_flush_set", "_full", "_limits", "_loop", "_out", "_read_at", "_reader", "_reason",
+        "_broken", "_events", "_flush_set", "_full", "_limits", "_loop", "_out", "_queued", "_read_at", "_reader", "_reason",
         "_sock", "_stall", "_transport", "_waiters", "peer",
     )  # fmt: skip
 
@@ -54,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader(limits.frame)
         self._out: list[bytes] = []
+        self._queued = 0
         self._flush_set = False
         self._full = False
         self._broken = False
@@ -76,9 +77,12 @@ class Connection(asyncio.Protocol):
         return self._full
 
     def send(self, data: bytes) -> None:
-        """Send with all else of this turn."""
+        """Send with all else of this turn; much is not kept so long."""
         self._out.append(data)
-        if not self._flush_set:
+        self._queued += len(data)
+        if self._queued > _SEND_BUFFER:
+            self._flush()
+        elif not self._flush_set:
             self._flush_set = True
             self._loop.call_soon(self._flush)
 
@@ -180,10 +184,10 @@ class Connection(asyncio.Protocol):
     def _flush(self) -> None:
         self._flush_set = False
         out = self._out
-        if not out or self._transport.is_closing():
-            return
-        self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if out and not self._transport.is_closing():
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
         out.clear()
+        self._queued = 0
         if self._full:
             self._bound()
 

@@ -82,7 +82,7 @@ class Server:
         self._deserializer = deserializer
         self._handlers = Handlers()
         self._peers: dict[Connection, Peer] = {}
-        self._orphans: set[asyncio.Task[None]] = set()
+        self._orphans: dict[asyncio.Task[None], Handler] = {}
         self._unheard: set[str] = set()
         self._listening: asyncio.Server | None = None
         self._on_connect: list[PeerListener] = []
@@ -190,13 +190,15 @@ class Server:
                 return
 
     async def _cut_off(self, grace: float) -> None:
-        running = {task: handler for peer in self._peers.values() for task, handler in peer.running.items()}
+        running = dict(self._orphans)
+        for peer in self._peers.values():
+            running |= peer.running
         names = sorted({handler.name for handler in running.values()})
-        _LOGGER.warning("cut off %d requests after %g s: %s", len(running), grace, ", ".join(names))
-        tasks = [*running, *self._orphans]
-        for task in tasks:
+        _LOGGER.warning("cut off %d handlers after %g s: %s", len(running), grace, ", ".join(names))
+        for task in running:
             task.cancel()
-        await asyncio.wait(tasks, timeout=_FLUSH_S)
+        if running:
+            await asyncio.wait(running, timeout=_FLUSH_S)
 
     async def _close_connections(self) -> None:
         for peer in list(self._peers.values()):
@@ -319,7 +321,7 @@ class Server:
     def _ran(self, peer: Peer, task: asyncio.Task[None]) -> None:
         del peer.running[task]
         peer.streams.discard(task)
-        self._orphans.discard(task)
+        self._orphans.pop(task, None)
         if peer.ended and not peer.running:
             peer.connection.close()
         elif len(peer.running) == self._limits.in_flight - 1:

@@ -186,6 +186,8 @@ def _reason(error: OSError) -> str:
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or error}"
+    if isinstance(error, ConnectionResetError) and not error.args:
+        return "it closed the connection in the TLS handshake; is it a server with TLS?"
     number = error.errno
     if number is None and (several := _ERRNO.search(str(error))):
         number = int(several[1])

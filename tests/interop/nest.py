@@ -170,12 +170,18 @@ class NestClient:
     _names = itertools.count(1)
 
     def __init__(
-        self, version: Major, port: int, *, host: str = "127.0.0.1", process: ClientProcess | None = None
+        self,
+        version: Major,
+        port: int,
+        *,
+        host: str = "127.0.0.1",
+        process: ClientProcess | None = None,
+        ca: str | None = None,
     ) -> None:
         self._own = None if process is not None else ClientProcess(version)
         self._process = process or self._own
         self._name = f"client-{next(self._names)}"
-        self._target = {"host": host, "port": port}
+        self._target = {"host": host, "port": port, "ca": ca}
 
     def start(self) -> Self:
         """Make the ClientTCP; it connects with its first message, as NestJS does."""

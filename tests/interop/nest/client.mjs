@@ -2,7 +2,7 @@
  * ClientTCPs on command: `node client.mjs VERSION_DIRECTORY`, a JSON command a line on stdin, a JSON result a line on stdout.
  *
  * Command: {"call": N, "client": NAME, "op": OP, ...}; result: {"call": N, "result": ...} or {"call": N, "failure": TEXT}.
- *   open {host, port}                   a client of this name, replacing an older one (nothing connects yet)
+ *   open {host, port, ca}               a client of this name, replacing an older one (nothing connects yet)
  *   send {pattern, data, take, timeout, unsubscribe}   the observable's events, in order
  *   emit {pattern, data}                likewise
  *   many {n, items, window}             {"events": [events of each], "order": [indices as they ended], "log": [[index, kind]...],
@@ -13,6 +13,7 @@
  * `fill: [TEXT, TIMES]` stands for data that would be long to write. `limit` (ms, 20000) bounds what a command waits for.
  * Events: ["next", value], ["complete"], ["error", reason], ["unsubscribed"], ["pending"] (nothing ended it within the limit).
  */
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { load } from './load.mjs';
 
@@ -71,9 +72,9 @@ async function many(client, { items, pattern, data, n, window = Infinity, limit,
   return { events, order, log, ms: performance.now() - began };
 }
 
-function open(name, { host = '127.0.0.1', port }) {
+function open(name, { host = '127.0.0.1', port, ca }) {
   clients.get(name)?.client.close();
-  const client = new ClientTCP({ host, port });
+  const client = new ClientTCP({ host, port, ...(ca && { tlsOptions: { ca: readFileSync(ca) } }) });
   const statuses = [];
   client.status?.subscribe(status => statuses.push(status));
   clients.set(name, { client, statuses });

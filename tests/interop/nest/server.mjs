@@ -1,14 +1,16 @@
 /**
  * One NestJS replica with every handler that the tests call: `node server.mjs VERSION_DIRECTORY`.
  *
- * Environment: HOST (127.0.0.1), PORT (0: any), NAME (what `who` answers), SHUTDOWN_HOOKS=1, NEST_LOG=1 (logs on stderr).
+ * Environment: HOST (127.0.0.1), PORT (0: any), NAME (what `who` answers), TLS (a PEM file with key and
+ * certificate), SHUTDOWN_HOOKS=1, NEST_LOG=1 (logs on stderr).
  * Prints one line {"listening": PORT} when ready. Leaves when its stdin ends, so that no replica outlives its test run.
  * Decorators are applied as plain functions: nothing here is compiled.
  */
+import { readFileSync } from 'node:fs';
 import { load } from './load.mjs';
 
 const [versionDirectory] = process.argv.slice(2);
-const { HOST = '127.0.0.1', PORT = '0', NAME = 'replica', SHUTDOWN_HOOKS, NEST_LOG } = process.env;
+const { HOST = '127.0.0.1', PORT = '0', NAME = 'replica', TLS, SHUTDOWN_HOOKS, NEST_LOG } = process.env;
 const [, { Controller, Module }, { NestFactory }, microservices, rxjs] = await load(
   versionDirectory, 'reflect-metadata', '@nestjs/common', '@nestjs/core', '@nestjs/microservices', 'rxjs');
 const { Ctx, EventPattern, MessagePattern, Payload, RpcException, ServerTCP } = microservices;
@@ -121,7 +123,8 @@ class App {}
 Module({ controllers: [Handlers] })(App);
 
 // As text: v10 takes the number 0 for "not given".
-const transport = new ServerTCP({ host: HOST, port: PORT });
+const tlsOptions = TLS && { key: readFileSync(TLS), cert: readFileSync(TLS) };
+const transport = new ServerTCP({ host: HOST, port: PORT, ...(tlsOptions && { tlsOptions }) });
 const say = process.stdout.write.bind(process.stdout);
 if (NEST_LOG) process.stdout.write = process.stderr.write.bind(process.stderr);
 const app = await NestFactory.createMicroservice(App, { strategy: transport, logger: NEST_LOG ? undefined : false });

@@ -1,0 +1,558 @@
+"""What a server makes of its handlers, and of clients that are large, slow, silent or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from interop.rawpeer import frame, request, split
+from tcpservice_transport import Client, Context, Limits, ListenError, RequestTimeout, RpcError, Server
+
+Scene = Callable[[Server, "Wire"], Coroutine[Any, Any, Any]]
+
+
+class Wire:
+    """A client's side, byte by byte."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self._rest = b""
+
+    async def reply(self) -> Any:
+        """The next packet."""
+        while True:
+            pieces, _ = split(self._rest)
+            if pieces:
+                self._rest = self._rest[len(pieces[0].raw) :]
+                return pieces[0].message
+            data = await asyncio.wait_for(self.reader.read(65536), 10)
+            assert data, "closed"
+            self._rest += data
+
+    async def ask(self, pattern: object, data: object = None, request_id: object = "1") -> Any:
+        self.writer.write(request(pattern, data, request_id))
+        return await self.reply()
+
+    async def rest(self) -> list[Any]:
+        """All that comes until the server closes."""
+        data = self._rest + await asyncio.wait_for(self.reader.read(-1), 10)
+        return [piece.message for piece in split(data)[0]]
+
+
+def play(server: Server, scene: Scene) -> None:
+    """Run a scene; in the end nothing may be left of the server: no handler, no connection, no task, no socket."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await server.start()
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            await scene(server, Wire(reader, writer))
+            writer.close()
+            await server.close(grace=1)
+            assert (server.in_flight, server.connections) == (0, 0)
+            await asyncio.sleep(0)
+            assert not {task for task in asyncio.all_tasks() if "tcpservice_transport" in repr(task.get_coro())}
+
+    asyncio.run(bounded())
+    gc.collect()
+
+
+def answered(value: object, request_id: object = "1") -> dict[str, object]:
+    return {"response": value, "isDisposed": True, "id": request_id}
+
+
+def failed(err: object, request_id: object = "1") -> dict[str, object]:
+    return {"err": err, "isDisposed": True, "id": request_id}
+
+
+INTERNAL = {"status": "error", "message": "Internal server error"}
+
+
+def test_every_kind_of_handler() -> None:
+    server = Server(port=0)
+
+    @server.message_pattern("plain")
+    def plain(data: object) -> object:
+        return data
+
+    @server.message_pattern("async")
+    async def coroutine(data: object, context: Context) -> object:
+        await asyncio.sleep(0)
+        return [data, context.pattern, context.metadata, context.peer.partition(":")[0]]
+
+    @server.message_pattern("future")
+    def future(data: object) -> object:
+        return asyncio.sleep(0, data)
+
+    @server.message_pattern("stream")
+    async def stream(data: int) -> AsyncIterator[int]:
+        for number in range(data):
+            yield number
+
+    @server.message_pattern("iteration")
+    def iteration(data: int) -> Iterator[int]:
+        yield from range(data)
+
+    @server.message_pattern(["one", "other"])
+    def several(_: object, context: Context) -> object:
+        return context.pattern
+
+    async def scene(_: Server, wire: Wire) -> None:
+        assert await wire.ask("plain", {"a": 1}) == answered({"a": 1})
+        assert await wire.ask("plain") == answered(None)
+        assert await wire.ask("async", 1) == answered([1, "async", None, "127.0.0.1"])
+        assert await wire.ask("future", 2) == answered(2)
+        for pattern in ("stream", "iteration"):
+            assert await wire.ask(pattern, 2) == {"response": 0, "id": "1"}
+            assert await wire.reply() == {"response": 1, "id": "1"}
+            assert await wire.reply() == {"isDisposed": True, "id": "1"}
+            assert await wire.ask(pattern, 0) == {"isDisposed": True, "id": "1"}
+        assert [(await wire.ask(pattern))["response"] for pattern in ("one", "other")] == ["one", "other"]
+
+    play(server, scene)
+
+
+@pytest.mark.parametrize("request_id", [0, None, "", "é", [1, {"a": 2}], {"x": None}, 1.5, True])
+def test_an_id_may_be_anything(request_id: object) -> None:
+    server = Server(port=0)
+    server.message_pattern("a")(lambda data: data)
+
+    async def scene(_: Server, wire: Wire) -> None:
+        assert await wire.ask("a", 1, request_id) == answered(1, request_id)
+
+    play(server, scene)
+
+
+def raising(error: BaseException) -> Callable[[object], object]:
+    def handler(_: object) -> object:
+        raise error
+
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("payload", "err"),
+    [
+        ("m", {"status": "error", "message": "m"}),
+        (7, {"status": "error", "message": 7}),
+        (None, {"status": "error", "message": None}),
+        ({"code": "own"}, {"code": "own"}),
+        ({}, {}),
+        ([1], [1]),
+        (object(), INTERNAL),
+    ],
+)
+def test_errors_of_the_handlers_own(payload: object, err: object) -> None:
+    server = Server(port=0)
+
+    async def later(_: object) -> object:
+        await asyncio.sleep(0)
+        raise RpcError(payload)
+
+    async def stream(_: object) -> AsyncIterator[int]:
+        yield 1
+        raise RpcError(payload)
+
+    server.message_pattern("now")(raising(RpcError(payload)))
+    server.message_pattern("later")(later)
+    server.message_pattern("stream")(stream)
+
+    async def scene(_: Server, wire: Wire) -> None:
+        assert await wire.ask("now") == failed(err)
+        assert await wire.ask("later") == failed(err)
+        assert await wire.ask("stream") == {"response": 1, "id": "1"}
+        assert await wire.reply() == failed(err)
+
+    play(server, scene)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [raising(RuntimeError("secret")), raising(TimeoutError("secret")), lambda _: object(), lambda _: float("nan")],
+)
+def test_what_was_not_meant_is_logged_and_not_told(
+    handler: Callable[[object], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(port=0)
+    server.message_pattern("a")(handler)
+
+    async def scene(_: Server, wire: Wire) -> None:
+        assert await wire.ask("a") == failed(INTERNAL)
+
+    play(server, scene)
+    assert "secret" in caplog.text or "JSON cannot hold it" in caplog.text
+
+
+def test_a_handler_that_gives_up_waiting_by_itself() -> None:
+    server = Server(port=0, handler_timeout=10)
+
+    @server.message_pattern("a")
+    async def impatient(_: object) -> object:
+        async with asyncio.timeout(0.01):
+            await asyncio.sleep(5)
+        return "unreached"
+
+    async def scene(_: Server, wire: Wire) -> None:
+        assert await wire.ask("a") == failed(INTERNAL)
+
+    play(server, scene)
+
+
+class Order(msgspec.Struct):
+    id: int
+
+
+def test_data_of_a_type() -> None:
+    server = Server(port=0)
+
+    @server.message_pattern("order", type=Order)
+    def order(data: Order) -> object:
+        return [type(data).__name__, data.id]
+
+    async def scene(_: Server, wire: Wire) -> None:
+        assert await wire.ask("order", {"id": 7}) == answered(["Order", 7])
+        error = {"status": "error", "message": "Expected `int`, got `str` - at `$.id`", "code": "unexpected_value"}
+        assert await wire.ask("order", {"id": "7"}) == failed(error)
+
+    play(server, scene)
+
+
+def test_a_handler_that_takes_too_long_is_ended() -> None:
+    server, ended = Server(port=0, handler_timeout=0.05), asyncio.Event()
+
+    @server.message_pattern("a")
+    async def slow(_: object) -> object:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+        return "unreached"
+
+    async def scene(_: Server, wire: Wire) -> None:
+        reply = await wire.ask("a")
+        assert reply["err"] == {
+            "status": "error", "message": "The handler took longer than 0.05 s", "code": "timeout",
+        }  # fmt: skip
+        assert ended.is_set()
+
+    play(server, scene)
+
+
+def test_events_have_their_handlers_and_are_not_answered(caplog: pytest.LogCaptureFixture) -> None:
+    server, heard = Server(port=0), list[object]()
+
+    @server.event_pattern("created")
+    def first(data: object) -> str:
+        heard.append(["first", data])
+        return "unused"
+
+    @server.event_pattern("created")
+    async def second(data: object) -> None:
+        heard.append(["second", data])
+        raise RuntimeError("inside")
+
+    @server.event_pattern("created")
+    def third(data: object) -> Iterator[object]:
+        heard.append(["third", data])
+        yield "unused"
+
+    @server.message_pattern("asked")
+    def asked(data: object) -> object:
+        heard.append(["asked", data])
+        return data
+
+    async def scene(_: Server, wire: Wire) -> None:
+        for pattern in ("created", "asked", "nobody", "nobody"):
+            wire.writer.write(frame(json.dumps({"pattern": pattern, "data": 1}).encode()))
+        assert await wire.ask("asked", 2) == answered(2)
+        assert await wire.ask("created", 3) == answered("unused")
+
+    with caplog.at_level(logging.WARNING, "tcpservice_transport"):
+        play(server, scene)
+    names = ["first", "second", "third"]
+    assert [each for each in heard if each[1] == 1] == [["first", 1], ["asked", 1], ["second", 1], ["third", 1]]  # type: ignore[index]
+    assert sorted(each[0] for each in heard if each[1] == 3) == names  # type: ignore[index]
+    assert caplog.text.count("no handler hears events of the pattern nobody") == 1
+    assert "second failed on an event" in caplog.text
+
+
+def test_a_request_that_is_too_large_is_answered() -> None:
+    server = Server(port=0, limits=Limits(frame=1024))
+    server.message_pattern("a")(lambda data: data)
+
+    async def scene(_: Server, wire: Wire) -> None:
+        error = {"status": "error", "message": "The frame is larger than 1024 bytes", "code": "frame_too_large"}
+        assert await wire.ask("a", "x" * 2000) == failed(error)
+        wire.writer.write(frame(json.dumps({"pattern": "a", "data": "x" * 2000}).encode()))
+        assert await wire.ask("a", 1) == answered(1)
+
+    play(server, scene)
+
+
+@pytest.mark.parametrize(
+    ("garbage", "said"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "what looks like HTTP"),
+        (b"\x16\x03\x01\x02\x00", "a TLS handshake"),
+        (b"5#{bad}", "the body is not JSON"),
+        (b"[" * 40, "expected a frame's length"),
+    ],
+)
+def test_who_does_not_speak_the_protocol_gets_what_it_is_owed(
+    garbage: bytes, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, opened = Server(port=0), asyncio.Event()
+
+    @server.message_pattern("a")
+    async def wait(data: object) -> object:
+        await opened.wait()
+        return data
+
+    async def scene(_: Server, wire: Wire) -> None:
+        wire.writer.write(request("a", 1, "1") + garbage + request("a", 2, "2"))
+        await asyncio.sleep(0.05)
+        opened.set()
+        assert await wire.rest() == [answered(1)]
+
+    play(server, scene)
+    assert said in caplog.text
+    assert f"at byte {len(request('a', 1, '1'))}" in caplog.text
+
+
+def test_who_stops_in_the_middle_of_a_frame_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(_: Server, wire: Wire) -> None:
+        wire.writer.write(b'100#{"pat')
+        await asyncio.sleep(0.08)
+        wire.writer.write(b"tern")
+        assert await wire.rest() == []
+
+    play(Server(port=0, limits=Limits(stall=0.1)), scene)
+    assert "stopped in the middle of a frame for 0.1 s" in caplog.text
+
+
+def test_who_half_closes_is_still_answered() -> None:
+    server = Server(port=0)
+
+    @server.message_pattern("a")
+    async def later(data: object) -> object:
+        await asyncio.sleep(0.05)
+        return data
+
+    async def scene(_: Server, wire: Wire) -> None:
+        wire.writer.write(request("a", 1, "1") + request("a", 2, "2"))
+        wire.writer.write_eof()
+        assert await wire.rest() == [answered(1), answered(2, "2")]
+
+    play(server, scene)
+
+
+def test_who_does_not_read_is_cut_off() -> None:
+    server, gone = Server(port=0, limits=Limits(unread=256 * 1024)), asyncio.Event()
+    server.message_pattern("large")(lambda _: "x" * 100_000)
+    server.on_disconnect(lambda _: gone.set())
+
+    async def scene(_: Server, wire: Wire) -> None:
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for _number in range(400):
+            wire.writer.write(request("large", 1, "1"))
+        await asyncio.wait_for(gone.wait(), 10)
+
+    play(server, scene)
+
+
+def test_a_stream_goes_no_faster_than_it_is_read_and_ends_with_its_reader() -> None:
+    server, given, ended = Server(port=0), list[int](), asyncio.Event()
+
+    @server.message_pattern("endless")
+    async def endless(_: object) -> AsyncIterator[str]:
+        try:
+            while True:
+                given.append(1)
+                yield "x" * 10_000
+        finally:
+            ended.set()
+
+    @server.message_pattern("waiting")
+    async def waiting(_: object) -> AsyncIterator[str]:
+        yield "x"
+        await asyncio.sleep(60)
+
+    async def scene(server: Server, wire: Wire) -> None:
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        wire.writer.write(request("endless", 1, "1") + request("waiting", 1, "2"))
+        count = -1
+        while count != len(given) or not given:
+            count = len(given)
+            await asyncio.sleep(0.05)
+        assert server.in_flight == 2
+        wire.writer.transport.abort()
+        await asyncio.wait_for(ended.wait(), 10)
+        while server.in_flight:
+            await asyncio.sleep(0.001)
+
+    play(server, scene)
+
+
+def test_how_many_handlers_run_for_a_connection_is_bounded() -> None:
+    server, opened, most = Server(port=0, limits=Limits(in_flight=3)), asyncio.Event(), [0]
+
+    @server.message_pattern("a")
+    async def wait(data: object) -> object:
+        most[0] = max(most[0], server.in_flight)
+        await opened.wait()
+        return data
+
+    async def scene(_: Server, wire: Wire) -> None:
+        for number in range(50):
+            wire.writer.write(request("a", number, str(number)))
+            await asyncio.sleep(0.001)
+        assert most[0] <= 5
+        opened.set()
+        assert {(await wire.reply())["response"] for _ in range(50)} == set(range(50))
+
+    play(server, scene)
+
+
+def test_connection_events() -> None:
+    server, seen = Server(port=0), list[str]()
+    server.on_connect(lambda peer: seen.append(f"connect {peer}"))
+    server.on_disconnect(lambda peer: seen.append(f"disconnect {peer}"))
+    server.on_connect(lambda _: seen.append(str(1 // 0)))
+
+    async def scene(server: Server, wire: Wire) -> None:
+        port = wire.writer.get_extra_info("sockname")[1]
+        while server.connections == 0:
+            await asyncio.sleep(0.001)
+        wire.writer.close()
+        while server.connections:
+            await asyncio.sleep(0.001)
+        assert seen == [f"connect 127.0.0.1:{port}", f"disconnect 127.0.0.1:{port}"]
+
+    play(server, scene)
+
+
+def test_serializers_of_the_apps_own(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(
+        port=0, serializer=lambda packet: {"v": 1, "body": packet}, deserializer=lambda value: value["body"]  # type: ignore[index]
+    )  # fmt: skip
+    server.message_pattern("a")(lambda data: data)
+
+    async def scene(_: Server, wire: Wire) -> None:
+        wire.writer.write(frame(b'{"v":1}'))
+        wire.writer.write(frame(b'{"v":1,"body":{"pattern":"a","data":5,"id":"1"}}'))
+        assert await wire.reply() == {"v": 1, "body": answered(5)}
+        wire.writer.write(frame(b'{"v":1,"body":{"pattern":"nobody","id":"1"}}'))
+        assert (await wire.reply())["body"]["status"] == "error"
+
+    play(server, scene)
+    assert "the deserializer failed on a message of 127.0.0.1" in caplog.text
+
+
+def test_two_servers_on_one_port() -> None:
+    async def scene(server: Server, _: Wire) -> None:
+        with pytest.raises(ListenError, match=rf"cannot listen on .*:{server.port}: .*[aA]ddress already in use"):
+            await Server(port=server.port).start()
+
+    play(Server(port=0), scene)
+
+
+@pytest.mark.parametrize(("host", "port"), [("no-such-host.invalid", 0), ("127.0.0.1", 70000), ("192.0.2.1", 0)])
+def test_where_no_server_can_listen(host: str, port: int) -> None:
+    with pytest.raises(ListenError, match=f"cannot listen on {host}:{port}: "):
+        asyncio.run(Server(host, port).start())
+
+
+# Closing
+
+
+def test_closing_finishes_what_runs_and_what_still_comes() -> None:
+    server, opened = Server(port=0), asyncio.Event()
+
+    @server.message_pattern("a")
+    async def wait(data: object) -> object:
+        await opened.wait()
+        return data
+
+    async def scene(server: Server, wire: Wire) -> None:
+        wire.writer.write(request("a", 1, "1"))
+        while not server.in_flight:
+            await asyncio.sleep(0.001)
+        closing = asyncio.create_task(server.close())
+        assert await wire.reply() == {"isDisposed": True, "id": "tcpservice/goaway"}
+        with pytest.raises(OSError, match="Connect call failed"):
+            await asyncio.open_connection("127.0.0.1", server.port)
+        wire.writer.write(request("a", 2, "2"))
+        await asyncio.sleep(0.01)
+        opened.set()
+        assert await wire.rest() == [answered(1), answered(2, "2")]
+        await closing
+
+    play(server, scene)
+
+
+def test_closing_waits_no_longer_than_it_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(port=0)
+
+    @server.message_pattern("a")
+    async def never(_: object) -> object:
+        return await asyncio.Event().wait()
+
+    @server.event_pattern("b")
+    async def deaf(_: object) -> object:
+        return await asyncio.Event().wait()
+
+    async def scene(server: Server, wire: Wire) -> None:
+        wire.writer.write(request("a", 1, "1") + frame(b'{"pattern":"b","data":1}'))
+        while server.in_flight < 2:
+            await asyncio.sleep(0.001)
+        await server.close(grace=0.05)
+        error = {"status": "error", "message": "The server is closing", "code": "draining"}
+        assert await wire.rest() == [{"isDisposed": True, "id": "tcpservice/goaway"}, failed(error)]
+
+    play(server, scene)
+    assert "cut off 2 handlers after 0.05 s" in caplog.text
+    assert "<locals>.never" in caplog.text
+
+
+def test_a_pair_parts_at_once_and_loses_nothing() -> None:
+    server = Server(port=0)
+
+    @server.message_pattern("a")
+    async def later(data: object) -> object:
+        await asyncio.sleep(0.01)
+        return data
+
+    async def scene(server: Server, wire: Wire) -> None:
+        wire.writer.close()
+        async with Client(port=server.port) as client:
+            asked = [asyncio.create_task(client.send("a", number)) for number in range(500)]
+            await client.send("a", 0)
+            began = asyncio.get_running_loop().time()
+            await server.close()
+            assert asyncio.get_running_loop().time() - began < 1
+            assert await asyncio.gather(*asked) == list(range(500))
+
+    play(server, scene)
+
+
+def test_a_server_can_be_started_again() -> None:
+    server = Server(port=0)
+    server.message_pattern("a")(lambda data: data)
+
+    async def scene(server: Server, _: Wire) -> None:
+        async with Client(port=server.port) as client:
+            assert await client.send("a", 1) == 1
+            await server.close()
+            with pytest.raises(RequestTimeout):
+                await client.send("a", 2, timeout=0.1)
+            await server.start()
+            assert await client.send("a", 3) == 3
+
+    play(server, scene)
