@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WrongCall as error:
         sys.stderr.write(f"tcpservice: {error} (see tcpservice --help)\n")
         return WRONG_CALL
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"tcpservice: this needs {error.name}: pip install 'tcpservice[local,sidecar]'\n")
+        return WRONG_CALL
     except KeyboardInterrupt:
         return INTERRUPTED
     else:

@@ -17,6 +17,7 @@ import asyncio
 import logging
 import signal
 import ssl
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextvars import Context as Variables
 from typing import Any, Final, Self
@@ -124,6 +125,7 @@ class Server:
             reason = getattr(error, "strerror", None) or error
             raise ListenError(f"cannot listen on {self.host}:{self.port}: {reason}") from error
         self.port = self._listening.sockets[0].getsockname()[1]
+        _LOGGER.info("listens on %s:%d", self.host, self.port)
 
     async def serve(self) -> None:
         """Listen until the process is told to end (SIGINT, SIGTERM), then close. Raises ListenError."""
@@ -193,8 +195,9 @@ class Server:
         running = dict(self._orphans)
         for peer in self._peers.values():
             running |= peer.running
-        names = sorted({handler.name for handler in running.values()})
-        _LOGGER.warning("cut off %d handlers after %g s: %s", len(running), grace, ", ".join(names))
+        names = Counter(handler.name for handler in running.values())
+        ran = ", ".join(f"{name} ({count} times)" if count > 1 else name for name, count in names.items())
+        _LOGGER.warning("handlers that still ran after %g s are cancelled: %s", grace, ran)
         for task in running:
             task.cancel()
         if running:

@@ -92,7 +92,7 @@ class Upstream:
         while self.wants:
             task = self._loop.create_task(self._dial())
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._dialled)
         return 0.0
 
     def close(self, lost: ConnectionLost) -> None:
@@ -161,12 +161,14 @@ class Upstream:
             if self._closed:
                 session.close(ConnectionLost("the client was closed"))
 
+    def _dialled(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._watcher.changed()
+
     def _failed(self, reason: str) -> None:
         self.failed_at = self._loop.time()
         self._back_off(reason)
         self._tell("disconnected", reason)
-        # A task's own end comes after this, and the pool counts who still dials.
-        self._loop.call_soon(self._watcher.changed)
 
     def _back_off(self, reason: str) -> None:
         self.reason = reason
