@@ -62,9 +62,11 @@ fuzz: $(INSTALLED)  ## Compare the compiled scan with its reference for ten minu
 
 bench: $(INSTALLED)  ## What the sidecar costs beside HAProxy, Envoy and no proxy (ten minutes; writes benchmarks/README.md)
 	@$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/pairs.py
 
 bench-quick: $(INSTALLED)  ## The same in one short round
 	@$(BIN)/python benchmarks/bench.py --quick
+	$(BIN)/python benchmarks/pairs.py --quick
 
 lint: $(INSTALLED)  ## Lint, formatting, types, and the direction of imports
 	@$(BIN)/ruff check .

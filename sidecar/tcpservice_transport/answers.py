@@ -16,10 +16,10 @@ from contextvars import Context as Variables
 from typing import Any, Final
 
 from tcpservice.errors import Code
-from tcpservice_transport.connection import Connection
 from tcpservice_transport.errors import NotJson, RpcError, UnexpectedValue
 from tcpservice_transport.handlers import Handler, Kind, Said
 from tcpservice_transport.packets import Packet, answer, completion, encode, failure, own_error, response
+from tcpservice_transport.peer import Peer
 
 _LOGGER: Final = logging.getLogger("tcpservice_transport")
 
@@ -29,10 +29,11 @@ Serializer = Callable[[Packet], object]
 class Replies:
     """Where the replies to one request go; a peer that is gone gets none."""
 
-    __slots__ = ("_connection", "_id", "_serializer", "name")
+    __slots__ = ("_connection", "_id", "_peer", "_serializer", "name")
 
-    def __init__(self, connection: Connection, request_id: object, name: str, serializer: Serializer | None) -> None:
-        self._connection = connection
+    def __init__(self, peer: Peer, request_id: object, name: str, serializer: Serializer | None) -> None:
+        self._peer = peer
+        self._connection = peer.connection
         self._id = request_id
         self.name = name
         self._serializer = serializer
@@ -44,6 +45,11 @@ class Replies:
     def fail(self, error: Exception) -> None:
         """Answer with an error."""
         self._write(failure(_as_rpc_error(error, self.name), self._id))
+
+    def send_now(self) -> None:
+        """Send at once where nothing else runs for the peer, which will have nothing to add."""
+        if len(self._peer.running) == 1:
+            self._connection.flush()
 
     async def stream(self, values: AsyncIterator[object]) -> None:
         """Answer with each value as it comes, no faster than the peer takes them."""
@@ -94,6 +100,7 @@ async def finish(running: Awaitable[None], replies: Replies, patience: float | N
         raise
     except Exception as error:
         replies.fail(error)
+    replies.send_now()
 
 
 async def _within(seconds: float, running: Awaitable[None], name: str) -> None:

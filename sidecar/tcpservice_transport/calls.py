@@ -49,9 +49,9 @@ class Single(Call):
 
     __slots__ = ("_value", "done")
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(request_id)
-        self.done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[object] = loop.create_future()
         self._value: object = None
 
     def respond(self, value: object, size: int) -> None:  # noqa: ARG002 - one value at a time is kept

@@ -17,6 +17,7 @@ import logging
 import secrets
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from threading import get_ident
 from typing import Any, Final, Literal, NamedTuple, Self, TypeVar, overload
 
 from tcpservice.deadlines import Waiting
@@ -94,7 +95,9 @@ class Client:
         self._on_status = on_status or (lambda _: None)
         self._last_id = secrets.randbits(_ID_BITS)
         self._routes: dict[str, str] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._begun = False
+        self._thread = 0
+        self._loop: asyncio.AbstractEventLoop
         self._pool: Pool
         self._clock: Clock
         self._closed = False
@@ -131,7 +134,7 @@ class Client:
         Overloaded, NotJson, PatternError, UnexpectedValue, ClientClosed.
         """
         message = self._request(pattern, data, metadata, timeout, idempotent=idempotent)
-        _, value = await self._first_word(message, lambda: Single(message.id), _only_value)
+        _, value = await self._first_word(message, lambda: Single(message.id, self._loop), _only_value)
         return as_type(value, type)
 
     async def stream(
@@ -176,12 +179,12 @@ class Client:
     @property
     def status(self) -> Literal["connected", "disconnected"]:
         """Whether a connection stands that can be used; a client that has sent nothing has none."""
-        return "connected" if self._loop is not None and self._pool.connected else "disconnected"
+        return "connected" if self._begun and self._pool.connected else "disconnected"
 
     @property
     def in_flight(self) -> int:
         """How many requests wait for an answer."""
-        return self._pool.in_flight if self._loop is not None else 0
+        return self._pool.in_flight if self._begun else 0
 
     async def connect(self) -> None:
         """Connect now, not with the first message. Raises Unreachable, ClientClosed."""
@@ -191,7 +194,7 @@ class Client:
     async def close(self) -> None:
         """Close for good; what is still awaited ends with ClientClosed."""
         self._closed = True
-        if self._loop is not None:
+        if self._begun:
             self._clock.stop()
             await self._pool.close()
 
@@ -211,9 +214,11 @@ class Client:
         """Begin a call, again where that may be; return it, and the first that it gives."""
         tried: list[Address] = []
         left = message.patience
-        until = 0.0 if left is None else self._now() + left
+        until = 0.0 if left is None else self._loop.time() + left
         while True:
-            session = await self._session(tried, left)
+            session = self._pool.choose(tried)
+            if session is None or session.connection.full:
+                session = await self._session(tried, left)
             call = make()
             session.begin(call, message.frame)
             if left is not None:
@@ -229,7 +234,7 @@ class Client:
             except asyncio.CancelledError:
                 self._forget(call)
                 raise
-            left = None if left is None else max(0.0, until - self._now())
+            left = None if left is None else max(0.0, until - self._loop.time())
 
     def _may_repeat(self, error: NoHandlerError | ConnectionLost, tried: list[Address], *, idempotent: bool) -> bool:
         """Whether a message may be sent again: nothing ran and another server may know better, or it does no harm."""
@@ -271,13 +276,13 @@ class Client:
         """Bind to the event loop with the first message. Raises ClientClosed."""
         if self._closed:
             raise ClientClosed("the client was closed")
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-            self._now = loop.time
+        if not self._begun:
+            self._begun = True
+            self._thread = get_ident()
+            self._loop = asyncio.get_running_loop()
             self._clock = Clock(self._expired)
             self._pool = Pool(self._addresses, self._dialing, self._clock.cancel, self._told)
-        elif self._loop is not loop:
+        elif self._thread != get_ident() or self._loop.is_closed():
             raise RuntimeError("this client belongs to another event loop: make one for each")
 
     def _told(self, status: Status) -> None:
@@ -322,5 +327,5 @@ class Client:
         return route
 
 
-async def _only_value(call: Single) -> object:
-    return await call.done
+def _only_value(call: Single) -> Awaitable[object]:
+    return call.done

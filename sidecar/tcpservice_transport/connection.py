@@ -14,6 +14,9 @@ from tcpservice_sockets import acknowledge_at_once, notice_death, send_at_once, 
 from tcpservice_transport.options import Limits
 
 _SEND_BUFFER: Final = 64 * 1024
+_BATCH: Final = 1024
+_ACKNOWLEDGE_S: Final = 0.001
+"""How long a write may take that acknowledges what was read; the kernel would wait 40 ms, and NestJS for it."""
 
 
 class Events(Protocol):
@@ -42,8 +45,8 @@ class Connection(asyncio.Protocol):
     """One socket from the time it stands; `peer` is the other side's address."""
 
     __slots__ = (
-        "_broken", "_events", "_flush_set", "_full", "_limits", "_loop", "_out", "_queued", "_read_at", "_reader", "_reason",
-        "_sock", "_stall", "_transport", "_waiters", "peer",
+        "_acknowledging", "_broken", "_events", "_flush_set", "_full", "_limits", "_loop", "_out", "_queued",
+        "_read_at", "_reader", "_reason", "_sock", "_stall", "_transport", "_unanswered", "_waiters", "peer",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -54,6 +57,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader(limits.frame)
         self._out: list[bytes] = []
+        self._unanswered = False
+        self._acknowledging: asyncio.TimerHandle | None = None
         self._queued = 0
         self._flush_set = False
         self._full = False
@@ -77,14 +82,14 @@ class Connection(asyncio.Protocol):
         return self._full
 
     def send(self, data: bytes) -> None:
-        """Send with all else of this turn; much is not kept so long."""
+        """Send with all else of this turn; much is not kept so long, so that the other side can begin."""
         self._out.append(data)
         self._queued += len(data)
-        if self._queued > _SEND_BUFFER:
-            self._flush()
+        if self._queued > _BATCH:
+            self.flush()
         elif not self._flush_set:
             self._flush_set = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
 
     async def drained(self) -> None:
         """Wait until the kernel has taken most of what was sent, or the connection is gone."""
@@ -105,7 +110,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close once all is sent."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def abort(self, reason: str) -> None:
@@ -135,10 +140,11 @@ class Connection(asyncio.Protocol):
             if not self._take(item):
                 break
         self._flush_set = flush_set
+        self._unanswered = True
         if self._out:
-            self._flush()
-        elif self._sock is not None and self.open:
-            acknowledge_at_once(self._sock)
+            self.flush()
+        if self._unanswered and self._acknowledging is None:
+            self._acknowledging = self._loop.call_later(_ACKNOWLEDGE_S, self._acknowledge)
         if self._stall is not None or self._reader.partial:
             self._watch()
 
@@ -153,8 +159,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that it is gone, and why."""
         self._out.clear()
-        if self._stall is not None:
-            self._stall.cancel()
+        for timer in (self._stall, self._acknowledging):
+            if timer is not None:
+                timer.cancel()
         self.resume_writing()
         self._events.closed(self, self._reason or _reason(exc))
 
@@ -181,15 +188,24 @@ class Connection(asyncio.Protocol):
             self._break(f"{item.reason} (at byte {item.offset})")
         return not self._broken
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what waits for the end of this turn."""
         self._flush_set = False
         out = self._out
         if out and not self._transport.is_closing():
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+            self._unanswered = False
         out.clear()
         self._queued = 0
         if self._full:
             self._bound()
+
+    def _acknowledge(self) -> None:
+        """Acknowledge what was read, unless something was written since, which did."""
+        self._acknowledging = None
+        if self._unanswered and self._sock is not None and self.open:
+            acknowledge_at_once(self._sock)
+        self._unanswered = False
 
     def _bound(self) -> None:
         size = self._transport.get_write_buffer_size()

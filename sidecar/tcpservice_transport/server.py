@@ -20,6 +20,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextvars import Context as Variables
+from functools import partial
 from typing import Any, Final, Self
 
 from tcpservice.errors import Code
@@ -31,6 +32,7 @@ from tcpservice_transport.errors import ListenError, NoHandlerError
 from tcpservice_transport.handlers import MISSING, Context, Function, Handler, Handlers, Said, declaring
 from tcpservice_transport.options import Limits
 from tcpservice_transport.packets import GOAWAY_ID, Packet, Unreadable, completion, decode, encode, members, own_error
+from tcpservice_transport.peer import Peer
 from tcpservice_transport.tracing import incoming
 from tcpservice_transport.values import from_json
 
@@ -41,18 +43,6 @@ _LOGGER: Final = logging.getLogger("tcpservice_transport")
 _LINGER_S: Final = 0.25
 _FLUSH_S: Final = 2.0
 _UNHEARD_TOLD: Final = 100
-
-
-class Peer:
-    """One connection of a server, and the handlers that run for it."""
-
-    __slots__ = ("connection", "ended", "running", "streams")
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.running: dict[asyncio.Task[None], Handler] = {}
-        self.streams: set[asyncio.Task[None]] = set()
-        self.ended = False
 
 
 class Server:
@@ -89,6 +79,7 @@ class Server:
         self._on_connect: list[PeerListener] = []
         self._on_disconnect: list[PeerListener] = []
         self._changed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
 
     # Declaring
 
@@ -118,9 +109,9 @@ class Server:
 
     async def start(self) -> None:
         """Begin to listen. Raises ListenError."""
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         try:
-            self._listening = await loop.create_server(self._connection, self.host, self.port, ssl=self._tls)
+            self._listening = await self._loop.create_server(self._connection, self.host, self.port, ssl=self._tls)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ListenError(f"cannot listen on {self.host}:{self.port}: {reason}") from error
@@ -246,7 +237,7 @@ class Server:
         text = oversized_id(item)
         if text is not None:
             error = own_error(f"The frame is larger than {self._limits.frame} bytes", Code.FRAME_TOO_LARGE.value)
-            Replies(connection, from_json(memoryview(text)), "", self._serializer).fail(error)
+            Replies(self._peers[connection], from_json(memoryview(text)), "", self._serializer).fail(error)
 
     def malformed(self, connection: Connection, reason: str) -> None:
         """Close a connection that cannot be read any further, once what it is owed is written."""
@@ -290,7 +281,7 @@ class Server:
                 self._unheard_of(context.pattern)
             return
         handler = found.message if found.message is not None else next(iter(found.events), None)
-        replies = Replies(peer.connection, packet["id"], "" if handler is None else handler.name, self._serializer)
+        replies = Replies(peer, packet["id"], "" if handler is None else handler.name, self._serializer)
         if handler is None:
             replies.fail(NoHandlerError())
             return
@@ -301,9 +292,7 @@ class Server:
     def _answer(self, peer: Peer, handler: Handler, said: Said, replies: Replies, variables: Variables | None) -> None:
         running = begin(handler, said, replies, variables)
         if running is not None:
-            task = self._run(peer, handler, finish(running, replies, self._patience), variables)
-            if handler.streams:
-                peer.streams.add(task)
+            self._run(peer, handler, finish(running, replies, self._patience), variables)
 
     def _hear(self, peer: Peer, handler: Handler, said: Said, variables: Variables | None) -> None:
         hearing = hear(handler, said, variables)
@@ -312,23 +301,15 @@ class Server:
 
     def _run(
         self, peer: Peer, handler: Handler, running: Coroutine[Any, Any, None], variables: Variables | None
-    ) -> asyncio.Task[None]:
-        """Let a handler go on beside all others; above the limit, its peer is not read until one of them has ended."""
-        task = asyncio.get_running_loop().create_task(running, context=variables)
-        peer.running[task] = handler
-        if len(peer.running) >= self._limits.in_flight:
-            peer.connection.pause()
-        task.add_done_callback(lambda done: self._ran(peer, done))
-        return task
+    ) -> None:
+        """Let a handler go on beside all others."""
+        task = self._loop.create_task(running, context=variables)
+        peer.add(task, handler, self._limits.in_flight)
+        task.add_done_callback(partial(self._ran, peer))
 
     def _ran(self, peer: Peer, task: asyncio.Task[None]) -> None:
-        del peer.running[task]
-        peer.streams.discard(task)
+        peer.remove(task, self._limits.in_flight)
         self._orphans.pop(task, None)
-        if peer.ended and not peer.running:
-            peer.connection.close()
-        elif len(peer.running) == self._limits.in_flight - 1:
-            peer.connection.resume()
         self._changed.set()
 
     def _unheard_of(self, pattern: object) -> None:

@@ -74,6 +74,8 @@ class Session:
         self._calls[call.id] = call
         self.in_flight += 1
         self.connection.send(data)
+        if self.in_flight == 1:
+            self.connection.flush()
 
     def forget(self, call: Call) -> None:
         """Let a call wait no more; NestJS has no word to cancel it."""
