@@ -3,9 +3,9 @@
 NestJS takes either for one of its own. Used by Python services beside NestJS ones, by `tcpservice send`, and by tests;
 it reads and writes frames with the sidecar's own codec. docs/python.md walks through it, with a program for each step.
 
-A message of a client, top to bottom: `client` -> `pool` (which connection) -> `session` (which call waits for it) ->
-`connection` (bytes) -> `packets`. At the server: `connection` -> `server` -> `handlers` (who) -> `answers` (what comes
-of it).
+A message of a client, top to bottom: `client` -> `messages` (its frame) -> `pool` (which connection) -> `session`
+(which call waits for it) -> `connection` (bytes). At the server: `connection` -> `serving` -> `handlers` (who) ->
+`answers` (what comes of it).
 """
 
 from tcpservice_transport.client import Client

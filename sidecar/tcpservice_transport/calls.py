@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from tcpservice.deadlines import Waiting
+from tcpservice_transport.addresses import Address
 from tcpservice_transport.errors import Overloaded, TransportError
 
-if TYPE_CHECKING:
-    from tcpservice_transport.session import Session
-
 END: Final = object()
+
+
+class Place(Protocol):
+    """Where a call waits: a connection to an address."""
+
+    @property
+    def address(self) -> Address:
+        """Who is to answer."""
+
+    def forget(self, call: Call) -> None:
+        """Let it wait no more."""
 
 
 class Call(Waiting):
@@ -24,7 +33,7 @@ class Call(Waiting):
 
     __slots__ = ("id", "patience", "session")
 
-    session: Session
+    session: Place
     patience: float
 
     def __init__(self, request_id: str) -> None:

@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from threading import get_ident
 from typing import Any, Final, Literal, NamedTuple, Self, TypeVar, overload
 
 from tcpservice.deadlines import Waiting
-from tcpservice.pattern import PatternTooDeep, route_of
 from tcpservice_transport.addresses import Address, read_addresses
 from tcpservice_transport.calls import END, Call, Single, Stream
 from tcpservice_transport.clock import Clock
@@ -29,16 +27,14 @@ from tcpservice_transport.errors import (
     ClientClosed,
     ConnectionLost,
     NoHandlerError,
-    PatternError,
     ProtocolError,
     RequestTimeout,
     TransportError,
 )
+from tcpservice_transport.messages import Messages, Question, Serializer
 from tcpservice_transport.options import Limits, Retry, Timeouts
-from tcpservice_transport.packets import Packet, encode, event, request
 from tcpservice_transport.pool import Pool, Status
 from tcpservice_transport.session import Deserializer, Session
-from tcpservice_transport.tracing import outgoing
 from tcpservice_transport.upstream import Dialing
 from tcpservice_transport.values import as_type
 
@@ -46,19 +42,13 @@ T = TypeVar("T")
 C = TypeVar("C", bound=Call)
 
 _LOGGER: Final = logging.getLogger("tcpservice_transport")
-_ID_BITS: Final = 84
-_ID_MASK: Final = (1 << _ID_BITS) - 1
 _AS_SET: Final = -1.0
-_ROUTES_KEPT: Final = 1024
-
-Serializer = Callable[[Packet], object]
 
 
 class Message(NamedTuple):
-    """A request as it is sent, however often: id and frame, how long it may take, whether it may run twice."""
+    """A request, how many seconds it may take in all, and whether it may run twice."""
 
-    id: str
-    frame: bytes
+    question: Question
     patience: float | None
     idempotent: bool
 
@@ -91,10 +81,8 @@ class Client:
         self._dialing = Dialing(connections=connections, tls=tls, limits=limits or Limits(), deserializer=deserializer)
         self._timeouts = timeouts or Timeouts()
         self._attempts = 1 + (retry or Retry()).attempts
-        self._serializer = serializer
+        self._messages = Messages(serializer)
         self._on_status = on_status or (lambda _: None)
-        self._last_id = secrets.randbits(_ID_BITS)
-        self._routes: dict[str, str] = {}
         self._begun = False
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop
@@ -133,9 +121,21 @@ class Client:
         Raises RpcError, NoHandlerError, RequestTimeout, Unreachable, ConnectionLost, ProtocolError, FrameTooLarge,
         Overloaded, NotJson, PatternError, UnexpectedValue, ClientClosed.
         """
-        message = self._request(pattern, data, metadata, timeout, idempotent=idempotent)
-        _, value = await self._first_word(message, lambda: Single(message.id, self._loop), _only_value)
+        message = self._message(pattern, data, metadata, timeout, idempotent=idempotent)
+        _, value = await self._first_word(message, lambda: Single(message.question.id, self._loop), _only_value)
         return as_type(value, type)
+
+    @overload
+    def stream(
+        self, pattern: object, data: object = ..., *, type: type[T],
+        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> AsyncGenerator[T]: ...  # fmt: skip
+
+    @overload
+    def stream(
+        self, pattern: object, data: object = ..., *,
+        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> AsyncGenerator[Any]: ...  # fmt: skip
 
     async def stream(
         self,
@@ -151,9 +151,9 @@ class Client:
 
         Leaving the iteration early is safe; the server is not told, as NestJS has no word for it.
         """
-        message = self._request(pattern, data, metadata, timeout, idempotent=idempotent)
+        message = self._message(pattern, data, metadata, timeout, idempotent=idempotent)
         unread = self._dialing.limits.unread
-        call, value = await self._first_word(message, lambda: Stream(message.id, unread), Stream.next)
+        call, value = await self._first_word(message, lambda: Stream(message.question.id, unread), Stream.next)
         try:
             while value is not END:
                 yield as_type(value, type)
@@ -170,8 +170,8 @@ class Client:
         Raises Unreachable, Overloaded, NotJson, PatternError, RequestTimeout, ClientClosed.
         """
         self._begin()
-        frame = self._encode(event(self._route(pattern), data, outgoing(metadata)))
-        session = await self._session((), self._patience(_AS_SET))
+        frame = self._messages.event(pattern, data, metadata)
+        session = await self._session((), self._timeouts.request)
         session.connection.send(frame)
 
     # The client itself
@@ -220,7 +220,7 @@ class Client:
             if session is None or session.connection.full:
                 session = await self._session(tried, left)
             call = make()
-            session.begin(call, message.frame)
+            session.begin(call, message.question.frame)
             if left is not None:
                 assert message.patience is not None
                 call.patience = message.patience
@@ -235,6 +235,14 @@ class Client:
                 self._forget(call)
                 raise
             left = None if left is None else max(0.0, until - self._loop.time())
+
+    def _message(
+        self, pattern: object, data: object, metadata: object, timeout: float | None, *, idempotent: bool
+    ) -> Message:
+        self._begin()
+        question = self._messages.request(pattern, data, metadata)
+        patience = self._timeouts.request if timeout == _AS_SET else timeout
+        return Message(question, patience, idempotent)
 
     def _may_repeat(self, error: NoHandlerError | ConnectionLost, tried: list[Address], *, idempotent: bool) -> bool:
         """Whether a message may be sent again: nothing ran and another server may know better, or it does no harm."""
@@ -290,41 +298,6 @@ class Client:
             self._on_status(status)
         except Exception:
             _LOGGER.exception("on_status failed")
-
-    # Encoding
-
-    def _request(
-        self, pattern: object, data: object, metadata: object, timeout: float | None, *, idempotent: bool
-    ) -> Message:
-        self._begin()
-        if pattern is None:
-            raise PatternError("expected a pattern, got None")
-        self._last_id = (self._last_id + 1) & _ID_MASK
-        request_id = f"{self._last_id:021x}"
-        frame = self._encode(request(pattern, data, outgoing(metadata), request_id))
-        return Message(request_id, frame, self._patience(timeout), idempotent)
-
-    def _encode(self, packet: Packet) -> bytes:
-        return encode(packet if self._serializer is None else self._serializer(packet))
-
-    def _patience(self, timeout: float | None) -> float | None:
-        return self._timeouts.request if timeout == _AS_SET else timeout
-
-    def _route(self, pattern: object) -> str:
-        """Return the route of an event's pattern; those of texts are remembered. Raises PatternError."""
-        route = self._routes.get(pattern) if isinstance(pattern, str) else None
-        if route is None:
-            try:
-                route = route_of(pattern)
-            except PatternTooDeep as error:
-                raise PatternError(str(error)) from None
-            if route is None:
-                raise PatternError(f"no message can have the pattern {pattern!r}")
-            if isinstance(pattern, str):
-                if len(self._routes) >= _ROUTES_KEPT:
-                    self._routes.clear()
-                self._routes[pattern] = route
-        return route
 
 
 def _only_value(call: Single) -> Awaitable[object]:

@@ -15,6 +15,7 @@ from tcpservice_transport.options import Limits
 
 _SEND_BUFFER: Final = 64 * 1024
 _BATCH: Final = 1024
+_PARTING_S: Final = 1.0
 _ACKNOWLEDGE_S: Final = 0.001
 """How long a write may take that acknowledges what was read; the kernel would wait 40 ms, and NestJS for it."""
 
@@ -45,8 +46,8 @@ class Connection(asyncio.Protocol):
     """One socket from the time it stands; `peer` is the other side's address."""
 
     __slots__ = (
-        "_acknowledging", "_broken", "_events", "_flush_set", "_full", "_limits", "_loop", "_out", "_queued",
-        "_read_at", "_reader", "_reason", "_sock", "_stall", "_transport", "_unanswered", "_waiters", "peer",
+        "_acknowledging", "_broken", "_events", "_flush_set", "_full", "_limits", "_loop", "_out", "_parting",
+        "_queued", "_read_at", "_reader", "_reason", "_sock", "_stall", "_transport", "_unanswered", "_waiters", "peer",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -63,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._flush_set = False
         self._full = False
         self._broken = False
+        self._parting = False
         self._waiters: list[asyncio.Future[None]] = []
         self._stall: asyncio.TimerHandle | None = None
         self._read_at = 0.0
@@ -74,7 +76,7 @@ class Connection(asyncio.Protocol):
     @property
     def open(self) -> bool:
         """Whether something can still be sent."""
-        return not self._transport.is_closing()
+        return not self._parting and not self._transport.is_closing()
 
     @property
     def full(self) -> bool:
@@ -112,6 +114,25 @@ class Connection(asyncio.Protocol):
         """Close once all is sent."""
         self.flush()
         self._transport.close()
+
+    def ignore(self) -> None:
+        """Drop whatever still comes."""
+        self._broken = True
+
+    def part(self) -> None:
+        """Close once all is sent and the peer has closed, too, or has had a moment to.
+
+        A close with bytes unread makes the kernel send RST, which can destroy what the peer has not read yet.
+        """
+        self.ignore()
+        self.resume()
+        self.flush()
+        if not self.open or not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._parting = True
+        self._transport.write_eof()
+        self._loop.call_later(_PARTING_S, self._transport.abort)
 
     def abort(self, reason: str) -> None:
         """Close at once; the owner hears why."""
@@ -154,7 +175,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take the end of what the peer sends."""
-        return self._events.ended(self) and self._transport.can_write_eof()
+        return not self._parting and self._events.ended(self) and self._transport.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that it is gone, and why."""
@@ -192,7 +213,7 @@ class Connection(asyncio.Protocol):
         """Send what waits for the end of this turn."""
         self._flush_set = False
         out = self._out
-        if out and not self._transport.is_closing():
+        if out and self.open:
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
             self._unanswered = False
         out.clear()

@@ -35,6 +35,13 @@ class Peer:
         del self.running[task]
         self.streams.discard(task)
         if self.ended and not self.running:
-            self.connection.close()
-        elif len(self.running) == most - 1:
+            self.connection.part()
+        elif not self.ended and len(self.running) == most - 1:
             self.connection.resume()
+
+    def finish(self) -> None:
+        """Take no more; close once all is answered."""
+        self.ended = True
+        self.connection.ignore()
+        if not self.running:
+            self.connection.part()

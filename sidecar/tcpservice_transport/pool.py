@@ -41,7 +41,7 @@ class Pool:
         self._short = True
         self._chance = Chance(random.getrandbits(64))
         self._balancer = LeastRequest()
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], None] = {}
         self._closed = False
 
     @property
@@ -123,10 +123,10 @@ class Pool:
     async def _next_change(self, *seconds: float) -> None:
         """Wait until something is other than before, or the shortest of these times, where above 0, has passed."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min((each for each in seconds if each > 0), default=None)):
                     await waiter
         finally:
-            self._waiters.discard(waiter)
+            del self._waiters[waiter]

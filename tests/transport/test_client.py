@@ -75,6 +75,21 @@ def test_a_packet_is_as_nestjs_writes_it() -> None:
     play(scene)
 
 
+def test_it_connects_with_its_first_messages_and_keeps_their_order() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        await asyncio.sleep(0.01)
+        assert (server.accepted, client.status) == (0, "disconnected")
+        tasks = [asyncio.create_task(client.send("a", number)) for number in range(20)]
+        for number in range(20):
+            packet, answer = await server.next()
+            assert packet["data"] == number
+            answer.packet(response=number, isDisposed=True, id=packet["id"])
+        assert await asyncio.gather(*tasks) == list(range(20))
+        assert (server.accepted, client.status) == (1, "connected")
+
+    play(scene)
+
+
 @pytest.mark.parametrize(
     ("replies", "value"),
     [

@@ -521,6 +521,31 @@ def test_closing_waits_no_longer_than_it_is_told(caplog: pytest.LogCaptureFixtur
     assert "<locals>.never, " in caplog.text
 
 
+def test_who_does_not_go_is_answered_and_then_closed() -> None:
+    server = Server(port=0)
+
+    @server.message_pattern("a")
+    async def later(data: object) -> object:
+        await asyncio.sleep(0.02)
+        return data
+
+    async def scene(server: Server, wire: Wire) -> None:
+        closing = None
+        for number in range(10_000):
+            wire.writer.write(request("a", number, str(number)))
+            await asyncio.sleep(0.005)
+            if number == 10:
+                closing = asyncio.create_task(server.close(grace=15))
+            if closing is not None and closing.done():
+                break
+        assert closing is not None
+        await closing
+        replies = [reply for reply in await wire.rest() if "err" not in reply]
+        assert len(replies) > 50
+
+    play(server, scene)
+
+
 def test_a_pair_parts_at_once_and_loses_nothing() -> None:
     server = Server(port=0)
 
@@ -540,6 +565,19 @@ def test_a_pair_parts_at_once_and_loses_nothing() -> None:
             assert await asyncio.gather(*asked) == list(range(500))
 
     play(server, scene)
+
+
+def test_a_server_can_be_used_in_one_event_loop_after_another() -> None:
+    server = Server(port=0)
+    server.message_pattern("a")(lambda data: data)
+
+    async def scene() -> None:
+        server.port = 0
+        async with server, Client(port=server.port) as client:
+            assert await client.send("a", 1) == 1
+
+    for _ in range(2):
+        asyncio.run(scene())
 
 
 def test_a_server_can_be_started_again() -> None:
