@@ -37,6 +37,13 @@ def test_both_sides_open_with_their_line() -> None:
     assert stage.rows[0].mesh
 
 
+def test_an_app_is_seen_with_what_it_has_in_flight() -> None:
+    stage = at_the_app()
+    stage.sidecar().ask("1")
+    (seen,) = stage.exchange.apps()
+    assert (seen.service, [replica.in_flight for replica in seen.replicas]) == ("shop/orders", [1])
+
+
 def test_the_line_may_come_in_pieces_with_frames_behind_it() -> None:
     stage = at_the_app()
     other = stage.sidecar(None)
