@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from tcpservice_cli.lines import Lines
 from tcpservice_cli.screen import Screen
@@ -21,6 +22,7 @@ from tcpservice_local.local import Asked, Local, WrongRunError
 from tcpservice_local.manifests import Refused
 
 WRONG: Final = 2
+FAILED: Final = 1
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -45,7 +47,7 @@ async def run_manifests(given: argparse.Namespace) -> int:
     view: View = Lines() if given.plain or not (sys.stdout.isatty() and sys.stdin.isatty()) else Screen()
     asked = Asked(paths=tuple(given.file), replicas=dict(given.replicas), ports=dict(given.port))
     try:
-        with _signals() as ended:
+        with _signals() as ended, _faults(ended) as faults:
             async with Local(asked, view.told, view.said, view.changed) as local:
                 if given.duration is not None:
                     asyncio.get_running_loop().call_later(given.duration, ended.set)
@@ -56,7 +58,31 @@ async def run_manifests(given: argparse.Namespace) -> int:
         sys.stderr.write(f"{error}\n")
         return WRONG
     print(report, flush=True)
+    if faults:
+        sys.stderr.write("tcpservice up ended because of a fault of its own, which is worth a report:\n")
+        sys.stderr.write("".join(traceback.format_exception(faults[0])))
+        return FAILED
     return 0
+
+
+@contextlib.contextmanager
+def _faults(ended: asyncio.Event) -> Iterator[list[BaseException]]:
+    """Give the exceptions that nothing here awaits; the first of them ends the run."""
+    faults: list[BaseException] = []
+
+    def take(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "exception" in context:
+            faults.append(context["exception"])
+            ended.set()
+        else:
+            loop.default_exception_handler(context)
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(take)
+    try:
+        yield faults
+    finally:
+        loop.set_exception_handler(None)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from tcpservice_local.registry import PREFIX
 from tcpservice_local.sidecar import Sidecar
 from tcpservice_local.sidecar_flags import FRONT, STATE
 from tcpservice_local.slices import slices_of
+from tcpservice_local.tasks import begin
 
 SETTLE_S: Final = 0.02
 _HOLD_S: Final = 10.0
@@ -62,7 +63,7 @@ class Fleet:
         self._hold_until = asyncio.get_running_loop().time() + _HOLD_S
         asyncio.get_running_loop().call_later(_HOLD_S, self._wake.set)
         self.apply(plan)
-        self._tasks = [asyncio.get_running_loop().create_task(self._keep_in_line())]
+        self._tasks = [begin(self._keep_in_line())]
         return self
 
     def apply(self, plan: Plan) -> None:
@@ -216,7 +217,7 @@ class Fleet:
         """Let a replica leave in its own time."""
         if pod.leaving:
             return
-        task = asyncio.get_running_loop().create_task(self._leave(pod))
+        task = begin(self._leave(pod))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 

@@ -26,6 +26,7 @@ from tcpservice_local.manifests import Refused, read_manifests
 from tcpservice_local.plan import Plan, make_plan
 from tcpservice_local.pod import CRASHED
 from tcpservice_local.sidecar_flags import FRONT
+from tcpservice_local.tasks import begin
 from tcpservice_traces import Receiver, TraceStore
 
 LOOK_S: Final = 0.5
@@ -110,8 +111,7 @@ class Local:
         self.fleet = Fleet(options, self._told, self._changed)
         await self.fleet.start(plan)
         self._announce(plan)
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._watch()), loop.create_task(self._measure())]
+        self._tasks = [begin(self._watch()), begin(self._measure())]
 
     def _announce(self, plan: Plan) -> None:
         registry.announce(self._folder, self.fleet.ports)

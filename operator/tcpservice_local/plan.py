@@ -7,7 +7,7 @@ its ports; a service is a TcpService with the workloads that it selects. Pure, b
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,12 +116,23 @@ def make_plan(manifests: Manifests, exists: Callable[[Path], bool] = Path.exists
     if problems := manifests.problems():
         raise Refused(problems)
     served = {key for draft in drafts for key in draft.targets}
-    notes += [f"TcpService {key}: no Deployment has the labels of its selector" for key in targets if key not in served]
+    notes += [_unserved(key, target, workloads) for key, target in targets.items() if key not in served]
     return Plan(
         services=tuple(_service(key, targets[key], found) for key, found in manifests.tcp_services.items()),
         workloads=tuple(workloads),
         notes=tuple(notes),
     )
+
+
+def _unserved(key: str, target: _Target, workloads: Sequence[Workload]) -> str:
+    """Say that nothing here has the labels of a service, and which labels there are."""
+    there = [f"{one.name} has {_shown(one.labels)}" for one in workloads if key.startswith(f"{one.namespace}/")]
+    found = "; ".join(there) or "there is none in its namespace"
+    return f"TcpService {key}: no Deployment's pods have the labels {_shown(target.selector)} ({found})"
+
+
+def _shown(labels: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{name}: {value}" for name, value in labels.items()) + "}"
 
 
 def _service(key: str, target: _Target, found: Checked) -> ServicePlan:

@@ -18,6 +18,7 @@ from tcpservice_local.processes import Guard
 from tcpservice_local.sidecar import Sidecar
 from tcpservice_local.slices import Endpoint
 from tcpservice_local.supervised import Supervised
+from tcpservice_local.tasks import begin
 
 STARTING: Final = "starting"
 READY: Final = "ready"
@@ -87,7 +88,7 @@ class Pod:
     def start(self) -> None:
         """Start the sidecar, then the app."""
         self.sidecar.start()
-        self._task = asyncio.get_running_loop().create_task(self._live())
+        self._task = begin(self._live())
 
     async def leave(self) -> None:
         """Leave as a pod does: take no new messages, finish those in flight, then end."""

@@ -18,6 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from tcpservice_local import guard as guarding
+from tcpservice_local.tasks import begin
 
 MARK: Final = "TCPSERVICE_UP"
 _CHUNK: Final = 64 * 1024
@@ -47,7 +48,7 @@ class Guard:
     async def start(self) -> None:
         """Start it."""
         self._process = await self._spawn()
-        self._task = asyncio.get_running_loop().create_task(self._keep(self._process))
+        self._task = begin(self._keep(self._process))
 
     def tell(self, sign: str, group: int) -> None:
         """Say that a group began (`+`) or ended (`-`)."""
@@ -92,7 +93,7 @@ class Running:
     def __init__(self, process: Process, guard: Guard, say: Say) -> None:
         self._process = process
         self._guard = guard
-        self._reading = asyncio.get_running_loop().create_task(self._read(say))
+        self._reading = begin(self._read(say))
         self.pid = process.pid
 
     @classmethod

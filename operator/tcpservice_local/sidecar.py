@@ -17,6 +17,7 @@ from tcpservice_local.addresses import LOOPBACK
 from tcpservice_local.processes import Guard, Program, Say
 from tcpservice_local.sidecar_flags import is_news
 from tcpservice_local.supervised import Supervised
+from tcpservice_local.tasks import begin
 
 GRACE_S: Final = 5.0
 _READY_S: Final = 20.0
@@ -83,7 +84,7 @@ class Sidecar:
     def _process_changed(self) -> None:
         """Wait for a new process to be ready."""
         if self.pid is not None and (self._awaiting is None or self._awaiting.done()):
-            self._awaiting = asyncio.get_running_loop().create_task(self._await_ready())
+            self._awaiting = begin(self._await_ready())
         self._changed()
 
     async def _await_ready(self) -> None:

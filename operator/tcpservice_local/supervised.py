@@ -15,6 +15,7 @@ from typing import Final
 
 from tcpservice_local.backoff import Backoff
 from tcpservice_local.processes import Guard, Program, Running, Say
+from tcpservice_local.tasks import begin
 
 _LAST_LINES: Final = 40
 
@@ -47,7 +48,7 @@ class Supervised:
 
     def start(self) -> None:
         """Start it, and keep it running."""
-        self._task = asyncio.get_running_loop().create_task(self._keep())
+        self._task = begin(self._keep())
 
     def signal(self, number: int) -> None:
         """Send a signal to what runs."""

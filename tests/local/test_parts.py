@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 
@@ -16,6 +17,7 @@ from tcpservice_local.hints import hint
 from tcpservice_local.plan import ServicePlan
 from tcpservice_local.sidecar_flags import is_news
 from tcpservice_local.slices import Endpoint, slices_of
+from tcpservice_local.tasks import begin
 
 INF = float("inf")
 
@@ -191,3 +193,20 @@ def test_a_sidecar_that_was_started_again_loses_nothing_of_the_sum() -> None:
 def test_quantiles_are_drawn_evenly_through_a_bucket(buckets: dict[float, int], share: float, expected: object) -> None:
     found = quantile(Counter(buckets), share)
     assert found == expected if expected is None else pytest.approx(expected) == found
+
+
+def test_a_task_that_fails_is_told_at_once() -> None:
+    async def fail() -> None:
+        raise RuntimeError("inside")
+
+    async def scene() -> list[object]:
+        told: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        tasks = [begin(fail()), begin(asyncio.sleep(0)), begin(asyncio.sleep(60))]
+        tasks[2].cancel()
+        await asyncio.wait(tasks)
+        await asyncio.sleep(0)
+        return told
+
+    (error,) = asyncio.run(scene())
+    assert str(error) == "inside"

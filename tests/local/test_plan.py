@@ -82,7 +82,11 @@ def test_other_kinds_and_services_without_replicas_are_named() -> None:
     notes = plan(tcp_service("orders", 3001), ingress).notes
     assert notes == (
         "/app/k8s/all.yaml: Ingress web is not run here",
-        "TcpService shop/orders: no Deployment has the labels of its selector",
+        "TcpService shop/orders: no Deployment's pods have the labels {app: orders} (there is none in its namespace)",
+    )
+    (note,) = plan(tcp_service("orders", 3001), deployment("web"), deployment("cron")).notes
+    assert note.endswith(
+        "no Deployment's pods have the labels {app: orders} (web has {app: web}; cron has {app: cron})"
     )
 
 
