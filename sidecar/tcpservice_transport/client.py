@@ -155,6 +155,7 @@ class Client:
         unread = self._dialing.limits.unread
         call, value = await self._first_word(message, lambda: Stream(message.question.id, unread), Stream.next)
         try:
+            self._clock.cancel(call)
             while value is not END:
                 yield as_type(value, type)
                 if message.patience is not None and not call.ready:

@@ -246,6 +246,20 @@ def test_each_value_of_a_stream_has_its_time() -> None:
     play(scene, timeouts=Timeouts(request=0.1))
 
 
+def test_an_app_may_take_its_time_with_each_value() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        stream = client.stream("s")
+        asking = asyncio.ensure_future(anext(stream))
+        packet, answer = await server.next()
+        answer.packet(response=1, id=packet["id"])
+        assert await asking == 1
+        await asyncio.sleep(0.2)
+        answer.packet(response=2, isDisposed=True, id=packet["id"])
+        assert [value async for value in stream] == [2]
+
+    play(scene, timeouts=Timeouts(request=0.1))
+
+
 def test_a_stream_that_nobody_takes_is_bounded() -> None:
     async def scene(server: Scripted, client: Client) -> None:
         stream = client.stream("s")
