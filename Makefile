@@ -15,7 +15,7 @@ DEMO_INSTALLED := $(DEMO_APP)/node_modules/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo example test fuzz bench bench-quick lint format lock clean
+.PHONY: help demo example crds test fuzz bench bench-quick lint format lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,8 +54,8 @@ test: $(INSTALLED) lint  ## Lint, types, layers, and all tests with their counts
 	unset TCPSERVICE_SCAN
 	echo "Core with the compiled scan ..."
 	$(BIN)/python -m pytest -q tests/core
-	echo "Sockets, a real collector, real NestJS, faults, README ..."
-	$(BIN)/python -m pytest -q tests/shell tests/transport tests/cli tests/traces tests/local tests/telemetry tests/interop tests/faults tests/readme
+	echo "Sockets, a real API server, a real collector, real NestJS, faults, README ..."
+	$(BIN)/python -m pytest -q tests/shell tests/transport tests/cli tests/traces tests/local tests/cluster tests/telemetry tests/interop tests/faults tests/readme
 
 fuzz: $(INSTALLED)  ## Compare the compiled scan with its reference for ten minutes (SECONDS_EACH=600)
 	@cd tests && ../$(BIN)/python -m core.wire.twins --seconds $(or $(SECONDS_EACH),600)
@@ -77,6 +77,9 @@ lint: $(INSTALLED)  ## Lint, formatting, types, and the direction of imports
 format: $(INSTALLED)  ## Format all Python
 	@$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+crds: $(INSTALLED)  ## Write crds/ from the structs of the spec
+	@$(BIN)/python -m tcpservice_operator.crd > crds/tcpservices.yaml
 
 lock: ## Pin the newest versions that pyproject.toml allows in requirements.txt
 	@$(PYTHON) -m venv --clear build/lock

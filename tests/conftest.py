@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator
 from pathlib import Path
 
@@ -21,6 +21,7 @@ settings.register_profile("project", deadline=None, derandomize=NO_SKIP)
 settings.load_profile("project")
 
 _passed: Counter[str] = Counter()
+_seconds: dict[str, float] = defaultdict(float)
 
 
 def _layer(nodeid: str) -> str:
@@ -40,6 +41,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _seconds[_layer(report.nodeid)] += report.duration
     if report.when == "call" and report.passed:
         _passed[_layer(report.nodeid)] += 1
 
@@ -59,4 +61,5 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for layer in _layers_run(config):
         verdict = "" if _passed[layer] >= FLOORS[layer] else "  BELOW ITS FLOOR"
-        terminalreporter.write_line(f"layer {layer}: {_passed[layer]} passed (floor {FLOORS[layer]}){verdict}")
+        floor = f"(floor {FLOORS[layer]}){verdict}"
+        terminalreporter.write_line(f"layer {layer}: {_passed[layer]} passed in {_seconds[layer]:.0f} s {floor}")

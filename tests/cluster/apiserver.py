@@ -94,9 +94,12 @@ class ApiServer:
 
     def send(self, method: str, path: str, document: Any = None, kind: str = "application/json") -> tuple[int, Any]:
         """Send a request; the status and what was answered."""
-        headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": kind}
-        data = None if document is None else json.dumps(document).encode()
-        request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
+        return self.send_text(method, path, "" if document is None else json.dumps(document), kind)
+
+    def send_text(self, method: str, path: str, text: str, kind: str = "application/yaml") -> tuple[int, Any]:
+        """Send a request with a text; the status and what was answered."""
+        headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": kind, "Accept": "application/json"}
+        request = urllib.request.Request(self.url + path, data=text.encode() or None, headers=headers, method=method)
         try:
             with urllib.request.urlopen(request, context=self._trust(), timeout=10) as answer:
                 return answer.status, json.loads(answer.read())
@@ -133,7 +136,9 @@ class ApiServer:
         return {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "test", "cluster": {"server": self.url, "certificate-authority": str(self._authority)}}],
+            "clusters": [
+                {"name": "test", "cluster": {"server": self.url, "certificate-authority": str(self._authority)}}
+            ],
             "users": [{"name": "test", "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
             "current-context": "test",

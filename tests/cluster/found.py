@@ -1,4 +1,4 @@
-"""etcd, kube-apiserver, kube-controller-manager and kubectl: found where KUBEBUILDER_ASSETS says, or built once with Go."""
+"""etcd, the API server, its controllers and kubectl: found where KUBEBUILDER_ASSETS says, or built once with Go."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def folder() -> Path:
     if given and all((Path(given) / name).exists() for name in PROGRAMS):
         return Path(given)
     if shutil.which("go") is None:
-        pytest.skip("go is not installed: the Kubernetes of these tests is built with it, or named by KUBEBUILDER_ASSETS")
+        pytest.skip(
+            "go is not installed: the Kubernetes of these tests is built with it, or named by KUBEBUILDER_ASSETS"
+        )
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs beside each other build once
@@ -44,7 +46,9 @@ def folder() -> Path:
 
 def _build() -> None:
     """Build all; some minutes, once."""
-    version = next(line.split()[1] for line in (PINS / "go.mod").read_text().splitlines() if "k8s.io/kubernetes v" in line)
+    version = next(
+        line.split()[1] for line in (PINS / "go.mod").read_text().splitlines() if "k8s.io/kubernetes v" in line
+    )
     flags = f"-s -w -X k8s.io/component-base/version.gitVersion={version}"
     command = ["go", "build", "-mod=readonly", "-ldflags", flags, "-o", f"{BUILD}/", *PROGRAMS.values()]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}

@@ -1,0 +1,89 @@
+"""What is to be done for one TcpService, from the whole state: Services to apply, and the status to show.
+
+Used by the operator's loop and tested as tables. Nothing here knows what happened before: the same state gives the same
+plan, and a plan that is in force already needs no write.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from tcpservice_operator.conditions import Verdict, View, is_accepted, verdicts
+from tcpservice_operator.objects import Key, Wanted
+from tcpservice_operator.services import Document, services_for, target_of
+from tcpservice_operator.state import REPLICAS_SUFFIX, State
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Services to apply, and the status; both whole."""
+
+    services: tuple[Document, ...]
+    status: dict[str, Any]
+
+
+def make_plan(state: State, key: Key, now: str) -> Plan | None:
+    """Plan for a TcpService; None where it is not there. `now` is the time (RFC 3339) for what changes."""
+    wanted = state.wanted.get(key)
+    if wanted is None:
+        return None
+    view = view_of(state, wanted)
+    services = services_for(wanted, view.selector, view.service, view.pods) if is_accepted(view) else []
+    if view.replicas is not None and not view.replicas.ours:
+        services = [document for document in services if document["metadata"]["name"] != view.replicas.key[1]]
+    return Plan(services=tuple(services), status=_status(view, now))
+
+
+def view_of(state: State, wanted: Wanted) -> View:
+    """Gather what the conditions of a TcpService are drawn from."""
+    namespace, name = wanted.key
+    return View(
+        wanted=wanted,
+        selector=state.selector_of(wanted),
+        service=state.services.get(wanted.key),
+        replicas=state.services.get((namespace, name + REPLICAS_SUFFIX)),
+        pods=state.pods_of(wanted),
+        rivals=_rivals(state, wanted),
+    )
+
+
+def _rivals(state: State, wanted: Wanted) -> list[str]:
+    """Return the TcpServices that serve the same port of the same pods and come first, by name."""
+    selector = state.selector_of(wanted)
+    return [
+        "/".join(other.key)
+        for other in state.wanted.values()
+        if other.key[0] == wanted.key[0]
+        and other.key < wanted.key
+        and target_of(other) == target_of(wanted)
+        and state.selector_of(other) == selector
+        and selector
+    ]
+
+
+def _status(view: View, now: str) -> dict[str, Any]:
+    before = {one["type"]: one for one in view.wanted.status.get("conditions") or []}
+    pods = view.pods
+    return {
+        "observedGeneration": view.wanted.generation,
+        "replicas": {
+            "total": len(pods),
+            "ready": sum(pod.ready and not pod.leaving for pod in pods),
+            "injected": sum(pod.injected for pod in pods),
+        },
+        "conditions": [_condition(one, before.get(one.type), view.wanted.generation, now) for one in verdicts(view)],
+    }
+
+
+def _condition(verdict: Verdict, before: dict[str, Any] | None, generation: int, now: str) -> dict[str, Any]:
+    """Write a condition; its time is that of its last change of status."""
+    since = before["lastTransitionTime"] if before and before["status"] == verdict.status else now
+    return {
+        "type": verdict.type,
+        "status": verdict.status,
+        "reason": verdict.reason,
+        "message": verdict.message,
+        "lastTransitionTime": since,
+        "observedGeneration": generation,
+    }

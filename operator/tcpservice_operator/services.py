@@ -1,0 +1,70 @@
+"""The Services that a TcpService needs: the one of its name where nobody made it, and the headless one of its replicas.
+
+Used by `planning`. A Service that somebody else made is used as it is, and never edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tcpservice_operator.objects import MANAGED_BY, OWNER, Labels, Pod, Service, Wanted
+from tcpservice_operator.state import REPLICAS_SUFFIX
+
+FRONT_PORT: Final = "tcps-front"
+MESH_PORT: Final = "tcps-mesh"
+MESH_NUMBER: Final = 15801
+"""The number that the mesh port has in the headless Service; DNS names resolve to pods, and nobody dials this one."""
+
+Document = dict[str, Any]
+
+
+def services_for(wanted: Wanted, selector: Labels, existing: Service | None, pods: Sequence[Pod]) -> list[Document]:
+    """Return the Services to apply, as whole as the operator owns them."""
+    documents = [_replicas(wanted, selector)]
+    if existing is None or existing.ours:
+        documents.insert(0, _front(wanted, selector, pods))
+    return documents
+
+
+def target_of(wanted: Wanted) -> str | int:
+    """Return the port of the pods: a container's port name, or a number."""
+    target: str | int = wanted.document["spec"].get("targetPort") or wanted.document["spec"]["port"]
+    return target
+
+
+def _front(wanted: Wanted, selector: Labels, pods: Sequence[Pod]) -> Document:
+    """Make the Service that callers dial; a target by number becomes the front once every ready replica has one."""
+    target = target_of(wanted)
+    ready = [pod for pod in pods if pod.ready and not pod.leaving]
+    if isinstance(target, int) and ready and all(pod.injected for pod in ready):
+        target = FRONT_PORT
+    ports = [{"name": "nestjs", "port": wanted.document["spec"]["port"], "targetPort": target, "protocol": "TCP"}]
+    return _service(wanted, wanted.key[1], {"selector": dict(selector), "ports": ports})
+
+
+def _replicas(wanted: Wanted, selector: Labels) -> Document:
+    """Make the headless Service, whose slices tell which replicas there are and which of them have a sidecar."""
+    ports = [
+        {"name": "app", "port": wanted.document["spec"]["port"], "targetPort": target_of(wanted), "protocol": "TCP"},
+        {"name": "mesh", "port": MESH_NUMBER, "targetPort": MESH_PORT, "protocol": "TCP"},
+    ]
+    name = wanted.key[1] + REPLICAS_SUFFIX
+    return _service(wanted, name, {"clusterIP": "None", "selector": dict(selector), "ports": ports})
+
+
+def _service(wanted: Wanted, name: str, spec: Document) -> Document:
+    owner = {
+        "apiVersion": wanted.document["apiVersion"],
+        "kind": wanted.document["kind"],
+        "name": wanted.key[1],
+        "uid": wanted.uid,
+        "controller": True,
+    }
+    metadata = {
+        "name": name,
+        "namespace": wanted.key[0],
+        "labels": {MANAGED_BY: OWNER},
+        "ownerReferences": [owner],
+    }
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
