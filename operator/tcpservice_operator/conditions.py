@@ -75,7 +75,7 @@ def is_accepted(view: View) -> bool:
 def problems_of(wanted: Wanted) -> list[str]:
     """Say what is wrong with a manifest, as the judge of files does."""
     reading = read([("", json.dumps(wanted.document))])
-    return [f"{problem.path}: {problem.message}" for problem in reading.problems]
+    return [problem.message for problem in reading.problems]
 
 
 # Accepted

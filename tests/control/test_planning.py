@@ -1,0 +1,228 @@
+"""What the operator makes of a cluster, as tables: state in, Services and conditions out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from control.objects import pod, service, tcp_service
+from core.spec.wrong import FIELDS, LATER, ROUTE, ROUTES, SERVICE
+from tcpservice.spec.yamltext import parse
+from tcpservice_operator.planning import Plan, make_plan
+from tcpservice_operator.state import State
+
+NOW, EARLIER = "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"
+KEY = ("shop", "orders")
+
+
+def state_of(*bodies: dict[str, Any]) -> State:
+    state = State()
+    for body in bodies:
+        if body.get("kind") == "TcpService":
+            state.see_wanted(body)
+        elif "containers" in body["spec"]:
+            state.see_pod(body)
+        else:
+            state.see_service(body)
+    return state
+
+
+def plan(*bodies: dict[str, Any]) -> Plan:
+    made = make_plan(state_of(*bodies), KEY, NOW)
+    assert made is not None
+    return made
+
+
+def conditions(*bodies: dict[str, Any]) -> dict[str, tuple[str, str, str]]:
+    return {one["type"]: (one["status"], one["reason"], one["message"]) for one in plan(*bodies).status["conditions"]}
+
+
+MADE = (service(ours=True), service("orders-replicas", ours=True, clusterIP="None"))
+
+
+def test_a_service_that_nobody_made_is_made_with_its_twin() -> None:
+    front, replicas = plan(tcp_service()).services
+    assert front["metadata"]["name"] == "orders"
+    assert front["metadata"]["ownerReferences"][0]["uid"] == "uid-orders"
+    assert front["spec"] == {
+        "selector": {"app": "orders"},
+        "ports": [{"name": "nestjs", "port": 3001, "targetPort": "nestjs", "protocol": "TCP"}],
+    }
+    assert replicas["metadata"]["name"] == "orders-replicas"
+    assert replicas["spec"]["clusterIP"] == "None"
+    assert [(port["name"], port["targetPort"]) for port in replicas["spec"]["ports"]] == [
+        ("app", "nestjs"), ("mesh", "tcps-mesh"),
+    ]  # fmt: skip
+
+
+def test_a_service_of_somebody_else_is_used_and_never_written() -> None:
+    assert [document["metadata"]["name"] for document in plan(tcp_service(), service()).services] == ["orders-replicas"]
+    without = tcp_service()
+    del without["spec"]["selector"]
+    (replicas,) = plan(without, service(selector={"app": "shop-orders"})).services
+    assert replicas["spec"]["selector"] == {"app": "shop-orders"}
+
+
+@pytest.mark.parametrize(
+    ("pods", "target"),
+    [
+        ([], 3001),
+        ([pod("a"), pod("b")], "tcps-front"),
+        ([pod("a"), pod("b", injected=False)], 3001),
+        ([pod("a"), pod("b", injected=False, ready=False)], "tcps-front"),
+        ([pod("a"), pod("b", injected=False, leaving=True)], "tcps-front"),
+        ([pod("a", ready=False)], 3001),
+    ],
+)
+def test_a_target_by_number_is_the_front_while_every_ready_replica_has_one(
+    pods: list[dict[str, Any]], target: object
+) -> None:
+    wanted = tcp_service()
+    del wanted["spec"]["targetPort"]
+    assert plan(wanted, *MADE, *pods).services[0]["spec"]["ports"][0]["targetPort"] == target
+
+
+def test_when_all_is_well() -> None:
+    assert conditions(tcp_service(), *MADE, pod("a"), pod("b")) == {
+        "Accepted": ("True", "Accepted", "the manifest is sound"),
+        "Programmed": ("True", "Programmed", "its Services are in place"),
+        "FrontReady": ("True", "FrontReady", "callers without a sidecar are balanced per message, too"),
+        "Injected": ("True", "AllInjected", "all pods have the sidecar"),
+        "Ready": ("True", "Serving", "2 of 2 pods are ready"),
+    }
+
+
+CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
+    (
+        "no selector", [tcp_service(selector=None)], "Accepted", ("False", "NoSelector"),
+        "kubectl patch tcpservice -n shop orders --type=merge -p '{\"spec\": {\"selector\": {\"app\": \"orders\"}}}'",
+    ),
+    (
+        "not supported", [tcp_service(rateLimit={"requests": 1, "interval": "1s"})], "Accepted",
+        ("False", "NotSupported"), "not supported yet: spec.rateLimit",
+    ),
+    (
+        "the port is taken", [tcp_service(), tcp_service("aaa", selector={"app": "orders"})], "Accepted",
+        ("False", "PortTaken"), "the port nestjs of the same pods is served by shop/aaa already",
+    ),
+    (
+        "a wrong one has no Services", [tcp_service(selector=None)], "Programmed", ("False", "NotAccepted"),
+        "see the condition Accepted",
+    ),
+    (
+        "the twin is taken", [tcp_service(), service("orders-replicas")], "Programmed", ("False", "ServiceTaken"),
+        "kubectl delete service -n shop orders-replicas",
+    ),
+    ("just begun", [tcp_service()], "Programmed", ("Unknown", "Pending"), "its Services are being made"),
+    (
+        "a headless Service", [tcp_service(), service(clusterIP="None"), pod("a")], "FrontReady",
+        ("False", "HeadlessService"), "kubectl label namespace shop tcpservice.dev/inject=enabled",
+    ),
+    (
+        "another port", [tcp_service(port=3009), service(), pod("a")], "FrontReady", ("False", "PortMissing"),
+        '[{"op":"add","path":"/spec/ports/-","value":{"name": "nestjs", "port": 3009, "targetPort": "nestjs"}}]',
+    ),
+    (
+        "a numeric target",
+        [tcp_service(), service(ports=[{"port": 80}, {"port": 3001, "targetPort": 3001}]), pod("a")], "FrontReady",
+        ("False", "NumericTargetPort"),
+        'kubectl patch service -n shop orders --type=json -p \'[{"op": "replace", "path": "/spec/ports/1/targetPort", '
+        '"value": "nestjs"}]\'',
+    ),
+    (
+        "a numeric target of a port without a name",
+        [tcp_service(), service(ports=[{"port": 3001, "targetPort": 9}]), pod("a")], "FrontReady",
+        ("False", "NumericTargetPort"), "name the container's port 9 in the pods' template",
+    ),
+    (
+        "the host's network", [tcp_service(), *MADE, pod("a"), pod("b", injected=False, hostNetwork=True)],
+        "FrontReady", ("False", "HostNetwork"), "pods on the host's network get no sidecar: b",
+    ),
+    (
+        "no sidecar", [tcp_service(), *MADE, pod("a", injected=False)], "FrontReady", ("False", "NoSidecar"),
+        "no ready pod has the sidecar",
+    ),
+    (
+        "some lack it", [tcp_service(), *MADE, pod("a"), pod("b", injected=False)], "Injected",
+        ("False", "PodsLackSidecar"),
+        "1 of 2 pods lack the sidecar, which a pod gets when it is created: "
+        "kubectl rollout restart -n shop deployment/orders",
+    ),
+    (
+        "no pods", [tcp_service(), *MADE], "Injected", ("Unknown", "NoPods"),
+        "there are no pods with the labels app=orders",
+    ),
+    (
+        "none is ready", [tcp_service(), *MADE, pod("a", ready=False)], "Ready", ("False", "NoReplicas"),
+        "none of 1 pods is ready; look at them: kubectl get pods -n shop -l app=orders",
+    ),
+    ("not accepted", [tcp_service(selector=None)], "Ready", ("False", "NoSelector"), "see the condition Accepted"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bodies", "kind", "verdict", "words"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_a_condition_says_what_to_do(
+    bodies: list[dict[str, Any]], kind: str, verdict: tuple[str, str], words: str
+) -> None:
+    status, reason, message = conditions(*bodies)[kind]
+    assert (status, reason) == verdict
+    assert words in message
+
+
+def test_who_came_first_keeps_the_port() -> None:
+    both = (tcp_service("zzz", selector={"app": "orders"}), tcp_service(), *MADE)
+    assert conditions(*both)["Accepted"][0] == "True"
+
+
+@pytest.mark.parametrize("prefix", [SERVICE])
+@pytest.mark.parametrize(
+    "text", [*(text for text, *_ in FIELDS.values()), *(ROUTE + text for text, *_ in ROUTES.values())]
+)
+def test_what_is_wrong_in_a_file_is_wrong_here(prefix: str, text: str) -> None:
+    (parsed,) = parse(prefix + text)
+    body = parsed.tree.value
+    assert isinstance(body, dict)
+    if parsed.repeats or "timeout" in body["spec"]:
+        return  # the API server drops these
+    body["metadata"] |= {"uid": "1", "generation": 1}
+    status, reason, message = conditions({**body, "spec": {"selector": {"app": "orders"}, **body["spec"]}})["Accepted"]
+    assert (status, reason) == ("False", "Invalid")
+    assert message.startswith("spec")
+
+
+@pytest.mark.parametrize("text", [text for text, *_ in LATER.values()])
+def test_what_is_not_supported_yet_is_said(text: str) -> None:
+    (parsed,) = parse(SERVICE + text)
+    body = parsed.tree.value
+    assert isinstance(body, dict)
+    body["metadata"] |= {"uid": "1", "generation": 1}
+    assert conditions(body)["Accepted"][1] == "NotSupported"
+
+
+def test_counts_and_times() -> None:
+    pods = [pod("a"), pod("b", leaving=True), pod("c", ready=False, injected=False), pod("d", app="other")]
+    status = plan(tcp_service(), *MADE, *pods).status
+    assert status["observedGeneration"] == 3
+    assert status["replicas"] == {"total": 3, "ready": 1, "injected": 2}
+    assert {one["lastTransitionTime"] for one in status["conditions"]} == {NOW}
+    old = {"conditions": [{**one, "lastTransitionTime": EARLIER} for one in status["conditions"]]}
+    again = plan(tcp_service(status=old), *MADE, pod("a")).status["conditions"]
+    assert {one["type"]: one["lastTransitionTime"] for one in again} == {
+        "Accepted": EARLIER, "Programmed": EARLIER, "FrontReady": EARLIER, "Injected": NOW, "Ready": EARLIER,
+    }  # fmt: skip
+
+
+def test_events_say_whom_they_concern() -> None:
+    state = state_of(tcp_service(), tcp_service("billing"), *MADE)
+    assert state.see_pod(pod("a")) == {KEY}
+    assert state.see_pod(pod("a")) == set()
+    assert state.see_pod(pod("a", app="billing")) == {KEY, ("shop", "billing")}
+    assert state.see_pod(pod("a", app="billing"), gone=True) == {("shop", "billing")}
+    assert state.see_pod(pod("unknown"), gone=True) == set()
+    assert state.see_service(service("orders-replicas", ours=True)) == {KEY}
+    assert state.see_service(service(), gone=True) == {KEY}
+    assert state.see_wanted(tcp_service("billing"), gone=True) == {KEY}
+    assert make_plan(state, ("shop", "billing"), NOW) is None
