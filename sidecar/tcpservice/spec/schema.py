@@ -106,7 +106,7 @@ class Condition(Struct, frozen=True, kw_only=True, rename="camel"):
     message: Annotated[str, Meta(description="Why, for people.")]
     last_transition_time: Annotated[str, Meta(description="When the status last changed.")]
     observed_generation: Annotated[
-        Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None, Meta(description="The generation that it is about.")
+        Annotated[int, Meta(ge=0, le=(1 << 53) - 1)] | None, Meta(description="The generation that it is about.")
     ] = None
 
 
@@ -114,7 +114,7 @@ class Status(Struct, frozen=True, kw_only=True, rename="camel"):
     """What is, as the operator found it."""
 
     observed_generation: Annotated[
-        Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None, Meta(description="The generation that it is about.")
+        Annotated[int, Meta(ge=0, le=(1 << 53) - 1)] | None, Meta(description="The generation that it is about.")
     ] = None
     replicas: Annotated[ReplicaCounts | None, Meta(description="How many replicas there are.")] = None
     conditions: Annotated[

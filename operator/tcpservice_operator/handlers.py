@@ -1,0 +1,70 @@
+"""What kopf watches, and where its events go.
+
+The only module that imports kopf. Only event handlers are used: others would write annotations or finalizers on users'
+objects, which would hang once the operator is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import kopf
+
+from tcpservice.spec.schema import GROUP
+from tcpservice_operator.cluster import PLURAL, VERSION, Cluster
+from tcpservice_operator.objects import Body, Key
+from tcpservice_operator.state import State
+
+Touch = Callable[[set[Key]], None]
+See = Callable[..., set[Key]]
+
+_GONE: Final = "DELETED"
+
+
+def registry_of(state: State, touch: Touch, cluster: Cluster) -> kopf.OperatorRegistry:
+    """Return the handlers of one operator."""
+    registry = kopf.OperatorRegistry()
+
+    def watch(see: See, *resource: str) -> None:
+        async def take(event: Any, **_: Any) -> None:
+            body: Body = event["object"]
+            touch(see(body, gone=event["type"] == _GONE))
+
+        kopf.on.event(*resource, registry=registry)(take)
+
+    watch(state.see_wanted, GROUP, VERSION, PLURAL)
+    watch(state.see_service, "v1", "services")
+    watch(state.see_pod, "v1", "pods")
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await _connection(cluster)
+
+    return registry
+
+
+async def watch(registry: kopf.OperatorRegistry, stop: asyncio.Event) -> None:
+    """Watch until it is to stop."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, stop_flag=stop)
+
+
+async def _connection(cluster: Cluster) -> kopf.ConnectionInfo:
+    """Connect as the rest of the operator does."""
+    given = cluster.settings
+    token = await given.get_api_key_with_prefix("BearerToken") or ""
+    scheme, _, value = token.rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=given.host,
+        ca_path=given.ssl_ca_cert,
+        insecure=not given.verify_ssl,
+        scheme=scheme or None,
+        token=value or None,
+        certificate_path=given.cert_file,
+        private_key_path=given.key_file,
+        default_namespace="default",
+    )
