@@ -97,10 +97,11 @@ class Fleet:
         return self._scales.get(workload, known.get(workload, 0))
 
     def ready(self) -> bool:
-        """Whether every replica that should be there is ready, and the front, too."""
+        """Whether every replica that should be there is ready, and the front, too, and the sidecars were told so."""
         wanted = self._designer.replicas(self.plan, self._scales).keys() - self._stopped
         there = {name for name, pod in self.pods.items() if pod.ready}
-        return wanted <= there and self._front is not None and self._front.ready
+        told = self._publishing is None
+        return told and wanted <= there and self._front is not None and self._front.ready
 
     # What people do
 
@@ -217,13 +218,14 @@ class Fleet:
         """Let a replica leave in its own time."""
         if pod.leaving:
             return
+        pod.leaving = True
         task = begin(self._leave(pod))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
     async def _leave(self, pod: Pod) -> None:
         await pod.leave()
-        if pod.name not in self._stopped:
+        if pod.name not in self._stopped and self.pods.get(pod.name) is pod:
             del self.pods[pod.name]
         self._wake.set()
         self._changed()

@@ -91,8 +91,7 @@ class Pod:
         self._task = begin(self._live())
 
     async def leave(self) -> None:
-        """Leave as a pod does: take no new messages, finish those in flight, then end."""
-        self.leaving = True
+        """Leave as a pod does: take no new messages, finish those in flight, then end. `leaving` was set before."""
         self._changed()
         if self.design.serves:
             await self.sidecar.drain()

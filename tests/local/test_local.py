@@ -98,3 +98,29 @@ def test_whichever_replica_is_killed_nothing_hangs(tmp_path: Path) -> None:
 
     play(five_services(tmp_path), scene)
     assert ended["ok"] > 50
+
+
+def test_scaling_up_and_down_under_load_loses_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "orders.yaml", tcp_service("orders", 4636), deployment("orders", replicas=2))
+    faults: list[object] = []
+
+    async def ask(client: Client, stop: asyncio.Event) -> int:
+        answered = 0
+        while not stop.is_set():
+            await client.send("whoami")
+            answered += 1
+        return answered
+
+    async def scene(local: Local) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+        stop, fleet = asyncio.Event(), local.fleet
+        async with Client("127.0.0.1", 4636) as client:
+            asking = [asyncio.create_task(ask(client, stop)) for _ in range(4)]
+            for replicas in (3, 2, 4, 1, 2):
+                fleet.scale("shop/orders", replicas)
+                await until(lambda count=replicas: len(fleet.pods) == count and fleet.ready(), f"{replicas} are there")  # type: ignore[misc]
+            stop.set()
+            assert min([await each for each in asking]) > 10
+
+    play(path, scene)
+    assert faults == []
