@@ -13,9 +13,23 @@ INSTALLED := $(VENV)/.installed
 DEMO_APP := examples/orders
 DEMO_INSTALLED := $(DEMO_APP)/node_modules/.installed
 
+PYTEST := $(BIN)/python -m pytest -q
+FIRST_HALF := tests/control tests/cluster tests/telemetry tests/traces tests/cli tests/faults
+OTHER_HALF := tests/shell tests/transport tests/local tests/interop tests/readme
+
+# Runs two commands beside each other; shows the second's output once the first has ended, and fails if either does.
+define together
+mkdir -p build
+{ $(2); } > build/beside.out 2>&1 & beside=$$!
+first=0; { $(1); } || first=$$?
+second=0; wait $$beside || second=$$?
+cat build/beside.out
+exit_status=$$((first || second)); if [ $$exit_status != 0 ]; then exit 1; fi
+endef
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo example crds test fuzz bench bench-quick lint format lock clean
+.PHONY: help demo example crds test core fuzz bench bench-quick lint format lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,18 +58,19 @@ demo: $(INSTALLED)  ## A shop of NestJS apps, each replica with a sidecar; one i
 	  $(BIN)/python examples/demo.py --python
 	fi
 
-test: $(INSTALLED) lint  ## Lint, types, layers, and all tests with their counts
-	@echo "Core and interop with the scan in Python (100 % of the core's branches by its own tests) ..."
-	$(BIN)/coverage erase
-	export TCPSERVICE_SCAN=reference
-	$(BIN)/coverage run -m pytest -q tests/core --ignore tests/core/wire/test_twins.py
-	$(BIN)/coverage report --fail-under=100
-	$(BIN)/python -m pytest -q tests/interop
-	unset TCPSERVICE_SCAN
-	echo "Core with the compiled scan ..."
-	$(BIN)/python -m pytest -q tests/core
+test: $(INSTALLED)  ## Lint, types, layers, and all tests with their counts; two halves run beside each other
+	@$(BIN)/python tests/prepare.py
+	echo "Core, and interop with the scan in Python (100 % of the core's branches by its own tests) ..."
+	$(call together,$(MAKE) --no-print-directory lint core,TCPSERVICE_SCAN=reference $(PYTEST) tests/interop)
 	echo "Sockets, a real API server, a real collector, real NestJS, faults, README ..."
-	$(BIN)/python -m pytest -q tests/shell tests/transport tests/cli tests/traces tests/local tests/cluster tests/telemetry tests/interop tests/faults tests/readme
+	$(call together,$(PYTEST) $(FIRST_HALF),$(PYTEST) $(OTHER_HALF))
+
+core: $(INSTALLED)
+	@$(BIN)/coverage erase
+	TCPSERVICE_SCAN=reference $(BIN)/coverage run -m pytest -q tests/core --ignore tests/core/wire/test_twins.py
+	$(BIN)/coverage report --fail-under=100
+	echo "Core with the compiled scan ..."
+	$(PYTEST) tests/core
 
 fuzz: $(INSTALLED)  ## Compare the compiled scan with its reference for ten minutes (SECONDS_EACH=600)
 	@cd tests && ../$(BIN)/python -m core.wire.twins --seconds $(or $(SECONDS_EACH),600)
@@ -83,7 +98,7 @@ crds: $(INSTALLED)  ## Write crds/ from the structs of the spec
 
 lock: ## Pin the newest versions that pyproject.toml allows in requirements.txt
 	@$(PYTHON) -m venv --clear build/lock
-	build/lock/bin/pip install --quiet --upgrade setuptools wheel ".[sidecar,local,dev]"
+	build/lock/bin/pip install --quiet --upgrade setuptools wheel ".[sidecar,local,operator,dev]"
 	build/lock/bin/pip freeze --all --exclude pip --exclude tcpservice > requirements.txt
 
 clean:  ## Remove what was installed and built

@@ -60,8 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 async def run(given: argparse.Namespace) -> None:
     """Run until SIGINT or SIGTERM. Raises ApiError where no cluster is configured."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    _end_by_signal(stop)
     cluster = await Cluster.connect()
     try:
         await _run(given, cluster, stop)
@@ -75,17 +74,25 @@ async def _run(given: argparse.Namespace, cluster: Cluster, stop: asyncio.Event)
     reconciler = Reconciler(state, cluster, lambda: leadership.leading, _now)
     if not await _read_all(state, cluster, stop):
         return
-    registry = handlers.registry_of(state, reconciler.touch, cluster)
+    registry, watching = handlers.registry_of(state, reconciler.touch, cluster), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         running = [
             tasks.create_task(leadership.run()),
             tasks.create_task(reconciler.run()),
             tasks.create_task(_begin(leadership, state, reconciler)),
+            tasks.create_task(handlers.watch(registry, watching)),
         ]
-        await handlers.watch(registry, stop)
-        await leadership.release()
+        await watching.wait()
+        _end_by_signal(stop)  # kopf has taken the signals, and would end itself alone, after five seconds
+        await stop.wait()
         for task in running:
             task.cancel()
+    await leadership.release()
+
+
+def _end_by_signal(stop: asyncio.Event) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 async def _read_all(state: State, cluster: Cluster, stop: asyncio.Event) -> bool:

@@ -45,12 +45,12 @@ def registry_of(state: State, touch: Touch, cluster: Cluster) -> kopf.OperatorRe
     return registry
 
 
-async def watch(registry: kopf.OperatorRegistry, stop: asyncio.Event) -> None:
-    """Watch until it is to stop."""
+async def watch(registry: kopf.OperatorRegistry, begun: asyncio.Event) -> None:
+    """Watch until it is cancelled; `begun` is set when kopf has started."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
-    await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, stop_flag=stop)
+    await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, ready_flag=begun)
 
 
 async def _connection(cluster: Cluster) -> kopf.ConnectionInfo:

@@ -1,0 +1,33 @@
+"""Builds what tests need and takes minutes, before any test waits for it: a Kubernetes API server and a collector."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pytest
+
+from cluster import found
+from telemetry import collector
+
+PROGRAMS: dict[str, Callable[[], Path]] = {
+    "etcd, kube-apiserver and kubectl (built in five minutes, once)": found.folder,
+    "an OpenTelemetry Collector (built in a minute, once)": collector.program,
+}
+
+
+def main() -> None:
+    """Build what is not there; where it cannot be, its tests say so."""
+    for name, build in PROGRAMS.items():
+        print(f"Looking for {name} ...", flush=True)
+        try:
+            build()
+        except pytest.skip.Exception as reason:
+            print(f"  {reason}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
