@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from tcpservice.exchange import Close, Command, Connect, Exchange, Finished, HandOver, Notice, Pause, Resume, Span
-from tcpservice_sockets import acknowledge_at_once, notice_death, send_at_once, socket_of
+from tcpservice_sockets import acknowledge_at_once, notice_death, peer_name, send_at_once, socket_of
 
 SEND_BUFFER: Final = 64 * 1024
 """Above this a transport is asked how much of it is left, until it is empty again."""
@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
         """Begin: a caller gets its number now, a replica's connection has one already."""
         self.transport = cast("asyncio.Transport", transport)
         self._sock = socket_of(transport)
-        self.peer = _peer_name(transport)
+        self.peer = peer_name(transport)
         self.transport.set_write_buffer_limits(SEND_BUFFER)
         if self._sock is not None:
             send_at_once(self._sock)
@@ -287,13 +287,6 @@ class Connection(asyncio.Protocol):
             self.resume()
         patience = FLUSH_S if transport.get_write_buffer_size() else LINGER_S
         self._plane.loop.call_later(patience, transport.abort)
-
-
-def _peer_name(transport: asyncio.BaseTransport) -> str:
-    name = transport.get_extra_info("peername")
-    if not isinstance(name, tuple):
-        return "?"
-    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
 def _reason(exc: Exception | None) -> str:

@@ -1,4 +1,4 @@
-"""Socket options: what TCP must not do to messages.
+"""Sockets: what TCP must not do to messages, and who is at the other side.
 
 Used by the sidecar and by the transport for Python apps. Both ends of NestJS leave Nagle's algorithm on, so that a
 small frame waits until the one before it is acknowledged, and Linux delays acknowledgements by 40 ms. Ours send at once
@@ -24,6 +24,14 @@ def socket_of(transport: asyncio.BaseTransport) -> socket.socket | None:
     """Return the transport's socket; None where it has none any more."""
     found: socket.socket | None = transport.get_extra_info("socket")
     return found
+
+
+def peer_name(transport: asyncio.BaseTransport) -> str:
+    """Return the address of the other side, as people write it; `?` where it has none."""
+    name = transport.get_extra_info("peername")
+    if not isinstance(name, tuple):
+        return "?"
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
 def send_at_once(sock: socket.socket) -> None:

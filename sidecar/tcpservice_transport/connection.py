@@ -10,7 +10,7 @@ import asyncio
 from typing import Final, Protocol, cast
 
 from tcpservice.wire.frames import Frame, FrameReader, Item, Malformed, Oversized
-from tcpservice_sockets import acknowledge_at_once, notice_death, send_at_once, socket_of
+from tcpservice_sockets import acknowledge_at_once, notice_death, peer_name, send_at_once, socket_of
 from tcpservice_transport.options import Limits
 
 _SEND_BUFFER: Final = 64 * 1024
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
         if self._sock is not None:
             send_at_once(self._sock)
             notice_death(self._sock)
-        self.peer = _peer_name(transport)
+        self.peer = peer_name(transport)
         self._events.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -253,13 +253,6 @@ class Connection(asyncio.Protocol):
             self._stall = self._loop.call_later(left, self._check_stall)
             return
         self._break(f"the peer stopped in the middle of a frame for {self._limits.stall:g} s")
-
-
-def _peer_name(transport: asyncio.BaseTransport) -> str:
-    name = transport.get_extra_info("peername")
-    if not isinstance(name, tuple):
-        return "?"
-    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
 def _reason(exc: Exception | None) -> str:
