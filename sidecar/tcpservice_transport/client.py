@@ -29,7 +29,6 @@ from tcpservice_transport.errors import (
     NoHandlerError,
     ProtocolError,
     RequestTimeout,
-    TransportError,
 )
 from tcpservice_transport.messages import Messages, Question, Serializer
 from tcpservice_transport.options import Limits, Retry, Timeouts
@@ -266,10 +265,8 @@ class Client:
                     if session is not None and session.usable:
                         await session.connection.drained()
                     session = await pool.wait(connect if left is None else min(connect, left))
-        except TimeoutError as error:
-            if isinstance(error, TransportError):
-                raise
-            raise RequestTimeout(f"could not be sent within {left:g} s, as the server does not read") from None
+        except TimeoutError:
+            raise RequestTimeout(f"no connection took the message within {left:g} s") from None
         return session
 
     def _forget(self, call: Call) -> None:

@@ -35,6 +35,11 @@ class Scripted:
         """Whether a packet has come that was not taken."""
         return not self._arrived.empty()
 
+    def stop_reading(self) -> None:
+        """Take nothing more from those that are connected."""
+        for writer in self._writers:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+
     async def next(self) -> tuple[Any, Answer]:
         """The next packet of any connection."""
         return await asyncio.wait_for(self._arrived.get(), 10)

@@ -228,6 +228,24 @@ def test_no_answer_in_time() -> None:
     play(scene, timeouts=Timeouts(request=0.1))
 
 
+def test_a_server_that_takes_nothing() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        await client.connect()
+        server.stop_reading()
+
+        async def flood() -> None:
+            for _ in range(1000):
+                await client.emit("a", "x" * 100_000)
+
+        with pytest.raises(RequestTimeout, match=r"no connection took the message within 0\.1 s"):
+            await flood()
+        with pytest.raises(RequestTimeout, match=r"within 0\.1 s"):
+            await client.send("a")
+        assert client.in_flight == 0
+
+    play(scene, timeouts=Timeouts(request=0.1))
+
+
 def test_each_value_of_a_stream_has_its_time() -> None:
     async def scene(server: Scripted, client: Client) -> None:
         values = []
