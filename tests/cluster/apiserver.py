@@ -27,6 +27,8 @@ from cluster.found import folder as programs
 from interop.processes import Child
 
 ADMIN = "the-admins-token"
+OPERATOR = "the-operators-token"
+"""Of the user `operator`, who may do nothing until a test lets them."""
 START_SECONDS = 60.0
 CONTROLLERS = (
     "serviceaccount", "root-ca-cert-publisher", "endpointslice", "garbagecollector", "namespace", "replicaset",
@@ -128,10 +130,14 @@ class ApiServer:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
-        (self._folder / "tokens.csv").write_text(f'{ADMIN},admin,admin,"system:masters"\n')
-        self.kubeconfig.write_text(yaml.safe_dump(self.kubeconfig_of(ADMIN)))
+        (self._folder / "tokens.csv").write_text(
+            f'{ADMIN},admin,admin,"system:masters"\n{OPERATOR},operator,operator\n'
+        )
+        self.kubeconfig.write_text(yaml.safe_dump(self._kubeconfig_of(ADMIN)))
+        self.operators = self._folder / "operators"
+        self.operators.write_text(yaml.safe_dump(self._kubeconfig_of(OPERATOR)))
 
-    def kubeconfig_of(self, token: str) -> dict[str, Any]:
+    def _kubeconfig_of(self, token: str) -> dict[str, Any]:
         """Return the kubeconfig of who has a token."""
         return {
             "apiVersion": "v1",

@@ -1,0 +1,53 @@
+"""What the operator may do, verb by verb: the least that its work takes, and the one list of it.
+
+Used for the chart's roles; a test runs the operator with just these, and fails on any answer that forbids something.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tcpservice.spec.schema import GROUP
+
+Rule = dict[str, list[str]]
+
+
+def _rule(group: str, resource: str, *verbs: str) -> Rule:
+    return {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+
+
+EVERYWHERE: Final[tuple[Rule, ...]] = (
+    _rule(GROUP, "tcpservices", "list", "watch"),
+    _rule(GROUP, "tcpservices/status", "patch"),
+    _rule("", "services", "create", "list", "patch", "watch"),
+    _rule("", "pods", "list", "watch"),
+)
+"""In all namespaces. `create` of Services is what server-side apply asks for where there is none yet."""
+
+AT_HOME: Final[tuple[Rule, ...]] = (_rule("coordination.k8s.io", "leases", "create", "get", "update"),)
+"""In the operator's own namespace."""
+
+
+def roles(name: str, namespace: str, subject: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the roles, bound to a subject such as `{"kind": "ServiceAccount", ...}`."""
+    return [
+        *_bound("ClusterRole", {"name": name}, EVERYWHERE, subject),
+        *_bound("Role", {"name": name, "namespace": namespace}, AT_HOME, subject),
+    ]
+
+
+def _bound(
+    kind: str, metadata: dict[str, str], rules: tuple[Rule, ...], subject: dict[str, str]
+) -> list[dict[str, Any]]:
+    group, version = "rbac.authorization.k8s.io", "rbac.authorization.k8s.io/v1"
+    reference = {"apiGroup": group, "kind": kind, "name": metadata["name"]}
+    return [
+        {"apiVersion": version, "kind": kind, "metadata": metadata, "rules": list(rules)},
+        {
+            "apiVersion": version,
+            "kind": f"{kind}Binding",
+            "metadata": metadata,
+            "roleRef": reference,
+            "subjects": [subject],
+        },
+    ]
