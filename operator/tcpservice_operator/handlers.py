@@ -7,7 +7,8 @@ objects, which would hang once the operator is gone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any, Final
 
 import kopf
@@ -21,6 +22,16 @@ Touch = Callable[[set[Key]], None]
 See = Callable[..., set[Key]]
 
 _GONE: Final = "DELETED"
+_CONNECT_S: Final = 5.0
+_WATCH_S: Final = 300.0
+
+
+class _Pauses:
+    """The seconds before each repetition of a request that failed, without end: an API server may be gone for long."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.5, 1.0, 2.0, 3.0)
+        yield from repeat(_CONNECT_S)
 
 
 def registry_of(state: State, touch: Touch, cluster: Cluster) -> kopf.OperatorRegistry:
@@ -50,6 +61,11 @@ async def watch(registry: kopf.OperatorRegistry, begun: asyncio.Event) -> None:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
+    settings.networking.connect_timeout = _CONNECT_S
+    settings.networking.error_backoffs = _Pauses()
+    # A watch that died without a word is begun anew after this time.
+    settings.watching.server_timeout = _WATCH_S
+    settings.watching.client_timeout = _WATCH_S + _CONNECT_S
     await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, ready_flag=begun)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -32,31 +33,52 @@ def programs() -> dict[str, Program]:
 PROGRAMS = programs()
 
 
-def run(folder: Path, name: str) -> str:
-    (folder / name).write_text(PROGRAMS[name].code)
+PORTS = ("3001", "3443")
+"""Those of the page; whoever runs the tests may have an app there."""
+
+
+@pytest.fixture(scope="module")
+def ports() -> dict[str, str]:
+    """Give a free port for each."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
+    found = {port: str(each.getsockname()[1]) for port, each in zip(PORTS, sockets, strict=True)}
+    for each in sockets:
+        each.close()
+    return found
+
+
+def moved(text: str, ports: dict[str, str]) -> str:
+    """The text with free ports in place of the page's."""
+    for port, free in ports.items():
+        text = text.replace(port, free)
+    return text
+
+
+def run(folder: Path, name: str, ports: dict[str, str]) -> str:
+    (folder / name).write_text(moved(PROGRAMS[name].code, ports))
     command = [sys.executable, "-W", "error", name]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
-def test_first_server_and_first_client(tmp_path: Path) -> None:
-    (tmp_path / "server.py").write_text(PROGRAMS["server.py"].code)
+def test_first_server_and_first_client(tmp_path: Path, ports: dict[str, str]) -> None:
+    (tmp_path / "server.py").write_text(moved(PROGRAMS["server.py"].code, ports))
     server = Child([sys.executable, "-W", "error", str(tmp_path / "server.py")])
     with server:
-        assert run(tmp_path, "client.py") == PROGRAMS["client.py"].prints
+        assert run(tmp_path, "client.py", ports) == PROGRAMS["client.py"].prints
         assert server.line() == "welcome Ada from 127.0.0.1"
     assert (server.returncode, server.stderr) == (0, "")
 
 
-def test_scaling(tmp_path: Path) -> None:
-    printed = run(tmp_path, "scaling.py")
+def test_scaling(tmp_path: Path, ports: dict[str, str]) -> None:
+    printed = run(tmp_path, "scaling.py", ports)
     assert printed.count("state='connected'") == 3
     assert "{'a': True, 'b': True, 'c': True}\n" in printed
     assert "['b', 'c']\n" in printed
 
 
 @pytest.mark.parametrize("name", sorted(PROGRAMS.keys() - {"server.py", "client.py", "scaling.py"}))
-def test_what_a_program_prints(tmp_path: Path, name: str) -> None:
+def test_what_a_program_prints(tmp_path: Path, name: str, ports: dict[str, str]) -> None:
     assert PROGRAMS[name].prints is not None
-    assert run(tmp_path, name) == PROGRAMS[name].prints
+    assert run(tmp_path, name, ports) == moved(PROGRAMS[name].prints or "", ports)
