@@ -51,7 +51,7 @@ example: $(DEMO_INSTALLED)  ## Install and build the NestJS apps of examples/ord
 
 demo: $(INSTALLED)  ## A shop of NestJS apps, each replica with a sidecar; one is killed: no cluster needed
 	@if command -v npm >/dev/null && node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null; then
-	  $(MAKE) --no-print-directory $(DEMO_INSTALLED)
+	  $(MAKE) --silent --no-print-directory $(DEMO_INSTALLED)
 	  $(BIN)/python examples/demo.py
 	else
 	  echo "Node.js 20 or newer with npm is not here (https://nodejs.org), so these are the demo's apps in Python."

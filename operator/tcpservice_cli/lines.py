@@ -57,7 +57,8 @@ class Lines:
         """Say what is where, then what happens, until it is ended."""
         self._local, self._ended = local, ended
         for service in local.fleet.plan.services:
-            self.said(f"{service.name} is at 127.0.0.1:{local.fleet.ports[service.key]}")
+            if local.fleet.ports[service.key] == service.port:  # where it is elsewhere, that was told with the reason
+                self.said(f"{service.name} is at 127.0.0.1:{service.port}")
         count = len(local.fleet.plan.workloads)
         self.said(f"running {count} Deployment{'s' if count != 1 else ''}; Ctrl-C ends everything")
         self.changed()

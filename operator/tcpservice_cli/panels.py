@@ -22,6 +22,12 @@ _STATES: Final = {
     READY: "green", STARTING: "yellow", NOT_READY: "yellow", PAUSED: "magenta", CRASHED: "bold red", LEAVING: "cyan",
     STOPPED: "dim",
 }  # fmt: skip
+_REPLICA_COLUMNS: Final = (
+    "1 REPLICA", "12 STATE", ">7 PID", ">8 RESTARTS", ">9 IN FLIGHT", ">8 MSG/S", ">7 P50", ">7 P99", ">6 FAILED",
+)  # fmt: skip
+_LEAST_WIDTH: Final = {"P50": 90, "PID": 80, "RESTARTS": 72, "IN FLIGHT": 62, "P99": 52, "MSG/S": 44}
+"""From which width on a figure is shown; name, state and failures always are."""
+
 _WHO: Final = ("cyan", "green", "yellow", "blue", "magenta", "bright_cyan", "bright_green", "bright_yellow")
 
 
@@ -54,26 +60,27 @@ def window(count: int, selected: int, lines: int) -> range:
     return range(first, min(count, first + max(lines, 1)))
 
 
-def replicas(rows: Sequence[ReplicaRow], selected: int, lines: int) -> Table:
-    """Make the table of the replicas; the selected one is marked."""
-    table = _table(
-        "1 REPLICA", "1 STATE", ">7 PID", ">8 RESTARTS", ">9 IN FLIGHT", ">8 MSG/S", ">7 P50", ">7 P99", ">6 FAILED",
-    )  # fmt: skip
+def replicas(rows: Sequence[ReplicaRow], selected: int, lines: int, width: int) -> Table:
+    """Make the table of the replicas; the selected one is marked. Where it is narrow, figures give way to names."""
+    left_out = {heading for heading, least in _LEAST_WIDTH.items() if width < least}
+    columns = [column for column in _REPLICA_COLUMNS if column.partition(" ")[2] not in left_out]
+    table = _table(*columns)
     for at in window(len(rows), selected, lines - 1):
         row = rows[at]
         state = f"{row.state} {row.waiting:.0f}s" if row.state == CRASHED and row.waiting else row.state
-        table.add_row(
-            Text(("▸ " if at == selected else "  ") + row.name, "bold" if at == selected else ""),
-            Text(state, _STATES.get(row.state, "")),
-            "" if row.pid is None else str(row.pid),
-            str(row.restarts) if row.restarts else "",
-            str(row.in_flight) if row.in_flight else "",
-            Text(_rate(row.lately) + (" sent" if row.sends and row.lately.rate else "")),
-            milliseconds(row.lately.p50),
-            milliseconds(row.lately.p99),
-            _failed(row.failed),
-            style="on grey19" if at == selected else "",
-        )
+        cells: dict[str, str | Text] = {
+            "REPLICA": Text(("▸ " if at == selected else "  ") + row.name, "bold" if at == selected else ""),
+            "STATE": Text(state, _STATES.get(row.state, "")),
+            "PID": "" if row.pid is None else str(row.pid),
+            "RESTARTS": str(row.restarts) if row.restarts else "",
+            "IN FLIGHT": str(row.in_flight) if row.in_flight else "",
+            "MSG/S": Text(_rate(row.lately) + (" sent" if row.sends and row.lately.rate else "")),
+            "P50": milliseconds(row.lately.p50),
+            "P99": milliseconds(row.lately.p99),
+            "FAILED": _failed(row.failed),
+        }
+        shown = [cell for heading, cell in cells.items() if heading not in left_out]
+        table.add_row(*shown, style="on grey19" if at == selected else "")
     return table
 
 
@@ -138,16 +145,17 @@ def title(words: str, right: str, width: int) -> Text:
 
 
 def _table(*columns: str) -> Table:
-    """Make a table: a column is its heading, with the share of the width or the width of its figures before it."""
+    """Make a table: a column is its heading after its share of the width (a digit), or its width (`>`: figures)."""
     table = Table(box=None, expand=True, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     for at, column in enumerate(columns):
         size, _, words = column.partition(" ")
         figures = size.startswith(">")
+        fixed = int(size[figures:]) if figures or len(size) > 1 else None
         table.add_column(
             ("  " if at == 0 else "") + words,
             justify="right" if figures else "left",
-            width=int(size[1:]) if figures else None,
-            ratio=None if figures else int(size),
+            width=fixed,
+            ratio=None if fixed is not None else int(size),
             no_wrap=True,
             overflow="ellipsis",
         )

@@ -54,8 +54,11 @@ async def run_manifests(given: argparse.Namespace) -> int:
                 await view.show(local, ended)
                 await local.measure()
                 report = summary(local)
-    except (Refused, NoPortError, WrongRunError, OSError) as error:
+    except (Refused, NoPortError, WrongRunError) as error:
         sys.stderr.write(f"{error}\n")
+        return WRONG
+    except OSError as error:
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n" if error.filename else f"{error}\n")
         return WRONG
     print(report, flush=True)
     if faults:

@@ -19,8 +19,9 @@ from tcpservice_cli import keys, panels
 from tcpservice_cli.tracelist import TraceList
 from tcpservice_cli.troubles import Troubles
 from tcpservice_local.addresses import NoPortError
+from tcpservice_local.figures import Figures
 from tcpservice_local.local import Local
-from tcpservice_local.pod import Pod
+from tcpservice_local.pod import STOPPED, Pod
 
 _EVERY_S: Final = 0.25
 _KEPT: Final = 1000
@@ -117,6 +118,9 @@ class Screen:
     def _scale(self, pod: Pod, step: int) -> None:
         assert self._local is not None
         fleet, workload = self._local.fleet, pod.design.workload
+        if fleet.replicas(workload) + step < 1:
+            self.said(f"{pod.name} is the last replica, and stays: s stops it")
+            return
         try:
             fleet.scale(workload, fleet.replicas(workload) + step)
         except NoPortError as error:
@@ -160,7 +164,7 @@ class Screen:
         for_replicas = min(len(rows) + 1, max(4, lines - for_routes - 6))
         chosen = self._chosen()
         selected = next((at for at, row in enumerate(rows) if chosen is not None and row.name == chosen.name), 0)
-        parts: list[RenderableType] = [panels.replicas(rows, selected, for_replicas), Text("")]
+        parts: list[RenderableType] = [panels.replicas(rows, selected, for_replicas, width), Text("")]
         if found:
             parts += [panels.routes(found, for_routes), Text("")]
         left = lines - for_replicas - for_routes - (3 if found else 2)
@@ -186,7 +190,7 @@ class Screen:
             restarts=pod.app.restarts,
             waiting=pod.app.waiting,
             in_flight=(sample.at_replicas if sends else sample.at_app) if sample is not None else 0,
-            lately=history.lately(pod.name, server=not sends),
+            lately=history.lately(pod.name, server=not sends) if pod.state != STOPPED else Figures(),
             failed=history.ever(pod.name, server=not sends).failed,
             sends=sends,
         )

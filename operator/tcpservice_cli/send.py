@@ -44,7 +44,12 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     add = parser.add_argument
     add("address", metavar="HOST:PORT|NAME", type=_checked(_address),
         help="where to connect; NAME is a service of a running `tcpservice up`")  # fmt: skip
-    add("pattern", metavar="PATTERN", type=_pattern, help='a text such as order.find, or JSON such as {"cmd":"sum"}')
+    add(
+        "pattern",
+        metavar="PATTERN",
+        type=_checked(_pattern),
+        help='a text such as order.find, or JSON such as {"cmd":"sum"}',
+    )
     add("data", metavar="DATA", nargs="?", default="null", type=_checked(_data),
         help="JSON; - reads it from stdin, @FILE from a file (default null)")  # fmt: skip
     add("--event", action="store_true", help="emit an event, which is never answered")
@@ -146,8 +151,8 @@ def _found(place: tuple[str, int] | str) -> tuple[str, int]:
         there = f"it runs {', '.join(known)}" if known else "none is running"
         raise LookupError(f'no service "{place}" in a running `tcpservice up` ({there}); or give HOST:PORT')
     if len(found) > 1:
-        places = ", ".join(f"{key} at 127.0.0.1:{run.ports[key]}" for run, key in found)
-        raise LookupError(f'there are several services "{place}": {places}')
+        places = ", ".join(f"{key} at 127.0.0.1:{run.ports[key]} (process {run.pid})" for run, key in found)
+        raise LookupError(f'there are several services "{place}", so give one of these addresses: {places}')
     run, key = found[0]
     return "127.0.0.1", run.ports[key]
 
@@ -156,7 +161,9 @@ def _pattern(text: str) -> object:
     """Take JSON for what it is, and any other text as a text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except ValueError as error:
+        if text.startswith(("{", "[")):
+            raise ValueError(f'it begins as JSON does, but is not: {error}; write it as {{"cmd":"sum"}}') from None
         return text
 
 
@@ -167,9 +174,13 @@ def _data(text: str) -> object:
     elif text.startswith("@"):
         source, text = text[1:], Path(text[1:]).read_text("utf-8")
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
         raise ValueError(f"{source} is not JSON: {error}; a text is written with quotes, as in '\"text\"'") from None
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"there is no {name} in it")
 
 
 def _seconds(text: str) -> float:

@@ -37,7 +37,8 @@ def trouble_of(pod: Pod) -> list[str]:
     lines = [f"{pod.name} {_ending(pod)}; it is started again {_when(app.waiting)}"]
     if app.failure or (app.status or 0) >= 0:
         lines += [f"    {line}" for line in list(app.lines)[-_SHOWN:]] if not app.failure else []
-        advice = hint(list(app.lines), pod.design.app.folder)
+        missing = "install it, or say in `command` where it is" if app.failure else None
+        advice = missing or hint(list(app.lines), pod.design.app.folder)
         lines += [f"    what to do: {advice}"] if advice else []
     return lines
 

@@ -45,12 +45,33 @@ def claim(port: int) -> socket.socket | None:
     return claimed
 
 
+def hold(port: int) -> socket.socket | None:
+    """Hold a port of 127.0.0.1 for a process that is about to listen there; None where another run holds it.
+
+    It is held in UDP, where nobody listens, so that the process can have it in TCP.
+    """
+    held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        held.bind((LOOPBACK, port))
+    except OSError:
+        held.close()
+        return None
+    return held
+
+
 class Addresses:
     """The ports and addresses that one run has given out."""
 
-    def __init__(self, free: Callable[[str, int], bool] = is_free, claim: Callable[[int], object] = claim) -> None:
+    def __init__(
+        self,
+        free: Callable[[str, int], bool] = is_free,
+        claim: Callable[[int], object] = claim,
+        hold: Callable[[int], object] = hold,
+    ) -> None:
         self._free = free
         self._claim = claim
+        self._hold = hold
+        self._held: dict[str, object] = {}
         self._claims: list[object] = []
         self._block = -1
         self._port = self._outlet = _BLOCK
@@ -85,7 +106,11 @@ class Addresses:
         if known is not None and known[0] == wanted:
             return known[1]
         port = wanted
-        if not self._is_open(wanted):
+        self._let_go(self._held.pop(service, None))
+        held = self._hold(wanted) if self._is_open(wanted) else None
+        if held is not None:
+            self._held[service] = held
+        else:
             if exactly:
                 raise NoPortError(f"the port {wanted}, asked for {service}, is taken on this machine")
             port = self._take()
@@ -94,10 +119,13 @@ class Addresses:
         return port
 
     def close(self) -> None:
-        """Give the blocks back."""
-        for claimed in self._claims:
-            if isinstance(claimed, socket.socket):
-                claimed.close()
+        """Give the blocks and the ports back."""
+        for each in (*self._claims, *self._held.values()):
+            self._let_go(each)
+
+    def _let_go(self, claimed: object) -> None:
+        if isinstance(claimed, socket.socket):
+            claimed.close()
 
     def _is_open(self, port: int) -> bool:
         return port not in self._ports.values() and self._free(LOOPBACK, port)

@@ -7,7 +7,8 @@ copies on one machine. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 _HINTS: Final = (
@@ -17,7 +18,7 @@ _HINTS: Final = (
      "names of services are not known to this machine: dial the address in NAME_SERVICE_HOST and NAME_SERVICE_PORT, "
      "or in a variable of the manifest whose value is the service's name"),
     (r"Cannot find module '[^']+'|ERR_MODULE_NOT_FOUND.*'[^']+'",
-     "something is not installed or not built: run npm ci (and npm run build) in {folder}"),
+     "something is not installed or not built: run npm ci (and npm run build) in {package}"),
     (r"ModuleNotFoundError: No module named '[^']+'",
      "Python does not find it: activate its environment first"),
     (r"can't open file|No such file or directory",
@@ -26,7 +27,11 @@ _HINTS: Final = (
 )  # fmt: skip
 
 
-def hint(lines: Sequence[str], folder: object) -> str | None:
+def hint(lines: Sequence[str], folder: Path, exists: Callable[[Path], bool] = Path.exists) -> str | None:
     """Return what to do about a program that ended with these lines, None where they do not say."""
     text = "\n".join(lines)
-    return next((words.format(folder=folder) for pattern, words in _HINTS if re.search(pattern, text)), None)
+    words = next((words for pattern, words in _HINTS if re.search(pattern, text)), None)
+    if words is None:
+        return None
+    packages = (place for place in (folder, *folder.parents) if exists(place / "package.json"))
+    return words.format(folder=folder, package=next(packages, folder))

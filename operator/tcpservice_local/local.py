@@ -69,6 +69,7 @@ class Local:
         self._folder = Fleet.folder()
         self._receiver: Receiver | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._announced: dict[str, int] = {}
         self.grace = 5.0
         self.history = History()
         self.traces = TraceStore()
@@ -119,8 +120,12 @@ class Local:
             self._said(note)
         for service in plan.services:
             port = self.fleet.ports[service.key]
-            if port != service.port:
-                self._said(f"{service.name} is at 127.0.0.1:{port}, as its own port {service.port} is taken here")
+            if port == self._announced.get(service.key, service.port if not self._announced else 0):
+                continue
+            asked = self._asked.ports.get(service.key, self._asked.ports.get(service.name))
+            why = f", as its own port {service.port} is taken here" if port not in (service.port, asked) else ""
+            self._said(f"{service.name} is at 127.0.0.1:{port}{why}")
+        self._announced = dict(self.fleet.ports)
 
     async def _watch(self) -> None:
         """Take in what changes in the files; what is wrong changes nothing."""
@@ -139,8 +144,9 @@ class Local:
     def _take(self, texts: Sequence[tuple[str, str]]) -> None:
         try:
             plan = make_plan(read_manifests(texts))
+            _check_services(plan, "there is no TcpService among the manifests any more")
             self.fleet.apply(plan)
-        except (Refused, NoPortError) as error:
+        except (Refused, NoPortError, WrongRunError) as error:
             for line in str(error).splitlines():
                 self._said(line)
             self._said("the last good state goes on")
@@ -164,11 +170,15 @@ class Local:
 
 
 def _check(asked: Asked, plan: Plan) -> None:
-    if not plan.services:
-        places = ", ".join(map(str, asked.paths))
-        raise WrongRunError(f"there is no TcpService among the manifests of {places}")
+    places = ", ".join(map(str, asked.paths))
+    _check_services(plan, f"there is no TcpService among the manifests of {places}")
     _check_names("Deployment", asked.replicas, {workload.key: workload.name for workload in plan.workloads})
     _check_names("TcpService", asked.ports, {service.key: service.name for service in plan.services})
+
+
+def _check_services(plan: Plan, otherwise: str) -> None:
+    if not plan.services:
+        raise WrongRunError(otherwise)
 
 
 def _check_names(kind: str, asked: Iterable[str], there: Mapping[str, str]) -> None:

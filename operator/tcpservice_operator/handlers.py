@@ -23,7 +23,7 @@ See = Callable[..., set[Key]]
 
 _GONE: Final = "DELETED"
 _CONNECT_S: Final = 5.0
-_WATCH_S: Final = 300.0
+_WATCH_S: Final = 300
 
 
 class _Pauses:

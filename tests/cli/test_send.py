@@ -154,6 +154,8 @@ def test_repeating_counts_failures_by_code(port: int) -> None:
         (["3001", "a"], 'expected HOST:PORT such as 127.0.0.1:3001, or the name of a service, got "3001"'),
         (["h:0", "a"], "HOST:PORT|NAME: expected HOST:PORT"),
         (["h:1", "a", "text"], "DATA: DATA is not JSON"),
+        (["h:1", "a", "NaN"], "DATA: DATA is not JSON: there is no NaN in it"),
+        (["h:1", '{"cmd":"sum"'], "PATTERN: it begins as JSON does, but is not: "),
         (["h:1", "a", "@/none.json"], "DATA: [Errno 2] No such file"),
         (["h:1", "a", "1", "--timeout", "5"], "--timeout: expected a duration such as 250ms, got '5'"),
         (["h:1", "a", "1", "--timeout", "0s"], "--timeout: expected a time above 0s"),

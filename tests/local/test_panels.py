@@ -29,14 +29,31 @@ def row(name: str, state: str = "ready", **values: object) -> ReplicaRow:
 
 def test_a_replica_is_a_line() -> None:
     rows = [row("a-1", restarts=2, in_flight=3, lately=SOME, failed=7), row("a-2", "crashed", pid=None, waiting=9.6)]
-    heading, first, second = drawn(panels.replicas(rows, 0, 10), 90)
+    heading, first, second = drawn(panels.replicas(rows, 0, 10, 90), 90)
     assert heading.split() == ["REPLICA", "STATE", "PID", "RESTARTS", "IN", "FLIGHT", "MSG/S", "P50", "P99", "FAILED"]
     assert first.split() == ["▸", "a-1", "ready", "1", "2", "3", "12", "4.2", "ms", "210", "ms", "7"]
     assert second.split() == ["a-2", "crashed", "10s"]
 
 
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        (90, "REPLICA STATE PID RESTARTS IN FLIGHT MSG/S P50 P99 FAILED"),
+        (80, "REPLICA STATE PID RESTARTS IN FLIGHT MSG/S P99 FAILED"),
+        (75, "REPLICA STATE RESTARTS IN FLIGHT MSG/S P99 FAILED"),
+        (60, "REPLICA STATE MSG/S P99 FAILED"),
+        (40, "REPLICA STATE FAILED"),
+    ],
+)
+def test_where_it_is_narrow_figures_give_way_to_names(width: int, headings: str) -> None:
+    heading, line = drawn(panels.replicas([row("orders-10", "not ready", lately=SOME)], 0, 5, width), width)
+    assert heading.split() == headings.split()
+    assert line.startswith("▸ orders-10")
+    assert "not ready" in line
+
+
 def test_what_a_caller_sends_is_named_so() -> None:
-    assert "12 sent" in drawn(panels.replicas([row("web-1", lately=SOME, sends=True)], 0, 5))[1]
+    assert "12 sent" in drawn(panels.replicas([row("web-1", lately=SOME, sends=True)], 0, 5, 80))[1]
 
 
 def test_routes_show_what_callers_saw() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,21 @@ INF = float("inf")
 
 def claimed(port: int) -> object:
     return port
+
+
+def test_two_runs_that_begin_at_once_have_different_fronts() -> None:
+    one, other = Addresses(), Addresses()
+    try:
+        first = one.front("shop/a", 4699, exactly=False)
+        second = other.front("shop/a", 4699, exactly=False)
+        assert (first, second == 4699) == (4699, False)
+        with pytest.raises(NoPortError, match="the port 4699, asked for shop/b, is taken"):
+            other.front("shop/b", 4699, exactly=True)
+        one.close()
+        assert other.front("shop/b", 4699, exactly=True) == 4699
+    finally:
+        one.close()
+        other.close()
 
 
 def test_the_kubelets_backoff() -> None:
@@ -64,7 +80,7 @@ def test_without_a_free_port_one_is_told() -> None:
 
 
 def test_a_front_has_the_services_port_or_another_or_the_one_that_was_asked_for() -> None:
-    addresses = Addresses(lambda *at: at[1] != 4000, claimed)
+    addresses = Addresses(lambda *at: at[1] != 4000, claimed, claimed)
     assert addresses.front("shop/a", 3001, exactly=False) == 3001
     assert addresses.front("shop/b", 3001, exactly=False) == 20_001
     assert addresses.front("shop/b", 3001, exactly=False) == 20_001
@@ -75,7 +91,7 @@ def test_a_front_has_the_services_port_or_another_or_the_one_that_was_asked_for(
 
 
 def test_outlets_have_the_services_port_on_an_address_of_their_own() -> None:
-    addresses = Addresses(lambda *_: True, claimed)
+    addresses = Addresses(lambda *_: True, claimed, claimed)
     assert addresses.outlet("a-1", "shop/b", 3001) == ("127.77.0.1", 3001)
     assert addresses.outlet("a-2", "shop/b", 3001) == ("127.77.0.2", 3001)
     assert addresses.outlet("a-1", "shop/b", 3001) == ("127.77.0.1", 3001)
@@ -100,11 +116,18 @@ def test_where_there_is_one_loopback_address_outlets_have_ports_of_their_own() -
     ],
 )
 def test_what_to_do_is_read_from_the_last_lines(line: str, words: str) -> None:
-    assert words in (hint(["first", line, "last"], "/app") or "")
+    assert words in (hint(["first", line, "last"], Path("/app")) or "")
 
 
 def test_without_a_known_line_nothing_is_advised() -> None:
-    assert hint(["it just ended"], "/app") is None
+    assert hint(["it just ended"], Path("/app")) is None
+
+
+def test_packages_are_installed_where_the_nearest_package_json_is() -> None:
+    line = "Error: Cannot find module '/app/k8s/dist/main.js'"
+    words = hint([line], Path("/app/k8s"), lambda path: path == Path("/app/package.json"))
+    assert words is not None
+    assert words.endswith("run npm ci (and npm run build) in /app")
 
 
 def test_slices_are_what_sidecars_read() -> None:

@@ -46,4 +46,6 @@ def test_several_services_of_a_name_are_told_apart(folder: Path) -> None:
     registry.announce(folder, {"shop/orders": 1, "else/orders": 2})
     code, (error,) = send("orders", "a", folder=folder.parent)
     assert code == 1
-    assert error["message"].endswith('services "orders": shop/orders at 127.0.0.1:1, else/orders at 127.0.0.1:2')
+    mine = f"(process {os.getpid()})"
+    places = f"shop/orders at 127.0.0.1:1 {mine}, else/orders at 127.0.0.1:2 {mine}"
+    assert error["message"].endswith(f'services "orders", so give one of these addresses: {places}')

@@ -163,7 +163,7 @@ def test_what_the_command_line_says_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["-f", "no.yaml"], "No such file or directory: 'no.yaml'"),
+        (["-f", "no.yaml"], "no.yaml: No such file or directory"),
         (["-f", "empty"], "there is no TcpService among the manifests of"),
         (["-f", "orders.yaml", "--port", "orders=x"], 'expected NAME=N such as orders=3, got "orders=x"'),
         (["-f", "orders.yaml", "--replicas", "order=3"], "there is no Deployment order; there is orders"),
