@@ -24,13 +24,14 @@ from tcpservice_local.files import Files
 from tcpservice_local.fleet import Fleet
 from tcpservice_local.manifests import Refused, read_manifests
 from tcpservice_local.plan import Plan, make_plan
-from tcpservice_local.pod import CRASHED
+from tcpservice_local.pod import CRASHED, STARTING
 from tcpservice_local.sidecar_flags import FRONT
 from tcpservice_local.tasks import begin
 from tcpservice_traces import Receiver, TraceStore
 
 LOOK_S: Final = 0.5
 SCRAPE_S: Final = 1.0
+SILENCE_S: Final = 10.0
 _COLLECTOR: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
@@ -70,6 +71,7 @@ class Local:
         self._receiver: Receiver | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._announced: dict[str, int] = {}
+        self._silent: dict[str, tuple[int, float]] = {}
         self.grace = 5.0
         self.history = History()
         self.traces = TraceStore()
@@ -158,6 +160,24 @@ class Local:
         while True:
             await asyncio.sleep(SCRAPE_S)
             await self.measure()
+            self._tell_of_silence()
+
+    def _tell_of_silence(self) -> None:
+        """Say once of each process that runs for long and does not listen where it should."""
+        now = asyncio.get_running_loop().time()
+        for pod in self.fleet.pods.values():
+            if pod.state != STARTING or pod.app.pid is None or not pod.design.probe_port:
+                self._silent.pop(pod.name, None)
+                continue
+            pid, since = self._silent.setdefault(pod.name, (pod.app.pid, now))
+            if pid != pod.app.pid:
+                self._silent[pod.name] = (pod.app.pid, now)
+            elif since <= now - SILENCE_S:
+                self._silent[pod.name] = (pid, float("inf"))
+                place = f"127.0.0.1:{pod.design.probe_port} after {SILENCE_S:g} s"
+                self._said(
+                    f"{pod.name} runs, but is not ready at {place}: does it listen on the port in the variable PORT?"
+                )
 
     async def measure(self) -> None:
         """Read the sidecars' figures now."""

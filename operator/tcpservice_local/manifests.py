@@ -7,6 +7,7 @@ TcpServices. Pure: whoever calls it reads the files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from typing import Final
 
 from msgspec import Struct
@@ -60,7 +61,7 @@ def read_manifests(files: Sequence[tuple[str, str]]) -> Manifests:
     for document in documents:
         each = _examine(document)
         if each is None:
-            skipped += [f"{document.file}: {document.label}"] if document.kind != LIST else []
+            skipped += [_named(document)] if document.kind != LIST else []
             continue
         first = found[document.kind].setdefault(key_of(document), each)
         if first is not each and document.kind != SERVICE:
@@ -75,6 +76,12 @@ def read_manifests(files: Sequence[tuple[str, str]]) -> Manifests:
         config_maps=found["ConfigMap"],
         skipped=tuple(skipped),
     )
+
+
+def _named(document: Document) -> str:
+    """Name a document of another kind; where that is nearly one that is run here, ask."""
+    near = get_close_matches(document.kind, [str(kind) for _, kind in _KINDS], n=1, cutoff=0.8)
+    return f"{document.file}: {document.label}" + (f" (did you mean {near[0]}?)" if near else "")
 
 
 def key_of(document: Document) -> str:

@@ -84,6 +84,12 @@ def test_other_kinds_and_services_without_replicas_are_named() -> None:
         "/app/k8s/all.yaml: Ingress web is not run here",
         "TcpService shop/orders: no Deployment's pods have the labels {app: orders} (there is none in its namespace)",
     )
+    misspelt = {**ingress, "kind": "Deploymnt"}
+    assert (
+        plan(tcp_service("a", 1), misspelt)
+        .notes[0]
+        .endswith("Deploymnt web (did you mean Deployment?) is not run here")
+    )
     (note,) = plan(tcp_service("orders", 3001), deployment("web"), deployment("cron")).notes
     assert note.endswith(
         "no Deployment's pods have the labels {app: orders} (web has {app: web}; cron has {app: cron})"

@@ -207,6 +207,16 @@ def test_callers_start_once_the_services_are_ready(tmp_path: Path) -> None:
         assert up.text.index("a-1 is ready") < up.text.index("web-1 is starting")
 
 
+def test_a_replica_that_listens_elsewhere_is_told(tmp_path: Path) -> None:
+    with Up("-f", str(write(tmp_path / "a.yaml", tcp_service("a", 4601), deployment("a", container=SLEEPING)))) as up:
+        up.await_text(
+            r"^a-1 runs, but is not ready at 127\.0\.0\.1:\d+ after 10 s: does it listen on the port in .* PORT\?$"
+        )
+
+
+SLEEPING = {"command": ["sleep", "1000"]}
+
+
 def test_callers_do_not_wait_for_ever(tmp_path: Path) -> None:
     caller = deployment("web", container={"command": ["sleep", "1000"], "ports": []})
     documents = [tcp_service("a", 4601), deployment("a", container={"command": ["sleep", "1000"]}), caller]
