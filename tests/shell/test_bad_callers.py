@@ -83,6 +83,7 @@ def test_a_caller_that_stalls_in_the_middle_of_a_frame_is_closed(running: tuple[
         stalling.send(b'40#{"pattern":')
         served(replica, good, "g")
         assert stalling.closed_within(5)
+        wait_until(lambda: events(sidecar, "caller_stalled"), "the log says so")
         assert "stopped in the middle of a message" in events(sidecar, "caller_stalled")[-1]["message"]
         served(replica, good, "h")
 
@@ -158,7 +159,7 @@ def test_what_waits_too_long_for_a_place_is_answered() -> None:
         assert packet(client)["err"]["code"] == "overloaded"
         arrived.answer(reply("1"))
         assert packet(client)["id"] == "1"
-        assert events(sidecar, "overloaded")
+        wait_until(lambda: events(sidecar, "overloaded"), "the log says so")
 
 
 def test_a_flood_of_one_event_is_cut_in_the_log() -> None:

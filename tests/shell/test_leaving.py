@@ -90,7 +90,7 @@ def test_what_does_not_finish_in_time_ends_as_draining(tmp_path: Path) -> None:
         thread.join()
         (answer,) = answers
         assert (answer.status, json.loads(answer.text)) == (503, {"drained": False, "inFlight": 0})
-        assert len(events(sidecar, "drain_timeout")) == 2
+        wait_until(lambda: len(events(sidecar, "drain_timeout")) == 2, "the log says so")
         sidecar.signal(signal.SIGTERM)
         assert sidecar.process.wait() == 0
 
