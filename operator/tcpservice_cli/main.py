@@ -11,12 +11,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final, NoReturn
+from typing import Final
 
 import tcpservice
 from tcpservice_cli import send, up
+from tcpservice_flags import USAGE_ERROR, Parser, SettingsError, usage_line
 
-WRONG_CALL: Final = 2
 INTERRUPTED: Final = 130
 
 
@@ -25,32 +25,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = parser(os.environ).parse_args(arguments)
         status: int = asyncio.run(given.run(given))
-    except WrongCall as error:
-        sys.stderr.write(f"tcpservice: {error} (see tcpservice --help)\n")
-        return WRONG_CALL
+    except SettingsError as error:
+        sys.stderr.write(usage_line("tcpservice", error))
+        return USAGE_ERROR
     except ModuleNotFoundError as error:
         sys.stderr.write(f"tcpservice: this needs {error.name}: pip install 'tcpservice[local,sidecar]'\n")
-        return WRONG_CALL
+        return USAGE_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
     else:
         return status
 
 
-class WrongCall(Exception):
-    """The command line makes no sense."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports an error as one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise WrongCall(message.removeprefix("argument "))
-
-
 def parser(variables: Mapping[str, str]) -> argparse.ArgumentParser:
     """Make the parser of the whole command line; `variables` give flags their values where the line does not."""
-    whole = _Parser(prog="tcpservice", description="Message-level load balancing for NestJS's TCP transport.")
+    whole = Parser(prog="tcpservice", description="Message-level load balancing for NestJS's TCP transport.")
     whole.add_argument("--version", action="version", version=f"tcpservice {tcpservice.__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (send.add_to(commands), up.add_to(commands)):

@@ -11,14 +11,13 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from tcpservice.spec.units import parse_duration
 from tcpservice_cli.repeating import Outcome, Repeating
+from tcpservice_flags import argument
 from tcpservice_local import registry
 from tcpservice_transport import Client, RequestTimeout, RpcError, Timeouts, TransportError, Unreachable
-
-T = TypeVar("T")
 
 _NAME: Final = re.compile(r"([a-z0-9-]+/)?[a-z]([a-z0-9-]*[a-z0-9])?")
 
@@ -42,24 +41,24 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("address", metavar="HOST:PORT|NAME", type=_checked(_address),
+    add("address", metavar="HOST:PORT|NAME", type=argument(_address),
         help="where to connect; NAME is a service of a running `tcpservice up`")  # fmt: skip
     add(
         "pattern",
         metavar="PATTERN",
-        type=_checked(_pattern),
+        type=argument(_pattern),
         help='a text such as order.find, or JSON such as {"cmd":"sum"}',
     )
-    add("data", metavar="DATA", nargs="?", default="null", type=_checked(_data),
+    add("data", metavar="DATA", nargs="?", default="null", type=argument(_data),
         help="JSON; - reads it from stdin, @FILE from a file (default null)")  # fmt: skip
     add("--event", action="store_true", help="emit an event, which is never answered")
-    add("--timeout", metavar="TIME", type=_checked(_seconds), default="5s",
+    add("--timeout", metavar="TIME", type=argument(_seconds), default="5s",
         help="how long to wait for each response (default 5s)")  # fmt: skip
-    add("--metadata", metavar="KEY=VALUE", type=_checked(_pair), action="append", default=[],
+    add("--metadata", metavar="KEY=VALUE", type=argument(_pair), action="append", default=[],
         help="metadata of the message, which NestJS 12 shows its handlers; may be repeated")  # fmt: skip
-    add("--repeat", metavar="N", type=_checked(_count), default=1,
+    add("--repeat", metavar="N", type=argument(_count), default=1,
         help="send it N times, and print how long it took instead of the responses")  # fmt: skip
-    add("--concurrency", metavar="C", type=_checked(_count), default=1, help="so many at a time (with --repeat)")
+    add("--concurrency", metavar="C", type=argument(_count), default=1, help="so many at a time (with --repeat)")
     parser.set_defaults(run=run)
     return parser
 
@@ -116,18 +115,6 @@ async def _send(client: Client, given: argparse.Namespace, show: Callable[[objec
 def _fail(message: str) -> int:
     sys.stderr.write(json.dumps({"message": message, "code": Unreachable.code}) + "\n")
     return 1
-
-
-def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """Let argparse show a ValueError's own words."""
-
-    def convert(text: str) -> T:
-        try:
-            return parse(text)
-        except (ValueError, OSError) as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
 
 
 def _address(text: str) -> tuple[str, int] | str:

@@ -6,11 +6,11 @@ On a terminal it is a live screen with keys, elsewhere lines. Whatever ends it, 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from tcpservice.spec.units import parse_duration
+from tcpservice_flags import argument
 
 _EXAMPLES: Final = """\
 examples:
@@ -37,11 +37,11 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     add = parser.add_argument
     add("-f", "--file", metavar="PATH", type=Path, action="append", required=True,
         help="manifests: a file, or a folder of .yaml files; may be repeated")  # fmt: skip
-    add("--replicas", metavar="NAME=N", type=_checked(_number), action="append", default=[],
+    add("--replicas", metavar="NAME=N", type=argument(_number), action="append", default=[],
         help="so many replicas of a Deployment, whatever its manifest says; may be repeated")  # fmt: skip
-    add("--port", metavar="NAME=N", type=_checked(_number), action="append", default=[],
+    add("--port", metavar="NAME=N", type=argument(_number), action="append", default=[],
         help="the port on 127.0.0.1 for a service, instead of its own; may be repeated")  # fmt: skip
-    add("--for", metavar="TIME", dest="duration", type=_checked(_seconds), default=None,
+    add("--for", metavar="TIME", dest="duration", type=argument(_seconds), default=None,
         help="end after this time, such as 30s")  # fmt: skip
     add("--plain", action="store_true", help="lines instead of the screen, on a terminal, too")
     parser.set_defaults(run=run)
@@ -53,18 +53,6 @@ async def run(given: argparse.Namespace) -> int:
     from tcpservice_cli.running import run_manifests  # it brings much, and `tcpservice send` should start at once
 
     return await run_manifests(given)
-
-
-def _checked(parse: Callable[[str], object]) -> Callable[[str], object]:
-    """Let argparse show a ValueError's own words."""
-
-    def convert(text: str) -> object:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
 
 
 def _number(text: str) -> tuple[str, int]:

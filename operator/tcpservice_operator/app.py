@@ -1,125 +1,187 @@
 """The operator's process: `tcpservice-operator`.
 
-Reads the whole cluster once, then watches it; the copy that leads keeps TcpServices in line.
+Reads the whole cluster once, then watches it. Every copy tells sidecars what they need; the one that leads keeps
+Services, status and certificates in line.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import logging
-import os
 import signal
-import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-import tcpservice
+from tcpservice_flags import USAGE_ERROR, Address, SettingsError, bind_error, usage_line
 from tcpservice_operator import handlers
 from tcpservice_operator.cluster import ApiError, Cluster
+from tcpservice_operator.discovery import Discovery
 from tcpservice_operator.leading import Leadership
+from tcpservice_operator.objects import LEASE, Key
+from tcpservice_operator.publishing import Publisher
 from tcpservice_operator.reconciling import Reconciler
+from tcpservice_operator.serving import Serving
+from tcpservice_operator.settings import PROGRAM, Settings, read_settings
 from tcpservice_operator.state import State
+from tcpservice_operator.tokens import Tokens
+from tcpservice_operator.trust import Trust
 
-WRONG: Final = 2
 _AGAIN_S: Final = 2.0
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the operator until it is told to end; return the exit status."""
-    given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     _LOGGER.setLevel(logging.INFO)
     try:
-        asyncio.run(run(given))
+        settings = read_settings(sys.argv[1:] if arguments is None else arguments)
+        asyncio.run(run(settings))
+    except SettingsError as error:
+        sys.stderr.write(usage_line(PROGRAM, error))
+        return USAGE_ERROR
     except ApiError as error:
-        sys.stderr.write(f"tcpservice-operator: {error}\n")
-        return WRONG
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        return USAGE_ERROR
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tcpservice-operator", description="Keeps TcpServices in line in a cluster.")
-    parser.add_argument("--version", action="version", version=f"tcpservice-operator {tcpservice.__version__}")
-    env = os.environ.get
-    parser.add_argument(
-        "--namespace", default=env("TCPSERVICE_NAMESPACE", "tcpservice-system"),
-        help="where the Lease is kept, by which one of several copies leads (default tcpservice-system)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--identity", default=env("TCPSERVICE_IDENTITY", f"{socket.gethostname()}-{os.getpid()}"),
-        help="what this copy calls itself in the Lease (default: host and process id)",
-    )  # fmt: skip
-    return parser
-
-
-async def run(given: argparse.Namespace) -> None:
-    """Run until SIGINT or SIGTERM. Raises ApiError where no cluster is configured."""
+async def run(settings: Settings) -> None:
+    """Run until SIGINT or SIGTERM. Raises ApiError where no cluster is configured, SettingsError for a taken port."""
     stop = asyncio.Event()
     _end_by_signal(stop)
     cluster = await Cluster.connect()
     try:
-        await _run(given, cluster, stop)
+        await _Operator(settings, cluster).run(stop)
     finally:
         await cluster.close()
 
 
-async def _run(given: argparse.Namespace, cluster: Cluster, stop: asyncio.Event) -> None:
-    state = State()
-    leadership = Leadership(cluster, (given.namespace, "tcpservice-operator"), given.identity, time.monotonic)
-    reconciler = Reconciler(state, cluster, lambda: leadership.leading, _now)
-    if not await _read_all(state, cluster, stop):
-        return
-    registry, watching = handlers.registry_of(state, reconciler.touch, cluster), asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        running = [
-            tasks.create_task(leadership.run()),
-            tasks.create_task(reconciler.run()),
-            tasks.create_task(_begin(leadership, state, reconciler)),
-            tasks.create_task(handlers.watch(registry, watching)),
-        ]
-        await watching.wait()
-        _end_by_signal(stop)  # kopf has taken the signals, and would end itself alone, after five seconds
-        await stop.wait()
-        for task in running:
-            task.cancel()
-    await leadership.release()
+class _Operator:
+    """The parts of one copy, put together."""
+
+    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+        home, names = settings.namespace, settings.serving_names
+        self._settings = settings
+        self._cluster = cluster
+        self._state = state = State()
+        self._leadership = leadership = Leadership(cluster, (home, LEASE), settings.identity, time.monotonic)
+        self._reconciler = Reconciler(state, cluster, lambda: leadership.leading, _now)
+        self._trust = Trust(state, cluster, home, names, lambda: leadership.leading, lambda: datetime.now(UTC))
+        self._publisher = Publisher(state)
+        tokens = Tokens(cluster, settings.audience, time.monotonic)
+        self._discovery = Discovery(state, self._publisher, tokens, settings.times)
+        self._serving = Serving()
+        self._read = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop`."""
+        await self._listen("--health", self._serving.plain(*self._settings.health, self._why_not_ready, self._figures))
+        try:
+            if await self._read_all(stop):
+                await self._work(stop)
+        except* SettingsError as group:
+            raise group.exceptions[0] from None
+        finally:
+            self._discovery.end()
+            await self._serving.stop()
+            await self._leadership.release()
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        registry = handlers.registry_of(self._state, self._touch, self._cluster)
+        watching = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(self._leadership.run()),
+                tasks.create_task(self._reconciler.run()),
+                tasks.create_task(self._discovery.run()),
+                tasks.create_task(self._trust.run()),
+                tasks.create_task(self._begin_to_lead()),
+                tasks.create_task(self._serve_sidecars()),
+                tasks.create_task(handlers.watch(registry, watching)),
+            ]
+            await watching.wait()
+            _end_by_signal(stop)  # kopf has taken the signals, and would end itself alone, after five seconds
+            await stop.wait()
+            for task in running:
+                task.cancel()
+
+    def _touch(self, keys: set[Key]) -> None:
+        self._reconciler.touch(keys)
+        self._discovery.touch(keys)
+        if not keys:
+            self._trust.touch()
+
+    async def _read_all(self, stop: asyncio.Event) -> bool:
+        """Read the whole cluster before anything is planned; return whether that was possible before the end."""
+        state, cluster = self._state, self._cluster
+        while not stop.is_set():
+            try:
+                for listed, see in (
+                    (cluster.list_namespaces(), state.see_namespace),
+                    (cluster.list_services(), state.see_service),
+                    (cluster.list_slices(), state.see_slice),
+                    (cluster.list_policies(), state.see_policy),
+                    (cluster.list_pods(), state.see_pod),
+                    (cluster.list_tcp_services(), state.see_wanted),
+                ):
+                    async for body in listed:
+                        see(body)
+            except ApiError as error:
+                _LOGGER.warning("the cluster cannot be read, and is again in %g s: %s", _AGAIN_S, error)
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                _LOGGER.info("%d TcpServices, %d Services", len(state.wanted), len(state.services))
+                self._read = True
+                return True
+        return False
+
+    async def _serve_sidecars(self) -> None:
+        """Tell what there is, then let sidecars come, as soon as there is a certificate."""
+        self._publisher.touch(self._state.wanted)
+        self._publisher.publish()
+        await self._trust.ready.wait()
+        host, port = self._settings.listen
+        await self._listen("--listen", self._serving.secure(host, port, self._trust.context, self._discovery))
+
+    async def _listen(self, flag: str, starting: Awaitable[str]) -> None:
+        name = "sidecars" if flag == "--listen" else "health"
+        try:
+            address = await starting
+        except OSError as error:
+            given = self._settings.listen if flag == "--listen" else self._settings.health
+            raise SettingsError(f"{flag}: cannot listen on {Address(*given)}: {bind_error(error)}") from error
+        sys.stdout.write(f"listening {name}={address}\n")
+        sys.stdout.flush()
+
+    async def _begin_to_lead(self) -> None:
+        """Look at everything whenever this copy begins to lead."""
+        while True:
+            await self._leadership.began.wait()
+            self._leadership.began.clear()
+            self._reconciler.touch(self._state.wanted)
+            self._trust.touch()
+
+    def _why_not_ready(self) -> str:
+        if not self._read:
+            return "the cluster was not read yet"
+        return "" if self._trust.ready.is_set() else "there is no certificate yet"
+
+    def _figures(self) -> dict[str, float]:
+        return {
+            "tcpservice_operator_leading": self._leadership.leading,
+            "tcpservice_operator_services": len(self._state.wanted),
+            "tcpservice_operator_streams": self._publisher.streams,
+            "tcpservice_operator_writes_total": self._cluster.writes,
+        }
 
 
 def _end_by_signal(stop: asyncio.Event) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-
-async def _read_all(state: State, cluster: Cluster, stop: asyncio.Event) -> bool:
-    """Read the whole cluster before anything is planned from it; return whether that was possible before the end."""
-    while not stop.is_set():
-        try:
-            async for body in cluster.list_services():
-                state.see_service(body)
-            async for body in cluster.list_pods():
-                state.see_pod(body)
-            async for body in cluster.list_tcp_services():
-                state.see_wanted(body)
-        except ApiError as error:
-            _LOGGER.warning("the cluster cannot be read, and is again in %g s: %s", _AGAIN_S, error)
-            await asyncio.sleep(_AGAIN_S)
-        else:
-            _LOGGER.info("%d TcpServices, %d Services", len(state.wanted), len(state.services))
-            return True
-    return False
-
-
-async def _begin(leadership: Leadership, state: State, reconciler: Reconciler) -> None:
-    """Look at everything whenever this copy begins to lead."""
-    while True:
-        await leadership.began.wait()
-        leadership.began.clear()
-        reconciler.touch(state.wanted)
 
 
 def _now() -> str:

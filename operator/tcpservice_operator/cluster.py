@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 import aiohttp
@@ -23,6 +24,8 @@ VERSION: Final = "v1alpha1"
 PLURAL: Final = "tcpservices"
 _APPLY: Final = "application/apply-patch+yaml"
 _PAGE: Final = 500
+_REFUSED: Final = 400
+_MISSING: Final = 404
 _SECONDS: Final = 10.0
 _LEASES: Final = ("coordination.k8s.io", "v1")
 
@@ -41,6 +44,9 @@ class Cluster:
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
         self._core = client.CoreV1Api(api)
+        self._slices = client.DiscoveryV1Api(api)
+        self._network = client.NetworkingV1Api(api)
+        self._authentication = client.AuthenticationV1Api(api)
         self._objects = client.CustomObjectsApi(api)
         self.writes = 0
 
@@ -86,6 +92,38 @@ class Cluster:
         async for body in self._pages(_raw(self._core.list_pod_for_all_namespaces_without_preload_content)):
             yield body
 
+    async def list_slices(self) -> AsyncIterator[Body]:
+        """Give all EndpointSlices."""
+        async for body in self._pages(
+            _raw(self._slices.list_endpoint_slice_for_all_namespaces_without_preload_content)
+        ):
+            yield body
+
+    async def list_namespaces(self) -> AsyncIterator[Body]:
+        """Give all namespaces."""
+        async for body in self._pages(_raw(self._core.list_namespace_without_preload_content)):
+            yield body
+
+    async def list_policies(self) -> AsyncIterator[Body]:
+        """Give all NetworkPolicies."""
+        ask = self._network.list_network_policy_for_all_namespaces_without_preload_content
+        async for body in self._pages(_raw(ask)):
+            yield body
+
+    async def list_config_maps(self, name: str) -> list[Body]:
+        """Return the ConfigMaps of a name, of all namespaces."""
+        ask = _raw(self._core.list_config_map_for_all_namespaces_without_preload_content)
+        return [body async for body in self._pages(partial(ask, field_selector=f"metadata.name={name}"))]
+
+    async def review_token(self, token: str, audience: str) -> Body:
+        """Return the status of a TokenReview."""
+        spec = {"token": token, "audiences": [audience]}
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
+        create = self._authentication.create_token_review_without_preload_content
+        answer: Body = await _asked(_raw(create)(body=review))
+        status: Body = answer["status"]
+        return status
+
     async def _pages(self, ask: Any) -> AsyncIterator[Body]:
         following = None
         while following != "":
@@ -98,37 +136,69 @@ class Cluster:
 
     async def apply_service(self, document: Body) -> None:
         """Make a Service what it should be, as far as the operator owns it."""
-        metadata = document["metadata"]
-        self.writes += 1
-        await _asked(
-            self._core.patch_namespaced_service(
-                metadata["name"], metadata["namespace"], dict(document), field_manager=OWNER, force=True,
-                _content_type=_APPLY,
-            )
-        )  # fmt: skip
+        await self._apply(self._core.patch_namespaced_service, document)
+
+    async def apply_config_map(self, document: Body) -> None:
+        """Make a ConfigMap what it should be."""
+        await self._apply(self._core.patch_namespaced_config_map, document)
 
     async def apply_status(self, key: Key, status: Body) -> None:
         """Show the status of a TcpService."""
         namespace, name = key
         metadata = {"name": name, "namespace": namespace}
         body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "TcpService", "metadata": metadata, "status": dict(status)}
-        self.writes += 1
-        await _asked(
+        await self._write(
             self._objects.patch_namespaced_custom_object_status(
                 GROUP, VERSION, namespace, PLURAL, name, body, field_manager=OWNER, force=True, _content_type=_APPLY
             )
         )
 
-    # Leases
+    async def post_event(self, document: Body) -> None:
+        """Tell people of something that happened."""
+        await self._write(self._core.create_namespaced_event(document["metadata"]["namespace"], _plain(document)))
+
+    async def _apply(self, patch: Any, document: Body) -> None:
+        metadata = document["metadata"]
+        await self._write(
+            patch(
+                metadata["name"], metadata["namespace"], dict(document), field_manager=OWNER, force=True,
+                _content_type=_APPLY,
+            )
+        )  # fmt: skip
+
+    async def _write(self, answer: Awaitable[object]) -> None:
+        self.writes += 1
+        await _asked(answer)
+
+    # The operator's own: the authority's Secret, and Leases
+
+    async def read_secret(self, key: Key) -> Body | None:
+        """Return a Secret, None where there is none."""
+        namespace, name = key
+        ask = _raw(self._core.read_namespaced_secret_without_preload_content)
+        try:
+            secret: Body = await _asked(ask(name=name, namespace=namespace))
+        except ApiError as error:
+            _raise_unless_missing(error)
+            return None
+        return secret
+
+    async def write_secret(self, document: Body) -> None:
+        """Create or replace a Secret; where somebody else was quicker, ApiError has the status 409."""
+        metadata = document["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        if "resourceVersion" in metadata:
+            await self._write(self._core.replace_namespaced_secret(name, namespace, _plain(document)))
+        else:
+            await self._write(self._core.create_namespaced_secret(namespace, _plain(document)))
 
     async def read_lease(self, key: Key) -> Body | None:
         """Return a Lease, None where there is none."""
         try:
             found: Any = await _asked(self._objects.get_namespaced_custom_object(*_LEASES, key[0], "leases", key[1]))
         except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
+            _raise_unless_missing(error)
+            return None
         lease: Body = found
         return lease
 
@@ -144,10 +214,26 @@ class Cluster:
 
 
 def _raw(ask: Any) -> Any:
+    """Ask for plain data: of many objects, typed ones would take twice the memory and stall the loop."""
+
     async def page(**wanted: Any) -> Any:
-        return await (await ask(**wanted)).json()
+        answer = await ask(**wanted)
+        body = await answer.json()
+        if answer.status >= _REFUSED:
+            raise ApiError(answer.status, f"{body.get('reason', answer.reason)}: {body.get('message', '')[:500]}")
+        return body
 
     return page
+
+
+def _plain(document: Body) -> Any:
+    """Return a document as the client takes it, whose types want objects of its own."""
+    return dict(document)
+
+
+def _raise_unless_missing(error: ApiError) -> None:
+    if error.status != _MISSING:
+        raise error
 
 
 async def _asked(answer: Awaitable[T]) -> T:

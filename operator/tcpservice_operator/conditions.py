@@ -6,14 +6,15 @@ Used by `planning`. Each condition is a chain of checks; the first that has some
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
 
-from tcpservice.spec import read
-from tcpservice_operator.objects import Labels, Pod, Service, ServicePort, Wanted
-from tcpservice_operator.services import target_of
+from tcpservice_operator.objects import Labels, Pod, Policy, Service, ServicePort, Wanted
+from tcpservice_operator.reach import closing
+from tcpservice_operator.services import MESH_NUMBER, MESH_PORT, target_of
 
 Truth = Literal["True", "False", "Unknown"]
 _MOST_LINES: Final = 5
@@ -37,6 +38,7 @@ class View(Struct, frozen=True, kw_only=True):
     replicas: Service | None
     pods: Sequence[Pod]
     rivals: Sequence[str]
+    policies: Sequence[Policy]
 
     @property
     def place(self) -> str:
@@ -72,17 +74,11 @@ def is_accepted(view: View) -> bool:
     return all(check(view) is None for check in _ACCEPTED)
 
 
-def problems_of(wanted: Wanted) -> list[str]:
-    """Say what is wrong with a manifest, as the judge of files does."""
-    reading = read([("", json.dumps(wanted.document))])
-    return [problem.message for problem in reading.problems]
-
-
 # Accepted
 
 
 def _invalid(view: View) -> tuple[Truth, str, str] | None:
-    problems = problems_of(view.wanted)
+    problems = view.wanted.problems
     if not problems:
         return None
     more = [f"and {len(problems) - _MOST_LINES} more"] if len(problems) > _MOST_LINES else []
@@ -229,16 +225,61 @@ def _restartable(pod: Pod) -> str:
 # Ready
 
 
-def _ready(view: View, found: Sequence[Verdict]) -> Verdict:
+def _missing(found: Sequence[Verdict]) -> tuple[Truth, str, str] | None:
     missing = next((one for one in found if one.type in ("Accepted", "Programmed") and one.status != "True"), None)
-    ready = [pod for pod in view.pods if pod.ready and not pod.leaving]
-    if missing is not None:
-        said: tuple[Truth, str, str] = ("False", missing.reason, f"see the condition {missing.type}")
-    elif not ready:
-        look = f"kubectl get pods -n {view.wanted.key[0]} -l {view.labels}"
-        said = ("False", "NoReplicas", f"none of {len(view.pods)} pods is ready; look at them: {look}")
-    else:
-        said = ("True", "Serving", f"{len(ready)} of {len(view.pods)} pods are ready")
+    return None if missing is None else ("False", missing.reason, f"see the condition {missing.type}")
+
+
+def _no_such_port(view: View) -> tuple[Truth, str, str] | None:
+    """Find a target by name that no container has, so that the Service leads nowhere."""
+    target, staying = target_of(view.wanted), [pod for pod in view.pods if not pod.leaving]
+    if isinstance(target, int) or not staying or any(target in dict(pod.port_names) for pod in staying):
+        return None
+    port = {"name": target, "containerPort": view.port}
+    patch = {"spec": {"template": {"spec": {"containers": [{"name": staying[0].container, "ports": [port]}]}}}}
+    owner = _restartable(staying[0]) or "the owner of the pods"
+    return (
+        "False", "TargetPortMissing",
+        f"no container of the pods has a port named {target}; where the app listens on {view.port}: "
+        f"kubectl patch -n {view.wanted.key[0]} {owner} -p {shlex.quote(json.dumps(patch))}",
+    )  # fmt: skip
+
+
+def _no_replicas(view: View) -> tuple[Truth, str, str] | None:
+    if _ready_pods(view):
+        return None
+    look = f"kubectl get pods -n {view.wanted.key[0]} -l {view.labels}"
+    return "False", "NoReplicas", f"none of {len(view.pods)} pods is ready; look at them: {look}"
+
+
+def _mesh_closed(view: View) -> tuple[Truth, str, str] | None:
+    """Find a NetworkPolicy that lets nobody reach the sidecars."""
+    closed = [
+        (pod, policy)
+        for pod in view.pods
+        if pod.injected and (policy := closing(view.policies, pod, (MESH_NUMBER, MESH_PORT)))
+    ]
+    if not closed:
+        return None
+    (namespace, name), rule = closed[0][1].key, {"ports": [{"port": MESH_NUMBER}]}
+    more, pods = closed[0][1].has_rules, _some([pod.key[1] for pod, _ in closed])
+    patch = {"op": "add", "path": f"/spec/ingress{'/-' if more else ''}", "value": rule if more else [rule]}
+    return (
+        "False", "MeshPortClosed",
+        f"no NetworkPolicy lets callers' sidecars reach port {MESH_NUMBER} of {pods}; "
+        f"open it: kubectl patch networkpolicy -n {namespace} {name} --type=json -p {shlex.quote(json.dumps([patch]))}",
+    )  # fmt: skip
+
+
+def _ready_pods(view: View) -> list[Pod]:
+    return [pod for pod in view.pods if pod.ready and not pod.leaving]
+
+
+def _ready(view: View, found: Sequence[Verdict]) -> Verdict:
+    serving: tuple[Truth, str, str] = (
+        "True", "Serving", f"{len(_ready_pods(view))} of {len(view.pods)} pods are ready",
+    )  # fmt: skip
+    said = _missing(found) or _no_such_port(view) or _no_replicas(view) or _mesh_closed(view) or serving
     return Verdict(type="Ready", status=said[0], reason=said[1], message=said[2])
 
 

@@ -19,6 +19,8 @@ from tcpservice_operator.objects import Body, Key
 from tcpservice_operator.state import State
 
 Touch = Callable[[set[Key]], None]
+"""Let TcpServices be looked at again; called for every event, as who is told of what may have changed, too."""
+
 See = Callable[..., set[Key]]
 
 _GONE: Final = "DELETED"
@@ -48,6 +50,9 @@ def registry_of(state: State, touch: Touch, cluster: Cluster) -> kopf.OperatorRe
     watch(state.see_wanted, GROUP, VERSION, PLURAL)
     watch(state.see_service, "v1", "services")
     watch(state.see_pod, "v1", "pods")
+    watch(state.see_slice, "discovery.k8s.io", "v1", "endpointslices")
+    watch(state.see_namespace, "v1", "namespaces")
+    watch(state.see_policy, "networking.k8s.io", "v1", "networkpolicies")
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:

@@ -1,14 +1,20 @@
 """What the operator keeps of Kubernetes' objects: few fields of each, since there may be many thousands.
 
-Made from the bodies that watches give, by `state`; read by `planning`.
+Made from the bodies that watches give, by `state`; read by all that plans.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from sys import intern
 from typing import Any, Final
 
 from msgspec import Struct
+
+from tcpservice import snapshot
+from tcpservice.spec import read
+from tcpservice.spec.schema import GROUP
 
 SIDECAR: Final = "tcpservice-sidecar"
 """The name of the sidecar's container, by which an injected pod is known."""
@@ -16,7 +22,18 @@ SIDECAR: Final = "tcpservice-sidecar"
 OWNER: Final = "tcpservice-operator"
 """The field manager of all that the operator writes, and the value of `app.kubernetes.io/managed-by`."""
 
+LEASE: Final = "tcpservice-operator"
+"""The name of the Lease by which one of several copies leads."""
+
+TRUST: Final = "tcpservice-ca"
+"""The name of the Secret with the authority, and of the ConfigMaps with what verifies it."""
+
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+INJECT: Final = f"{GROUP}/inject"
+"""The label by which a namespace or a pod says that it calls: `enabled`, or `disabled`."""
+
+CALLS: Final = f"{GROUP}/calls"
+"""The annotation by which a pod names what it calls: `orders, billing.payments`."""
 
 Body = Mapping[str, Any]
 Labels = Mapping[str, str]
@@ -35,8 +52,10 @@ class Pod(Struct, frozen=True, kw_only=True):
     injected: bool
     host_network: bool
     port_names: tuple[tuple[str, int], ...]
-    port_numbers: tuple[int, ...]
+    container: str
     owner: str
+    inject: str
+    calls: str | None
 
 
 class ServicePort(Struct, frozen=True, kw_only=True):
@@ -59,13 +78,29 @@ class Service(Struct, frozen=True, kw_only=True):
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
-    """A TcpService: its whole document, and what its status says by now."""
+    """A TcpService: its document, what its status says by now, what is wrong with it, and what sidecars run by.
+
+    `policy` has no endpoints; of a document that is wrong it is that of the last one that was right, or else nothing
+    but the port.
+    """
 
     uid: str
     key: Key
     generation: int
     document: dict[str, Any]
     status: dict[str, Any]
+    problems: tuple[str, ...]
+    policy: snapshot.Service
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """A NetworkPolicy that closes pods but for what it opens: `ports`, to whomever; None are all."""
+
+    key: Key
+    labels: Labels
+    expressions: tuple[tuple[str, str, tuple[str, ...]], ...]
+    ports: tuple[int | str, ...] | None
+    has_rules: bool
 
 
 def key_of(body: Body) -> Key:
@@ -77,21 +112,23 @@ def key_of(body: Body) -> Key:
 def read_pod(body: Body) -> Pod:
     """Keep what matters of a pod."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
-    containers = spec.get("containers") or []
+    labels = metadata.get("labels") or {}
+    containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
     ports = [port for container in containers for port in container.get("ports") or []]
-    names = {container.get("name") for container in (*containers, *(spec.get("initContainers") or []))}
     owner: Body = next(iter(metadata.get("ownerReferences") or []), {})
     return Pod(
         uid=metadata["uid"],
         key=key_of(body),
-        labels=metadata.get("labels") or {},
+        labels={intern(name): intern(value) for name, value in labels.items()},
         ready=any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or []),
         leaving="deletionTimestamp" in metadata,
-        injected=SIDECAR in names,
+        injected=any(container.get("name") == SIDECAR for container in containers),
         host_network=bool(spec.get("hostNetwork")),
-        port_names=tuple((port["name"], port["containerPort"]) for port in ports if "name" in port),
-        port_numbers=tuple(port["containerPort"] for port in ports),
-        owner=f"{owner['kind']}/{owner['name']}" if owner else "",
+        port_names=tuple((intern(port["name"]), port["containerPort"]) for port in ports if "name" in port),
+        container=intern(containers[0]["name"]),
+        owner=intern(f"{owner['kind']}/{owner['name']}") if owner else "",
+        inject=labels.get(INJECT, ""),
+        calls=(metadata.get("annotations") or {}).get(CALLS),
     )
 
 
@@ -111,15 +148,52 @@ def read_service(body: Body) -> Service:
     )
 
 
-def read_wanted(body: Body) -> Wanted:
-    """Keep a TcpService; its document without what the API server adds."""
+def read_wanted(body: Body, before: Wanted | None = None) -> Wanted:
+    """Keep a TcpService; what was made of the same generation before is kept, too."""
     metadata = body["metadata"]
+    uid, generation = metadata["uid"], metadata.get("generation", 0)
     kept = {name: metadata[name] for name in ("name", "namespace")}
     document = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": kept, "spec": body["spec"]}
+    if before is not None and (before.uid, before.generation) == (uid, generation):
+        problems, policy = before.problems, before.policy
+    else:
+        problems, policy = _judge(document, before)
     return Wanted(
-        uid=metadata["uid"],
+        uid=uid,
         key=key_of(body),
-        generation=metadata.get("generation", 0),
+        generation=generation,
         document=document,
         status=dict(body.get("status") or {}),
+        problems=problems,
+        policy=policy,
+    )
+
+
+def _judge(document: dict[str, Any], before: Wanted | None) -> tuple[tuple[str, ...], snapshot.Service]:
+    """Say what is wrong with a document, as the judge of files does, and what sidecars run by."""
+    reading = read([("", json.dumps(document))])
+    if reading.snapshot is not None:
+        return (), reading.snapshot.services[0]
+    metadata, port = document["metadata"], document["spec"]["port"]
+    bare = snapshot.Service(namespace=metadata["namespace"], name=metadata["name"], port=port)
+    return tuple(problem.message for problem in reading.problems), before.policy if before else bare
+
+
+def read_policy(body: Body) -> Policy | None:
+    """Keep what matters of a NetworkPolicy; None of one that closes nothing."""
+    spec = body["spec"]
+    if "Ingress" not in (spec.get("policyTypes") or ["Ingress"]):
+        return None
+    rules, selector = spec.get("ingress") or [], spec.get("podSelector") or {}
+    ports = [port for rule in rules for port in rule.get("ports") or [{}]]
+    everything = any("port" not in port or "endPort" in port for port in ports)
+    return Policy(
+        key=key_of(body),
+        labels=selector.get("matchLabels") or {},
+        expressions=tuple(
+            (one["key"], one["operator"], tuple(one.get("values") or ()))
+            for one in selector.get("matchExpressions") or []
+        ),
+        ports=None if everything else tuple(port["port"] for port in ports),
+        has_rules=bool(rules),
     )

@@ -10,17 +10,21 @@ from typing import Any
 
 from msgspec import Struct
 
+from tcpservice.spec.schema import LONGEST_MESSAGE
 from tcpservice_operator.conditions import Verdict, View, is_accepted, verdicts
+from tcpservice_operator.endpoints import REPLICAS_SUFFIX
+from tcpservice_operator.events import Happened, changes
 from tcpservice_operator.objects import Key, Wanted
 from tcpservice_operator.services import Document, services_for, target_of
-from tcpservice_operator.state import REPLICAS_SUFFIX, State
+from tcpservice_operator.state import State
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """Services to apply, and the status; both whole."""
+    """Services to apply and the status, both whole; and what people should hear of, once the status is written."""
 
     services: tuple[Document, ...]
     status: dict[str, Any]
+    happened: tuple[Happened, ...]
 
 
 def make_plan(state: State, key: Key, now: str) -> Plan | None:
@@ -32,7 +36,9 @@ def make_plan(state: State, key: Key, now: str) -> Plan | None:
     services = services_for(wanted, view.selector, view.service, view.pods) if is_accepted(view) else []
     if view.replicas is not None and not view.replicas.ours:
         services = [document for document in services if document["metadata"]["name"] != view.replicas.key[1]]
-    return Plan(services=tuple(services), status=_status(view, now))
+    status = _status(view, now)
+    happened = changes(wanted.status.get("conditions") or [], status["conditions"])
+    return Plan(services=tuple(services), status=status, happened=tuple(happened))
 
 
 def view_of(state: State, wanted: Wanted) -> View:
@@ -45,6 +51,7 @@ def view_of(state: State, wanted: Wanted) -> View:
         replicas=state.services.get((namespace, name + REPLICAS_SUFFIX)),
         pods=state.pods_of(wanted),
         rivals=_rivals(state, wanted),
+        policies=state.policies_in(namespace),
     )
 
 
@@ -53,9 +60,8 @@ def _rivals(state: State, wanted: Wanted) -> list[str]:
     selector = state.selector_of(wanted)
     return [
         "/".join(other.key)
-        for other in state.wanted.values()
-        if other.key[0] == wanted.key[0]
-        and other.key < wanted.key
+        for other in state.wanted_in(wanted.key[0])
+        if other.key < wanted.key
         and target_of(other) == target_of(wanted)
         and state.selector_of(other) == selector
         and selector
@@ -83,7 +89,7 @@ def _condition(verdict: Verdict, before: dict[str, Any] | None, generation: int,
         "type": verdict.type,
         "status": verdict.status,
         "reason": verdict.reason,
-        "message": verdict.message,
+        "message": verdict.message[:LONGEST_MESSAGE],
         "lastTransitionTime": since,
         "observedGeneration": generation,
     }

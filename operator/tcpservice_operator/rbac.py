@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tcpservice.spec.schema import GROUP
+from tcpservice_operator.objects import LEASE, TRUST
 
 Rule = dict[str, list[str]]
 
 
-def _rule(group: str, resource: str, *verbs: str) -> Rule:
-    return {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+def _rule(group: str, resource: str, *verbs: str, name: str = "") -> Rule:
+    rule = {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+    return rule | ({"resourceNames": [name]} if name else {})
 
 
 EVERYWHERE: Final[tuple[Rule, ...]] = (
@@ -21,11 +23,22 @@ EVERYWHERE: Final[tuple[Rule, ...]] = (
     _rule(GROUP, "tcpservices/status", "patch"),
     _rule("", "services", "create", "list", "patch", "watch"),
     _rule("", "pods", "list", "watch"),
+    _rule("", "namespaces", "list", "watch"),
+    _rule("", "events", "create"),
+    _rule("", "configmaps", "create", "list", "patch", name=TRUST),
+    _rule("discovery.k8s.io", "endpointslices", "list", "watch"),
+    _rule("networking.k8s.io", "networkpolicies", "list", "watch"),
+    _rule("authentication.k8s.io", "tokenreviews", "create"),
 )
-"""In all namespaces. `create` of Services is what server-side apply asks for where there is none yet."""
+"""In all namespaces. `create` of Services and ConfigMaps is what server-side apply asks for where there is none yet."""
 
-AT_HOME: Final[tuple[Rule, ...]] = (_rule("coordination.k8s.io", "leases", "create", "get", "update"),)
-"""In the operator's own namespace."""
+AT_HOME: Final[tuple[Rule, ...]] = (
+    _rule("coordination.k8s.io", "leases", "create"),
+    _rule("coordination.k8s.io", "leases", "get", "update", name=LEASE),
+    _rule("", "secrets", "create"),
+    _rule("", "secrets", "get", "update", name=TRUST),
+)
+"""In the operator's own namespace. `create` cannot be granted for one name: whoever grants does not see it yet."""
 
 
 def roles(name: str, namespace: str, subject: dict[str, str]) -> list[dict[str, Any]]:

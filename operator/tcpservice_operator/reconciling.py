@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from tcpservice_operator.cluster import ApiError
-from tcpservice_operator.objects import Body, Key, read_service
+from tcpservice_operator.endpoints import REPLICAS_SUFFIX
+from tcpservice_operator.events import Happened, write_event
+from tcpservice_operator.objects import Body, Key, Wanted, key_of, read_service
 from tcpservice_operator.planning import make_plan
 from tcpservice_operator.services import Document
 from tcpservice_operator.state import State
 
 _SETTLE_S: Final = 0.05
+_AT_ONCE: Final = 8
+_MOST_WRITES: Final = 5
+_WITHIN_S: Final = 60.0
+_CONFLICT: Final = 409
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
@@ -34,6 +41,9 @@ class Writer(Protocol):
     async def apply_status(self, key: Key, status: Body) -> None:
         """Show the status of a TcpService. Raises ApiError."""
 
+    async def post_event(self, document: Body) -> None:
+        """Tell people of something that happened. Raises ApiError."""
+
 
 class Reconciler:
     """Keeps TcpServices in line while `may_write` says that this copy leads; `now` gives the time as RFC 3339."""
@@ -45,6 +55,8 @@ class Reconciler:
         self._now = now
         self._due: set[Key] = set()
         self._failures: dict[Key, int] = {}
+        self._written: dict[Key, deque[float]] = {}
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._wake = asyncio.Event()
 
     def touch(self, keys: Iterable[Key]) -> None:
@@ -59,11 +71,15 @@ class Reconciler:
             await asyncio.sleep(_SETTLE_S)
             self._wake.clear()
             while self._due and self._may_write():
-                await self._look(self._due.pop())
+                due, self._due = self._due, set()
+                async with asyncio.TaskGroup() as looks:
+                    for key in due:
+                        looks.create_task(self._look(key))
 
     async def _look(self, key: Key) -> None:
         try:
-            await self.reconcile(key)
+            async with self._at_once:
+                await self.reconcile(key)
         except ApiError as error:
             self._fail(key, error)
         else:
@@ -73,17 +89,43 @@ class Reconciler:
         """Make what one TcpService asks for true. Raises ApiError."""
         plan = make_plan(self._state, key, self._now())
         if plan is None:
+            self._forget(key)
             return
         for document in plan.services:
             if self._may_write() and not self._is_there(document):
+                self._pace(document)
                 await self._writer.apply_service(document)
-        if self._may_write() and self._state.wanted[key].status != plan.status:
+        wanted = self._state.wanted.get(key)
+        if self._may_write() and wanted is not None and wanted.status != plan.status:
             await self._writer.apply_status(key, plan.status)
+            await self._tell(wanted, plan.happened)
+
+    async def _tell(self, wanted: Wanted, happened: Iterable[Happened]) -> None:
+        """Write Events; nothing depends on them, so that none is written twice."""
+        for each in happened:
+            try:
+                await self._writer.post_event(write_event(wanted, each, self._now()))
+            except ApiError as error:
+                _LOGGER.warning("the event %s of %s was not written: %s", each.reason, "/".join(wanted.key), error)
+
+    def _pace(self, document: Document) -> None:
+        """Note that a Service is written. Raises ApiError where somebody else keeps changing it back."""
+        key = key_of(document)
+        times = self._written.setdefault(key, deque(maxlen=_MOST_WRITES))
+        now = asyncio.get_running_loop().time()
+        if len(times) == _MOST_WRITES and now - times[0] < _WITHIN_S:
+            show = f"kubectl get service -n {key[0]} {key[1]} -o yaml --show-managed-fields"
+            raise ApiError(_CONFLICT, f"somebody else keeps changing the Service {'/'.join(key)}; who it is: {show}")
+        times.append(now)
 
     def _is_there(self, document: Document) -> bool:
         wanted = read_service({**document, "metadata": {**document["metadata"], "uid": ""}})
         there = self._state.services.get(wanted.key)
         return there is not None and replace(there, uid="") == wanted
+
+    def _forget(self, key: Key) -> None:
+        for name in (key[1], key[1] + REPLICAS_SUFFIX):
+            self._written.pop((key[0], name), None)
 
     def _fail(self, key: Key, error: ApiError) -> None:
         """Try again later; what is gone by now needs nothing."""

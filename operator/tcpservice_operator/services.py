@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tcpservice_operator.endpoints import REPLICAS_SUFFIX
 from tcpservice_operator.objects import MANAGED_BY, OWNER, Labels, Pod, Service, Wanted
-from tcpservice_operator.state import REPLICAS_SUFFIX
 
 FRONT_PORT: Final = "tcps-front"
 MESH_PORT: Final = "tcps-mesh"

@@ -1,4 +1,4 @@
-"""The cluster as the operator knows it: kept by events, asked by `planning`.
+"""The cluster as the operator knows it: kept by events, asked by all that plans.
 
 An event replaces or removes one object and says which TcpServices it may concern; nothing is ever worked out from the
 difference between two events, so that a missed one costs no more than time.
@@ -10,50 +10,86 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
+from tcpservice.snapshot import Endpoint
+from tcpservice_operator.endpoints import REPLICAS_SUFFIX, Slice, merge, read_slice, service_of
 from tcpservice_operator.objects import (
     Body,
     Key,
     Labels,
     Pod,
+    Policy,
     Service,
     Wanted,
     key_of,
     read_pod,
+    read_policy,
     read_service,
     read_wanted,
 )
 
-REPLICAS_SUFFIX: Final = "-replicas"
+SERVICES: Final = "services"
+SLICES: Final = "slices"
 
 
 class State:
-    """All TcpServices, Services and pods that were seen."""
+    """All that was seen of TcpServices, Services, slices, pods, namespaces and NetworkPolicies.
+
+    `revisions` is how far TcpServices and slices were seen, by the store's own count; `views` counts the changes after
+    which pods may have to be told of other TcpServices.
+    """
 
     def __init__(self) -> None:
         self.wanted: dict[Key, Wanted] = {}
         self.services: dict[Key, Service] = {}
+        self.namespaces: dict[str, Labels] = {}
+        self.revisions: dict[str, int] = {SERVICES: 0, SLICES: 0}
+        self.views = 0
+        self._there: dict[str, set[Key]] = defaultdict(set)
         self._pods: dict[str, dict[Key, Pod]] = defaultdict(dict)
+        self._slices: dict[Key, dict[Key, Slice]] = defaultdict(dict)
+        self._policies: dict[str, dict[Key, Policy]] = defaultdict(dict)
 
     # Events; each returns the TcpServices that are to be looked at again.
 
     def see_wanted(self, body: Body, *, gone: bool = False) -> set[Key]:
         """Take an event of a TcpService; all that may share its pods are concerned."""
         key = key_of(body)
+        before = self.wanted.get(key)
         if gone:
             self.wanted.pop(key, None)
+            self._there[key[0]].discard(key)
         else:
-            self.wanted[key] = read_wanted(body)
-        return {other for other in self.wanted if other[0] == key[0]}
+            self.wanted[key] = read_wanted(body, before)
+            self._there[key[0]].add(key)
+        self._advance(SERVICES, body)
+        if before is None or gone or before.generation != self.wanted[key].generation:
+            self.views += 1
+        return {key} | self._there[key[0]]
 
     def see_service(self, body: Body, *, gone: bool = False) -> set[Key]:
         """Take an event of a Service."""
         namespace, name = key = key_of(body)
-        if gone:
-            self.services.pop(key, None)
-        else:
+        before = self.services.pop(key, None)
+        if not gone:
             self.services[key] = read_service(body)
-        concerned = {key, (namespace, name.removesuffix(REPLICAS_SUFFIX))}
-        return concerned & self.wanted.keys()
+        concerned = {key, (namespace, name.removesuffix(REPLICAS_SUFFIX))} & self.wanted.keys()
+        if concerned and self.services.get(key) != before:
+            self.views += 1
+        return concerned
+
+    def see_slice(self, body: Body, *, gone: bool = False) -> set[Key]:
+        """Take an event of an EndpointSlice."""
+        key, service = key_of(body), service_of(body)
+        if service is None:
+            return set()
+        self._advance(SLICES, body)
+        if gone:
+            self._slices[service].pop(key, None)
+        else:
+            self._slices[service][key] = read_slice(body, service)
+        if not self._slices[service]:
+            del self._slices[service]
+        return {service}
 
     def see_pod(self, body: Body, *, gone: bool = False) -> set[Key]:
         """Take an event of a pod."""
@@ -64,9 +100,36 @@ class State:
             there.pop(key, None)
             return self._serving([before] if before else [])
         after = there[key] = read_pod(body)
-        return set() if after == before else self._serving([after] if before is None else [before, after])
+        if after == before:
+            return set()
+        if before is not None and (before.labels, before.calls) != (after.labels, after.calls):
+            self.views += 1
+        return self._serving([after] if before is None else [before, after])
+
+    def see_namespace(self, body: Body, *, gone: bool = False) -> set[Key]:
+        """Take an event of a namespace."""
+        name: str = body["metadata"]["name"]
+        before = self.namespaces.pop(name, None)
+        if not gone and "deletionTimestamp" not in body["metadata"]:
+            self.namespaces[name] = body["metadata"].get("labels") or {}
+        if self.namespaces.get(name) != before:
+            self.views += 1
+        return set()
+
+    def see_policy(self, body: Body, *, gone: bool = False) -> set[Key]:
+        """Take an event of a NetworkPolicy."""
+        key = key_of(body)
+        self._policies[key[0]].pop(key, None)
+        policy = read_policy(body)
+        if policy is not None and not gone:
+            self._policies[key[0]][key] = policy
+        return {wanted.key for wanted in self.wanted_in(key[0])}
 
     # Questions
+
+    def wanted_in(self, namespace: str) -> list[Wanted]:
+        """Return the TcpServices of a namespace."""
+        return [self.wanted[key] for key in sorted(self._there.get(namespace, ()))]
 
     def selector_of(self, wanted: Wanted) -> Labels:
         """Return the labels of the pods that serve: its own, or those of the Service of its name, or none."""
@@ -77,15 +140,32 @@ class State:
     def pods_of(self, wanted: Wanted) -> list[Pod]:
         """Return the pods that serve, by name."""
         selector = self.selector_of(wanted)
-        there = self._pods[wanted.key[0]]
-        return [there[key] for key in sorted(there) if selector and selector.items() <= there[key].labels.items()]
+        there = self._pods[wanted.key[0]].values() if selector else ()
+        return sorted((pod for pod in there if selector.items() <= pod.labels.items()), key=lambda pod: pod.key)
+
+    def pod(self, key: Key) -> Pod | None:
+        """Return a pod, None where it was not seen (yet) or has gone."""
+        return self._pods[key[0]].get(key)
+
+    def endpoints_of(self, key: Key) -> tuple[Endpoint, ...]:
+        """Return the replicas of a TcpService, by name."""
+        return merge(self._slices.get(key, {}).values())
+
+    def policies_in(self, namespace: str) -> list[Policy]:
+        """Return the NetworkPolicies of a namespace, by name."""
+        there = self._policies[namespace]
+        return [there[key] for key in sorted(there)]
 
     def _serving(self, pods: Iterable[Pod]) -> set[Key]:
         return {
             wanted.key
             for pod in pods
-            for wanted in self.wanted.values()
-            if wanted.key[0] == pod.key[0]
-            and (selector := self.selector_of(wanted))
-            and selector.items() <= pod.labels.items()
+            for wanted in self.wanted_in(pod.key[0])
+            if (selector := self.selector_of(wanted)) and selector.items() <= pod.labels.items()
         }
+
+    def _advance(self, kind: str, body: Body) -> None:
+        """Note how far a kind of object was seen; Kubernetes lets versions of one kind be compared."""
+        revision = body["metadata"].get("resourceVersion", "")
+        if revision.isdigit():
+            self.revisions[kind] = max(self.revisions[kind], int(revision))

@@ -5,6 +5,9 @@ exception tree:
 
     TcpServiceError
     +-- ProtocolError      a peer's bytes are not the opening line of the mesh hop
+    +-- Unreadable         a text cannot be read as YAML any further (spec.tree)
+    +-- Malformed          a line of the operator's stream is no update (updates)
+    +-- OutOfStep          a line changes what is not there (updates)
 """
 
 from __future__ import annotations

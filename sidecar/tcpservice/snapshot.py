@@ -2,18 +2,23 @@
 
 Made from manifests (`spec`) or by the operator, swapped into the `exchange` as a whole. Nothing in it is text that
 still has to be understood: durations are integer nanoseconds (0: none), sizes are bytes, patterns are NestJS routes.
-The whole is plain data, so that it can be streamed as JSON and compared with `==`.
+The whole is plain data, so that it can be streamed as JSON (`updates`) and compared with `==`; bounds of numbers are
+held where JSON is read.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
 MEBIBYTE = 1 << 20
+
+Count = Annotated[int, Meta(ge=0)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class Protocol(StrEnum):
@@ -45,47 +50,47 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     the longest silence between two responses of a stream, `connect` is how long a connection to a replica may take.
     """
 
-    request: int = 0
-    backend_request: int = 0
-    stream_idle: int = 0
-    connect: int = SECOND
+    request: Count = 0
+    backend_request: Count = 0
+    stream_idle: Count = 0
+    connect: Count = SECOND
 
 
 class Retry(Struct, frozen=True, kw_only=True):
     """`attempts` after the first, the first of them `backoff` nanoseconds later, each next after twice that."""
 
-    attempts: int = 2
-    backoff: int = 25 * MILLISECOND
+    attempts: Count = 2
+    backoff: Count = 25 * MILLISECOND
 
 
 class RetryConstraint(Struct, frozen=True, kw_only=True):
     """Retries may be `percent` of the requests of the last `interval` ns; `min_count` each `min_interval` are free."""
 
-    percent: int = 20
-    interval: int = 10 * SECOND
-    min_count: int = 10
-    min_interval: int = SECOND
+    percent: Count = 20
+    interval: Count = 10 * SECOND
+    min_count: Count = 10
+    min_interval: Count = SECOND
 
 
 class Limits(Struct, frozen=True, kw_only=True):
     """The largest frame body in bytes, and how many requests one replica may have in flight."""
 
-    max_frame_size: int = 16 * MEBIBYTE
-    max_requests_per_replica: int = 1024
+    max_frame_size: Count = 16 * MEBIBYTE
+    max_requests_per_replica: Count = 1024
 
 
 class Drain(Struct, frozen=True, kw_only=True):
     """How long, in nanoseconds, requests and streams may take to finish once the sidecar leaves."""
 
-    timeout: int = 20 * SECOND
-    stream_timeout: int = 25 * SECOND
+    timeout: Count = 20 * SECOND
+    stream_timeout: Count = 25 * SECOND
 
 
 class Tracing(Struct, frozen=True, kw_only=True):
     """How many of a billion messages are sampled, and from how many nanoseconds on a message is slow (0: never)."""
 
-    sampled_per_billion: int = 10_000_000
-    slow_threshold: int = SECOND
+    sampled_per_billion: Count = 10_000_000
+    slow_threshold: Count = SECOND
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -109,8 +114,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     `name` is what people know the replica by (the pod's name, else `host:port`).
     """
 
-    host: str
-    port: int
+    host: Annotated[str, Meta(min_length=1)]
+    port: Port
     name: str
     mesh: bool = False
     zone: str | None = None
@@ -120,11 +125,12 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 class Service(Struct, frozen=True, kw_only=True):
-    """One TcpService with its replicas."""
+    """One TcpService with its replicas; `app_port` is where apps listen, None where only pods know (a port's name)."""
 
     namespace: str
     name: str
-    port: int
+    port: Port
+    app_port: Port | None = None
     protocol: Protocol = Protocol.NESTJS
     algorithm: Algorithm = Algorithm.LEAST_REQUEST
     timeouts: Timeouts = Timeouts()

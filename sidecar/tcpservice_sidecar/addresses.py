@@ -1,4 +1,4 @@
-"""Addresses as people type them: `HOST:PORT`, `NAME=HOST:PORT`, and lists of those.
+"""Addresses of services as people type them: `NAME=HOST:PORT`, and lists of those.
 
 Used by `settings`. IPv6 addresses stand in brackets.
 """
@@ -8,21 +8,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-MAX_PORT = 65535
+from tcpservice_flags import Address, parse_address
 
-_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:\[\],=]+)):(?P<port>[0-9]+)")
 _NAME = re.compile(r"(?:[a-z0-9]([a-z0-9-]*[a-z0-9])?/)?[a-z]([a-z0-9-]*[a-z0-9])?")
-
-
-class Address(NamedTuple):
-    """A host (IP address or name) and a port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Write the address as it is typed."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Named(NamedTuple):
@@ -37,17 +25,6 @@ class Upstream(NamedTuple):
 
     name: str
     addresses: tuple[Address, ...]
-
-
-def parse_address(text: str, *, lowest: int = 1) -> Address:
-    """Read HOST:PORT; `lowest` 0 lets the system choose the port. Raises ValueError."""
-    match = _ADDRESS.fullmatch(text)
-    if match is None:
-        raise ValueError(f'expected HOST:PORT such as 127.0.0.1:3001, got "{text}"')
-    port = int(match["port"])
-    if not lowest <= port <= MAX_PORT:
-        raise ValueError(f"expected a port from {lowest} to {MAX_PORT}, got {port}")
-    return Address(match["six"] or match["host"], port)
 
 
 def parse_named(text: str, *, lowest: int = 1) -> Named:

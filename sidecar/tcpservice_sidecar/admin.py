@@ -13,11 +13,9 @@ from msgspec import to_builtins
 
 from tcpservice.exchange import Exchange
 from tcpservice.snapshot import Endpoint
-from tcpservice_sidecar.addresses import Address
+from tcpservice_flags import Address, SettingsError, bind_error
 from tcpservice_sidecar.appcheck import why_not_ready
-from tcpservice_sidecar.listeners import bind_error
 from tcpservice_sidecar.prometheus import Exposition
-from tcpservice_sidecar.settings import SettingsError
 
 
 class Admin:

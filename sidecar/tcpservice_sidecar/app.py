@@ -13,11 +13,11 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tcpservice.exchange import Exchange, Notice
 from tcpservice.snapshot import Endpoint, Service, Snapshot
-from tcpservice_sidecar.addresses import Address
+from tcpservice_flags import USAGE_ERROR, Address, SettingsError, usage_line
 from tcpservice_sidecar.admin import Admin
 from tcpservice_sidecar.dialer import Dialer
 from tcpservice_sidecar.leaving import Leaving
@@ -28,7 +28,7 @@ from tcpservice_sidecar.plane import Plane, now_ns
 from tcpservice_sidecar.prometheus import Exposition
 from tcpservice_sidecar.relay import Relays
 from tcpservice_sidecar.security import Plain
-from tcpservice_sidecar.settings import USAGE_ERROR, Settings, SettingsError, fail_usage, read_settings
+from tcpservice_sidecar.settings import PROGRAM, Discovery, Settings, read_settings
 from tcpservice_sidecar.source import FileSource
 from tcpservice_sidecar.upstreams import UpstreamSource, service_of
 
@@ -54,7 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             return runner.run(Sidecar(settings).run())
     except SettingsError as error:
-        return fail_usage(error)
+        sys.stderr.write(usage_line(PROGRAM, error))
+        return USAGE_ERROR
+
+
+class Source(Protocol):
+    """Where snapshots come from."""
+
+    def look(self) -> None:
+        """Look for a change now."""
+
+    async def watch(self, swap: Callable[[Snapshot], None]) -> None:
+        """Give each new snapshot to `swap`, for ever."""
 
 
 class Sidecar:
@@ -102,18 +113,35 @@ class Sidecar:
     async def _first_snapshot(self) -> Snapshot | None:
         settings = self._settings
         if settings.upstreams:
-            self._source: FileSource | UpstreamSource = UpstreamSource(settings.upstreams, self._log)
-            return await self._source.load()
-        self._source = FileSource(settings.files, self._log)
+            self._source: Source = (upstreams := UpstreamSource(settings.upstreams, self._log))
+            return await upstreams.load()
+        self._source = files = FileSource(settings.files, self._log)
         try:
-            reading = self._source.load()
+            reading = files.load()
         except OSError as error:
             raise SettingsError(f"--file: {error.filename}: {error.strerror}") from error
         for problem in reading.problems:
             sys.stderr.write(f"{problem}\n")
         for ignored in reading.ignored:
             self._log.info("manifest_ignored", f"{ignored} is not for the sidecar")
+        if settings.discovery is not None and reading.snapshot is not None:
+            self._source = self._follow_operator(settings.discovery, reading.snapshot)
         return reading.snapshot
+
+    def _follow_operator(self, settings: Discovery, bootstrap: Snapshot) -> Source:
+        from tcpservice_sidecar.discovery import DiscoverySource  # its HTTP client is needed in a cluster alone
+
+        source = DiscoverySource(settings, bootstrap, self._log, self._failing)
+        self._metrics.silence = source.silence
+        return source
+
+    def _failing(self) -> set[str]:
+        """Return the services that have replicas, none of which can be reached."""
+        return {
+            seen.service
+            for seen in self._exchange.services()
+            if seen.replicas and all(replica.state == "down" for replica in seen.replicas)
+        }
 
     async def _serve(self, snapshot: Snapshot) -> int:
         stop = asyncio.Event()

@@ -6,15 +6,13 @@ Used by `app`. A port that cannot be had is one line that names the flag.
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Awaitable, Callable
 
 from tcpservice.snapshot import Protocol, Service
-from tcpservice_sidecar.addresses import Address
+from tcpservice_flags import Address, SettingsError, bind_error
 from tcpservice_sidecar.plane import Connection, Plane, now_ns
 from tcpservice_sidecar.relay import Relays
 from tcpservice_sidecar.security import Plain
-from tcpservice_sidecar.settings import SettingsError
 
 _BACKLOG = 1024
 
@@ -70,16 +68,3 @@ class Listeners:
         self._servers.append(server)
         host, port = server.sockets[0].getsockname()[:2]
         return Address(host, port)
-
-
-def bind_error(error: OSError) -> str:
-    """Say what keeps a port from being had, and what to do."""
-    if error.errno == errno.EADDRINUSE:
-        return "another program listens there; choose another port, or 0 for any"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "no permission; ports below 1024 need a privilege, choose a higher one"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "this machine has no such address"
-    if error.errno is not None and error.errno < 0:
-        return "the host name does not resolve"
-    return error.strerror or str(error)

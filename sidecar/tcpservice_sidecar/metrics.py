@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from tcpservice import __version__
@@ -65,11 +65,14 @@ CONNECTIONS: Final = Instrument(
 )
 CALLERS: Final = Instrument("tcpservice.callers", GAUGE, "1", "Connections of callers.")
 SNAPSHOT_AGE: Final = Instrument("tcpservice.snapshot_age", GAUGE, "s", "Time since services or replicas changed.")
+SILENCE: Final = Instrument(
+    "tcpservice.discovery_silence", GAUGE, "s", "Time since the operator said what holds; only in a cluster."
+)
 BUILD: Final = Instrument("tcpservice.build_info", GAUGE, "1", "Always 1.", ("version", "scan"))
 
 CATALOGUE: Final = (
     CLIENT_DURATION, SERVER_DURATION, RETRIES, DROPPED, SPANS, IN_FLIGHT, AT_APP, WAITING, REPLICAS, CONNECTIONS,
-    CALLERS, SNAPSHOT_AGE, BUILD,
+    CALLERS, SNAPSHOT_AGE, SILENCE, BUILD,
 )  # fmt: skip
 
 
@@ -102,6 +105,7 @@ class Metrics:
         self.spans: Counter[str] = Counter()
         self.started = time.time_ns()
         self._swapped = time.monotonic()
+        self.silence: Callable[[], float] | None = None
 
     def add(self, rows: Iterable[Finished]) -> None:
         """Count finished messages."""
@@ -153,4 +157,6 @@ class Metrics:
             yield Point(CONNECTIONS, (seen.service,), sum(replica.connected for replica in seen.replicas))
         yield Point(CALLERS, (), exchange.connections())
         yield Point(SNAPSHOT_AGE, (), time.monotonic() - self._swapped)
+        if self.silence is not None:
+            yield Point(SILENCE, (), self.silence())
         yield Point(BUILD, (__version__, TWIN), 1)

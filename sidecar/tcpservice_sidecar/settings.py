@@ -7,24 +7,33 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import Any, Final
 
 from msgspec import Struct
 
 import tcpservice
 from tcpservice.exchange import Bounds
+from tcpservice.snapshot import SECOND
 from tcpservice.spec.units import parse_duration, parse_quantity
 from tcpservice.wire.scan import TWIN
-from tcpservice_sidecar.addresses import Address, Named, Upstream, parse_address, parse_named, parse_upstream
+from tcpservice_flags import (
+    Address,
+    Parser,
+    SettingsError,
+    argument,
+    from_environment,
+    parse_address,
+    parse_count,
+    parse_port,
+)
+from tcpservice_sidecar.addresses import Named, Upstream, parse_named, parse_upstream
 from tcpservice_sidecar.telemetry.variables import Telemetry, read_telemetry
 
-T = TypeVar("T")
-
 PROGRAM: Final = "tcpservice-sidecar"
-USAGE_ERROR: Final = 2
+TOKEN: Final = Path("/var/run/secrets/tcpservice.dev/token")
+AUTHORITY: Final = Path("/var/run/secrets/tcpservice.dev/ca/ca.crt")
 
 _DESCRIPTION = """\
 Balances the messages of NestJS's TCP transport over replicas, one by one.
@@ -41,6 +50,21 @@ without loss, SIGUSR1 look at its files at once.
 """
 
 
+class Discovery(Struct, frozen=True, kw_only=True):
+    """Where the operator is, how it is known, and what is done while it is silent; times are nanoseconds.
+
+    `mesh_port` and `domain` are what a name server cannot tell: where sidecars listen, and how the cluster is called.
+    """
+
+    address: Address
+    token: Path
+    authority: Path
+    silence: int
+    again: int
+    mesh_port: int
+    domain: str
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """What the command line and the environment ask for."""
 
@@ -51,13 +75,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     mesh: Address | None = None
     apps: tuple[Named, ...] = ()
     admin: Address | None = None
+    discovery: Discovery | None = None
     log_format: str = "auto"
     bounds: Bounds = Bounds()
     telemetry: Telemetry = Telemetry()
-
-
-class SettingsError(Exception):
-    """The flags do not make sense together."""
 
 
 class _Bound(Struct, frozen=True):
@@ -67,14 +88,8 @@ class _Bound(Struct, frozen=True):
     help: str
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise ValueError(f'expected a whole number above 0, got "{text}"')
-    return int(text)
-
-
 _BOUNDS: Final = (
-    _Bound("caller_requests", _count, "N", "requests in flight for one caller; above it, the caller is not read"),
+    _Bound("caller_requests", parse_count, "N", "requests in flight for one caller; above it, the caller is not read"),
     _Bound("caller_bytes", parse_quantity, "SIZE", "bytes of those requests"),
     _Bound("total_bytes", parse_quantity, "SIZE", "bytes of requests in flight in all"),
     _Bound("unread_bytes", parse_quantity, "SIZE", "replies a caller has not read; above it, the caller is closed"),
@@ -90,12 +105,22 @@ _BOUNDS: Final = (
 )
 
 
+_CLUSTER: Final[tuple[tuple[str, str, Callable[[str], Any], Any, str, str], ...]] = (
+    ("--discovery-token", "PATH", Path, TOKEN, str(TOKEN), "the pod's token, which is read anew for each connection"),
+    ("--discovery-ca", "PATH", Path, AUTHORITY, str(AUTHORITY), "what verifies the operator; it may come later"),
+    ("--discovery-silence", "TIME", parse_duration, 30 * SECOND, "30s", "silence after which names are resolved"),
+    ("--resolve-every", "TIME", parse_duration, 5 * SECOND, "5s", "time between two resolutions"),
+    ("--mesh-port", "PORT", parse_port, 15801, "15801", "where sidecars listen that only the name server tells of"),
+    ("--cluster-domain", "NAME", str, "cluster.local", "cluster.local", "the domain of the cluster's Services"),
+)
+
+
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Settings:
     """Read the flags; exits with status 0 for --help and --version. Raises SettingsError."""
     variables = os.environ if environment is None else environment
     _check_scan(variables.get("TCPSERVICE_SCAN", ""))
     parser = _parser()
-    given = parser.parse_args([*_from_environment(parser, variables), *arguments])
+    given = parser.parse_args([*from_environment(parser, variables), *arguments])
     settings = Settings(
         files=tuple(given.file),
         upstreams=tuple(given.upstream),
@@ -104,12 +129,27 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
         mesh=given.mesh,
         apps=tuple(given.app),
         admin=given.admin,
+        discovery=_discovery(given),
         log_format=given.log_format,
         bounds=Bounds(**{b.field: getattr(given, b.field) for b in _BOUNDS if getattr(given, b.field) is not None}),
         telemetry=_telemetry(variables),
     )
     _check(settings)
     return settings
+
+
+def _discovery(given: argparse.Namespace) -> Discovery | None:
+    if given.discovery is None:
+        return None
+    return Discovery(
+        address=given.discovery,
+        token=given.discovery_token,
+        authority=given.discovery_ca,
+        silence=given.discovery_silence,
+        again=given.resolve_every,
+        mesh_port=given.mesh_port,
+        domain=given.cluster_domain,
+    )
 
 
 def _check_scan(choice: str) -> None:
@@ -131,6 +171,8 @@ def _check(settings: Settings) -> None:
     """Refuse what is well-formed flag by flag, but not as a whole."""
     if bool(settings.files) == bool(settings.upstreams):
         raise SettingsError("give either --file PATH (manifests) or --upstream NAME=HOST:PORT,... (no manifests)")
+    if settings.discovery is not None and not settings.files:
+        raise SettingsError("--discovery needs --file PATH: the services to begin with, until the operator has spoken")
     if bool(settings.mesh) != bool(settings.apps):
         raise SettingsError("--mesh HOST:PORT and --app NAME=HOST:PORT need each other")
     if not settings.listen and not settings.front and settings.mesh is None:
@@ -153,15 +195,8 @@ def _check_unique(flag: str, names: list[str]) -> None:
         raise SettingsError(f"{flag}: the name {twice} is given twice")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports an error as one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SettingsError(message.removeprefix("argument "))
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=PROGRAM,
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -173,26 +208,33 @@ def _parser() -> _Parser:
     add("--file", metavar="PATH", type=Path, action="append", default=[],
         help="TcpService and EndpointSlice manifests: a file, or a folder of .yaml files; may be repeated; "
         "changes are taken in")  # fmt: skip
-    add("--upstream", metavar="NAME=HOST:PORT,...", type=_argument(parse_upstream), action="append", default=[],
+    add("--upstream", metavar="NAME=HOST:PORT,...", type=argument(parse_upstream), action="append", default=[],
         help="a service and its replicas, instead of manifests; host names are resolved again and again")  # fmt: skip
-    add("--listen", metavar="NAME=HOST:PORT", type=_argument(lambda text: parse_named(text, lowest=0)),
+    add("--listen", metavar="NAME=HOST:PORT", type=argument(lambda text: parse_named(text, lowest=0)),
         action="append", default=[],
         help="accept callers of a service here and balance their messages; port 0: any; may be repeated")  # fmt: skip
-    add("--front", metavar="NAME=HOST:PORT", type=_argument(lambda text: parse_named(text, lowest=0)),
+    add("--front", metavar="NAME=HOST:PORT", type=argument(lambda text: parse_named(text, lowest=0)),
         action="append", default=[],
         help="the same for callers that have no sidecar, which traces show as spans of their own")  # fmt: skip
-    add("--mesh", metavar="HOST:PORT", type=_argument(lambda text: parse_address(text, lowest=0)),
+    add("--mesh", metavar="HOST:PORT", type=argument(lambda text: parse_address(text, lowest=0)),
         help="accept other sidecars here, for the pod's own app only")  # fmt: skip
-    add("--app", metavar="NAME=HOST:PORT", type=_argument(parse_named), action="append", default=[],
+    add("--app", metavar="NAME=HOST:PORT", type=argument(parse_named), action="append", default=[],
         help="the pod's own app, and the service that it serves; may be repeated")  # fmt: skip
-    add("--admin", metavar="HOST:PORT", type=_argument(lambda text: parse_address(text, lowest=0)),
+    add("--admin", metavar="HOST:PORT", type=argument(lambda text: parse_address(text, lowest=0)),
         help="serve /livez /readyz /app/readyz /metrics /snapshot /drain here")  # fmt: skip
+    add("--discovery", metavar="HOST:PORT", type=argument(parse_address),
+        help="the operator, which tells of replicas and policies; --file then says what to begin with")  # fmt: skip
     add("--log-format", choices=("auto", "human", "json"), default="auto",
         help="one line per event for people or machines; auto: human on a terminal")  # fmt: skip
+    cluster = parser.add_argument_group("how the operator is known, and what is done while it is silent")
+    for flag, metavar, parse, default, shown, words in _CLUSTER:
+        cluster.add_argument(
+            flag, metavar=metavar, type=argument(parse), default=default, help=f"{words} (default {shown})"
+        )
     limits = parser.add_argument_group("limits that guard memory, and times that guard against silence")
     for bound in _BOUNDS:
         limits.add_argument(
-            "--" + bound.field.replace("_", "-"), dest=bound.field, metavar=bound.kind, type=_argument(bound.parse),
+            "--" + bound.field.replace("_", "-"), dest=bound.field, metavar=bound.kind, type=argument(bound.parse),
             help=f"{bound.help} (default {_shown(bound)})",
         )  # fmt: skip
     return parser
@@ -205,35 +247,3 @@ def _shown(bound: _Bound) -> str:
     if bound.kind == "SIZE":
         return f"{value // 1024}Ki" if value % (1 << 20) else f"{value >> 20}Mi"
     return str(value)
-
-
-def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """Let argparse show a ValueError's own words."""
-
-    def convert(text: str) -> T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
-
-
-def _from_environment(parser: argparse.ArgumentParser, variables: Mapping[str, str]) -> list[str]:
-    """Write the variables as flags; the command line follows them and so wins, or adds where a flag may be repeated."""
-    arguments: list[str] = []
-    for action in parser._actions:
-        flag = action.option_strings[-1] if action.option_strings else ""
-        value = variables.get("TCPSERVICE_" + flag.removeprefix("--").replace("-", "_").upper(), "")
-        if not value or flag in ("--help", "--version"):
-            continue
-        values = value.split() if isinstance(action.default, list) else [value]
-        for one in values:
-            arguments += [flag, one]
-    return arguments
-
-
-def fail_usage(error: SettingsError) -> int:
-    """Say what is wrong with the call; return the exit status."""
-    sys.stderr.write(f"{PROGRAM}: {error} (see {PROGRAM} --help)\n")
-    return USAGE_ERROR

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 from tcpservice.snapshot import Endpoint, Service, Snapshot
-from tcpservice_sidecar.addresses import Address, Upstream
+from tcpservice_flags import Address
+from tcpservice_sidecar.addresses import Upstream
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.pause import Pause
 

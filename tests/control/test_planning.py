@@ -224,5 +224,5 @@ def test_events_say_whom_they_concern() -> None:
     assert state.see_pod(pod("unknown"), gone=True) == set()
     assert state.see_service(service("orders-replicas", ours=True)) == {KEY}
     assert state.see_service(service(), gone=True) == {KEY}
-    assert state.see_wanted(tcp_service("billing"), gone=True) == {KEY}
+    assert state.see_wanted(tcp_service("billing"), gone=True) == {KEY, ("shop", "billing")}
     assert make_plan(state, ("shop", "billing"), NOW) is None

@@ -10,8 +10,9 @@ import pytest
 from interop.processes import Child
 from tcpservice.exchange import Bounds
 from tcpservice.wire.scan import TWIN
-from tcpservice_sidecar.addresses import Address, Named, Upstream, parse_address
-from tcpservice_sidecar.settings import SettingsError, read_settings
+from tcpservice_flags import Address, SettingsError, parse_address
+from tcpservice_sidecar.addresses import Named, Upstream
+from tcpservice_sidecar.settings import read_settings
 
 COMMAND = str(Path(sys.executable).with_name("tcpservice-sidecar"))
 UPSTREAM = ["--upstream", "orders=127.0.0.1:3001"]

@@ -15,7 +15,7 @@ from interop.manifests import endpoint_slice, tcp_service, write_documents
 from interop.processes import Child
 from interop.sidecar import ROOT, Sidecar
 from shell.running import ask, events, wait_until
-from tcpservice_sidecar.listeners import bind_error
+from tcpservice_flags import bind_error
 
 if TYPE_CHECKING:
     from pathlib import Path

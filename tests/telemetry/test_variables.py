@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tcpservice_sidecar.settings import SettingsError, read_settings
+from tcpservice_flags import SettingsError
+from tcpservice_sidecar.settings import read_settings
 from tcpservice_sidecar.telemetry.variables import Export, Telemetry, read_telemetry
 
 FLAGS = ["--upstream", "orders=127.0.0.1:1", "--listen", "orders=127.0.0.1:0"]

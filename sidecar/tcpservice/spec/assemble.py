@@ -33,6 +33,7 @@ def assemble(service: TcpService, endpoints: tuple[Endpoint, ...]) -> snapshot.S
         namespace=service.metadata.namespace or DEFAULT_NAMESPACE,
         name=service.metadata.name,
         port=spec.port,
+        app_port=spec.target_port if isinstance(spec.target_port, int) else None,
         protocol=snapshot.Protocol(spec.protocol or snapshot.Protocol.NESTJS),
         algorithm=snapshot.Algorithm(balancing.algorithm or snapshot.Algorithm.LEAST_REQUEST),
         timeouts=timeouts,

@@ -25,6 +25,7 @@ from tcpservice.spec.policies import (
 from tcpservice.spec.routes import Access, Route
 
 GROUP: Final = "tcpservice.dev"
+LONGEST_MESSAGE: Final = 4096
 
 
 class Metadata(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -103,7 +104,7 @@ class Condition(Struct, frozen=True, kw_only=True, rename="camel"):
     type: Annotated[str, Meta(description="Which aspect: Accepted, Programmed, FrontReady, Injected or Ready.")]
     status: Annotated[Literal["True", "False", "Unknown"], Meta(description="Whether it holds.")]
     reason: Annotated[str, Meta(description="Why, in one CamelCase word.")]
-    message: Annotated[str, Meta(description="Why, for people.")]
+    message: Annotated[str, Meta(description="Why, for people.", max_length=LONGEST_MESSAGE)]
     last_transition_time: Annotated[str, Meta(description="When the status last changed.")]
     observed_generation: Annotated[
         Annotated[int, Meta(ge=0, le=(1 << 53) - 1)] | None, Meta(description="The generation that it is about.")

@@ -1,0 +1,162 @@
+"""The authority that signs the operator's serving certificates: made, kept and renewed as plain values.
+
+Used by `trust`, which keeps it in a Secret. Everybody who verifies trusts the whole bundle: a successor is made long
+before its predecessor ends, signs only once the bundle that has both has reached everybody, and the predecessor leaves
+the bundle when it has ended. Extensions are all there, since Python 3.13 refuses certificates without them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
+
+LIFE: Final = timedelta(days=365)
+RENEW_BEFORE: Final = timedelta(days=120)
+OVERLAP: Final = timedelta(days=1)
+"""How long a successor is told before it signs: ConfigMaps reach pods within minutes."""
+
+SERVING_LIFE: Final = timedelta(days=30)
+_SKEW: Final = timedelta(hours=1)
+
+
+class Signer(Struct, frozen=True):
+    """One authority: its certificate and its key, as PEM."""
+
+    certificate: str
+    key: str
+
+    @property
+    def _parsed(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(self.certificate.encode())
+
+    @property
+    def begins(self) -> datetime:
+        """When it was made."""
+        return self._parsed.not_valid_before_utc + _SKEW
+
+    @property
+    def ends(self) -> datetime:
+        """When it is not valid any more."""
+        return self._parsed.not_valid_after_utc
+
+
+class Authority(Struct, frozen=True):
+    """The signers, oldest first."""
+
+    signers: tuple[Signer, ...]
+
+    @property
+    def bundle(self) -> str:
+        """What verifies everything that it signed, as PEM."""
+        return "".join(signer.certificate for signer in self.signers)
+
+    def signer(self, now: datetime) -> Signer:
+        """Return the one that signs: the newest that everybody knows of."""
+        known = [signer for signer in self.signers if now - signer.begins >= OVERLAP]
+        return known[-1] if known else self.signers[0]
+
+
+def renewed(authority: Authority | None, now: datetime) -> Authority:
+    """Return what an authority should be: the same one, or with a successor, or without what has ended."""
+    signers = [signer for signer in authority.signers if signer.ends > now] if authority is not None else []
+    if not signers or signers[-1].ends - now < RENEW_BEFORE:
+        signers.append(_make_signer(now))
+    return Authority(tuple(signers))
+
+
+def serve(authority: Authority, names: Sequence[str], now: datetime) -> tuple[str, str]:
+    """Return a serving certificate for names or addresses, and its key, as PEM."""
+    signer = authority.signer(now)
+    issuer = x509.load_pem_x509_certificate(signer.certificate.encode())
+    issuing = _load(signer.key)
+    key = ec.generate_private_key(ec.SECP256R1())
+    ends = min(now + SERVING_LIFE, signer.ends)
+    certificate = (
+        _begin(names[0], issuer.subject, key, now, ends)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_alternatives(names)), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuing.public_key()), critical=False)
+        .sign(issuing, hashes.SHA256())
+    )
+    return _pem(certificate), _write(key)
+
+
+def _make_signer(now: datetime) -> Signer:
+    key = ec.generate_private_key(ec.SECP256R1())
+    title = f"TcpService {now:%Y-%m-%d}"
+    certificate = (
+        _begin(title, _name(title), key, now, now + LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return Signer(_pem(certificate), _write(key))
+
+
+def _begin(
+    title: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, ends: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(title))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(ends)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _name(title: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title[:64])])
+
+
+def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _alternatives(names: Iterable[str]) -> list[x509.GeneralName]:
+    found: list[x509.GeneralName] = []
+    for name in names:
+        try:
+            found.append(x509.IPAddress(ipaddress.ip_address(name)))
+        except ValueError:
+            found.append(x509.DNSName(name))
+    return found
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _write(key: ec.EllipticCurvePrivateKey) -> str:
+    plain = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
+
+
+def _load(key: str) -> ec.EllipticCurvePrivateKey:
+    loaded = serialization.load_pem_private_key(key.encode(), None)
+    assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+    return loaded

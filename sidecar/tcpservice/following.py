@@ -1,0 +1,104 @@
+"""What a sidecar makes of the operator's stream: the snapshot that is in force, whatever comes or fails to come.
+
+Used by the sidecar's `discovery`. A line that is malformed, or older than what is in force, never replaces a good
+snapshot; services that are gone from the stream stay as they were last, for the callers that still dial them; and what
+a name server tells while the operator is silent holds until the operator speaks of that service again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from msgspec.structs import replace
+
+from tcpservice.snapshot import SECOND, Endpoint, Service, Snapshot
+from tcpservice.updates import OutOfStep, Update, apply, decode
+
+PATIENCE: Final = 60 * SECOND
+"""How long a snapshot that is older than the one in force waits for its operator to catch up.
+
+A copy of the operator that lags catches up in seconds; one that stays behind has the truth, as the cluster's own store
+was set back.
+"""
+
+
+class Following:
+    """The state of one stream; times are nanoseconds of a monotonic clock."""
+
+    def __init__(self, bootstrap: Snapshot) -> None:
+        self._bootstrap = bootstrap
+        self._kept = {service.key for service in bootstrap.services}
+        self._told: Snapshot | None = None
+        self._version = 0
+        self._revisions: Mapping[str, int] = {}
+        self._behind_since: int | None = None
+        self._resolved: dict[str, tuple[Endpoint, ...]] = {}
+        self.in_force = bootstrap
+        self.heard: int | None = None
+
+    def begin(self) -> None:
+        """Note that a stream begins anew: its first line has to be whole."""
+        self._told = None
+
+    def take(self, line: bytes, now: int) -> bool:
+        """Take a line in; return whether another snapshot is in force now. Raises Malformed and OutOfStep."""
+        update = decode(line)
+        if update.base is not None and (self._told is None or update.base != self._version):
+            raise OutOfStep(f"a change of version {update.base}, where version {self._version} was told")
+        self._told = apply(self._told or Snapshot(), update)
+        self._version = update.version
+        self.heard = now
+        if self._is_older(update, now):
+            return False
+        self._revisions = update.revisions
+        self._forget_resolved(update)
+        return self._enforce(self._told)
+
+    def resolve(self, key: str, endpoints: Iterable[Endpoint]) -> bool:
+        """Let these endpoints of a service hold until the operator speaks of it; return whether that is a change."""
+        self._resolved[key] = tuple(sorted(endpoints, key=lambda endpoint: endpoint.name))
+        return self._enforce(self._told or self._bootstrap)
+
+    def _is_older(self, update: Update, now: int) -> bool:
+        if all(update.revisions.get(kind, 0) >= revision for kind, revision in self._revisions.items()):
+            self._behind_since = None
+            return False
+        if self._behind_since is None:
+            self._behind_since = now
+        return now - self._behind_since < PATIENCE
+
+    def _forget_resolved(self, update: Update) -> None:
+        if update.base is None:
+            self._resolved.clear()
+        for key in (*(service.key for service in update.services), *(change.service for change in update.changes)):
+            self._resolved.pop(key, None)
+
+    def _enforce(self, told: Snapshot) -> bool:
+        services = {service.key: service for service in self.in_force.services if service.key in self._kept}
+        services |= {service.key: service for service in told.services}
+        for key, endpoints in self._resolved.items():
+            if key in services:
+                services[key] = replace(services[key], endpoints=endpoints)
+        before, self.in_force = self.in_force, Snapshot(services=tuple(services[key] for key in sorted(services)))
+        return self.in_force != before
+
+
+def endpoints_at(service: Service, hosts: Iterable[str], meshed: Collection[str], mesh_port: int) -> list[Endpoint]:
+    """Return the endpoints at addresses that a name server told: known ones as they were, others by who answers there.
+
+    `meshed` are the addresses where a sidecar answers at `mesh_port`; elsewhere the app is dialled, at the port where
+    other apps of this service were, or the one that its manifest gives.
+    """
+    known = {endpoint.host: endpoint for endpoint in service.endpoints}
+    told = next((endpoint.port for endpoint in service.endpoints if not endpoint.mesh), None)
+    app_port = told or service.app_port or service.port
+    found = []
+    for host in hosts:
+        if host in known and known[host].ready:
+            found.append(known[host])
+        else:
+            mesh = host in meshed
+            port = mesh_port if mesh else app_port
+            found.append(Endpoint(host=host, port=port, name=f"{service.name}/{host}", mesh=mesh))
+    return found

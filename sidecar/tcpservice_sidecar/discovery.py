@@ -1,0 +1,168 @@
+"""The operator's stream, for as long as the sidecar runs: connected again and again, and done without where it is gone.
+
+Used by `app` in a cluster. Whatever happens here, messages flow by the snapshot that is in force: the manifests that
+the pod began with, then what the operator told last, then, where it is silent or its replicas are all gone, what the
+cluster's name server tells (`resolving`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Final
+
+import aiohttp
+
+from tcpservice.following import Following
+from tcpservice.snapshot import Snapshot
+from tcpservice.updates import LONGEST_LINE, Malformed, OutOfStep
+from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.pause import Pause
+from tcpservice_sidecar.resolving import Resolving
+from tcpservice_sidecar.settings import Discovery
+
+PATH: Final = "/v1/discovery"
+_CONNECT_S: Final = 5.0
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 10.0
+_LOOK_S: Final = 1.0
+_START_S: Final = 2.0
+_SHOWN: Final = 200
+
+
+class Silent(Exception):
+    """The operator does not tell what is asked; the text says why."""
+
+
+class DiscoverySource:
+    """The snapshot that the operator tells, at first the manifests that the pod begins with.
+
+    `failing` names the services none of whose replicas can be reached.
+    """
+
+    def __init__(self, settings: Discovery, bootstrap: Snapshot, log: Log, failing: Callable[[], set[str]]) -> None:
+        self._settings = settings
+        self._following = Following(bootstrap)
+        self._resolving = Resolving(settings)
+        self._log = log
+        self._failing = failing
+        self._pause = Pause(_LOOK_S)
+        self._said = ""
+        self._began = time.monotonic_ns()
+
+    def look(self) -> None:
+        """Resolve names now, if that is due at all."""
+        self._pause.cut()
+
+    def silence(self) -> float:
+        """Return how many seconds ago the operator said that the snapshot holds."""
+        return (time.monotonic_ns() - (self._following.heard or self._began)) / 1e9
+
+    async def watch(self, swap: Callable[[Snapshot], None]) -> None:
+        """Give each new snapshot to `swap`, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow(swap))
+            tasks.create_task(self._resolve(swap))
+
+    # The stream
+
+    async def _follow(self, swap: Callable[[Snapshot], None]) -> None:
+        pause = _FIRST_PAUSE_S
+        while True:
+            began = self._following.heard
+            try:
+                await self._read_stream(swap)
+                self._told("discovery_ended", "the operator ended the stream; connecting anew")
+            except (Silent, Malformed, OutOfStep, aiohttp.ClientError, OSError, TimeoutError) as error:
+                self._told("discovery_lost", f"the operator at {self._settings.address}: {_words(error)}")
+            pause = _FIRST_PAUSE_S if self._following.heard != began else min(2 * pause, _LONGEST_PAUSE_S)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - so that not all come at once
+
+    async def _read_stream(self, swap: Callable[[Snapshot], None]) -> None:
+        """Read one stream to its end. Raises what ends it otherwise."""
+        self._following.begin()
+        silence = self._settings.silence / 1e9
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=silence)
+        async with (
+            aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
+            session.get(
+                f"https://{self._settings.address}{PATH}", ssl=self._context(), allow_redirects=False,
+                headers={"Authorization": f"Bearer {self._token()}"},
+            ) as answer,
+        ):  # fmt: skip
+            if answer.status != 200:
+                raise Silent(f"status {answer.status}: {(await answer.text())[:_SHOWN].strip()}")
+            async for line in _lines(answer.content):
+                if self._following.take(line, time.monotonic_ns()):
+                    swap(self._following.in_force)
+                self._told("discovery_connected", f"following the operator at {self._settings.address}")
+
+    def _token(self) -> str:
+        """Read the pod's token. Raises Silent."""
+        try:
+            return self._settings.token.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Silent(f"the token {self._settings.token} cannot be read: {_words(error)}") from error
+
+    def _context(self) -> ssl.SSLContext:
+        """Trust what the authority's file says now. Raises Silent: it may be mounted later."""
+        try:
+            return ssl.create_default_context(cafile=self._settings.authority)
+        except (OSError, ssl.SSLError) as error:
+            raise Silent(f"what verifies it, {self._settings.authority}, cannot be read: {_words(error)}") from error
+
+    # The name server
+
+    async def _resolve(self, swap: Callable[[Snapshot], None]) -> None:
+        """Look every second whether names are to be resolved, and do so as often as is set."""
+        due = time.monotonic_ns()
+        while True:
+            await self._pause.wait()
+            keys = self._to_resolve()
+            if not keys or time.monotonic_ns() < due:
+                continue
+            due = time.monotonic_ns() + self._settings.again
+            for service in self._following.in_force.services:
+                if service.key in keys:
+                    found = await self._resolving.endpoints_of(service)
+                    if found and self._following.resolve(service.key, found):
+                        swap(self._following.in_force)
+                        hosts = ", ".join(sorted(endpoint.host for endpoint in found))
+                        self._log.warn("resolved", f"by the name server: {hosts}", service=service.key)
+
+    def _to_resolve(self) -> set[str]:
+        """Return the services whose replicas the operator does not tell: all when it is silent, else what fails."""
+        now = time.monotonic_ns()
+        heard = self._following.heard
+        limit = self._settings.silence if heard else min(self._settings.silence, int(_START_S * 1e9))
+        if now - (heard or self._began) > limit:
+            return {service.key for service in self._following.in_force.services}
+        return self._failing()
+
+    def _told(self, event: str, text: str) -> None:
+        """Log what has become of the stream, once."""
+        if text == self._said:
+            return
+        self._said = text
+        (self._log.info if event == "discovery_connected" else self._log.warn)(event, text)
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Give each line of a stream. Raises Malformed for one without an end."""
+    rest = b""
+    async for data in content.iter_any():
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield line
+        if len(rest) > LONGEST_LINE:
+            raise Malformed(f"a line of more than {LONGEST_LINE} bytes")
+
+
+def _words(error: BaseException) -> str:
+    with suppress(AttributeError):
+        return str(error.strerror) if isinstance(error, OSError) and error.strerror else str(error) or repr(error)
+    return repr(error)

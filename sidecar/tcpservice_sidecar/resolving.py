@@ -1,0 +1,74 @@
+"""Replicas by the cluster's name server, for when the operator does not tell of them.
+
+Used by `discovery`. The headless Service of a TcpService resolves to its ready pods; whether a sidecar or only the app
+waits there is found out by connecting. Where that name is gone (the TcpService was deleted), the Service of its own
+name is left, which balances per connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from contextlib import suppress
+from typing import Final
+
+from tcpservice.following import endpoints_at
+from tcpservice.snapshot import Endpoint, Service
+from tcpservice_sidecar.settings import Discovery
+
+REPLICAS_SUFFIX: Final = "-replicas"
+_ANSWER_S: Final = 2.0
+_CONNECT_S: Final = 1.0
+_AT_ONCE: Final = 32
+
+
+class Resolving:
+    """Asks the name server, which knows addresses but no ports."""
+
+    def __init__(self, settings: Discovery) -> None:
+        self._settings = settings
+        self._connecting = asyncio.Semaphore(_AT_ONCE)
+
+    async def endpoints_of(self, service: Service) -> list[Endpoint]:
+        """Return the replicas of a service, none where nothing resolves."""
+        domain = f"{service.namespace}.svc.{self._settings.domain}."
+        hosts = await _addresses(f"{service.name}{REPLICAS_SUFFIX}.{domain}")
+        if hosts:
+            meshed = await self._meshed(service, hosts)
+            return endpoints_at(service, hosts, meshed, self._settings.mesh_port)
+        return [
+            Endpoint(host=host, port=service.port, name=f"{service.name}/{host}")
+            for host in await _addresses(f"{service.name}.{domain}")
+        ]
+
+    async def _meshed(self, service: Service, hosts: list[str]) -> set[str]:
+        """Return the addresses where a sidecar takes connections; what is known already is not tried."""
+        known = {each.host for each in service.endpoints if each.ready}
+        asked = [host for host in hosts if host not in known]
+        answers = await asyncio.gather(*(self._answers(host) for host in asked))
+        return {host for host, answered in zip(asked, answers, strict=True) if answered}
+
+    async def _answers(self, host: str) -> bool:
+        async with self._connecting:
+            try:
+                async with asyncio.timeout(_CONNECT_S):
+                    _, writer = await asyncio.open_connection(host, self._settings.mesh_port)
+            except (OSError, TimeoutError):
+                return False
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            return True
+
+
+async def _addresses(name: str) -> list[str]:
+    """Resolve a name; none where that fails. A loopback address is the alias of the own sidecar, not a replica."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError):
+        return []
+    hosts = {str(entry[4][0]) for entry in found}
+    return sorted(host for host in hosts if not ipaddress.ip_address(host).is_loopback)
