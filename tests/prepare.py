@@ -15,6 +15,7 @@ from telemetry import collector
 
 PROGRAMS: dict[str, Callable[[], Path]] = {
     "etcd, kube-apiserver and kubectl (built in five minutes, once)": found.folder,
+    "CoreDNS (built in a minute, once)": found.nameserver,
     "an OpenTelemetry Collector (built in a minute, once)": collector.program,
 }
 

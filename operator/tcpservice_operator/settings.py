@@ -83,8 +83,8 @@ def _parser() -> Parser:
     add("--namespace", "NAME", str, "tcpservice-system", "where the operator keeps its Lease and its authority")
     add("--identity", "TEXT", str, f"{socket.gethostname()}-{os.getpid()}",
         "what this copy calls itself in the Lease", "host and process id")  # fmt: skip
-    add("--listen", "HOST:PORT", parse_address, Address("0.0.0.0", 15810), "HTTPS for sidecars", "0.0.0.0:15810")  # noqa: S104 - pods
-    add("--health", "HOST:PORT", parse_address, Address("0.0.0.0", 15811),  # noqa: S104 - kubelets come from the node
+    add("--listen", "HOST:PORT", _listen, Address("0.0.0.0", 15810), "HTTPS for sidecars", "0.0.0.0:15810")  # noqa: S104 - pods
+    add("--health", "HOST:PORT", _listen, Address("0.0.0.0", 15811),  # noqa: S104 - kubelets come from the node
         "plain HTTP: /livez, /readyz and /metrics", "0.0.0.0:15811")  # fmt: skip
     parser.add_argument(
         "--serving-name", metavar="NAME", action="append", default=[],
@@ -104,6 +104,10 @@ def _parser() -> Parser:
     add("--stream-age", "TIME", _seconds, times.age, "after which a sidecar has to show its token anew", "1h")
     add("--streams", "N", parse_count, times.streams, "how many sidecars one copy serves")
     return parser
+
+
+def _listen(text: str) -> Address:
+    return parse_address(text, lowest=0)
 
 
 def _seconds(text: str) -> float:

@@ -2,81 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from cluster.apiserver import ApiServer
+from cluster.running import COLLECTOR_SECONDS, SERVICES, Operator, condition, create, shell, wait_for
 from control.objects import pod, service, tcp_service
 from interop.processes import Child
-
-SECONDS = 30.0
-COLLECTOR_SECONDS = 90.0  # the garbage collector looks for new kinds every half minute
-SERVICES = "/apis/tcpservice.dev/v1alpha1/namespaces/shop/tcpservices"
-
-
-class Operator:
-    """One copy, started as its users start it."""
-
-    def __init__(self, api: ApiServer, identity: str = "one", *, forbidden_for_a_while: bool = False) -> None:
-        self._forgiven = forbidden_for_a_while
-        command = [sys.executable, "-m", "tcpservice_operator.app", "--identity", identity, "--namespace", "shop"]
-        self.child = Child(command, env={"KUBECONFIG": str(api.operators)})
-
-    def __enter__(self) -> Operator:
-        self.child.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.child.stop()
-        assert self._forgiven or "orbidden" not in self.child.stderr, self.child.stderr
-
-
-def wait_for(what: str, holds: Callable[[], Any], operator: Operator | None = None, *, seconds: float = SECONDS) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        said = operator.child.stderr if operator is not None else ""
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}\n{said[-4000:]}"
-        time.sleep(0.05)
-    return found
-
-
-def create(api: ApiServer, body: dict[str, Any]) -> None:
-    kind = body.get("kind", "Pod" if "containers" in body["spec"] else "Service")
-    spec = {key: value for key, value in body["spec"].items() if key != "clusterIP"}
-    if kind == "Pod":
-        spec["containers"] = [{"image": "none", **container} for container in spec["containers"]]
-        spec["initContainers"] = [{"image": "none", **container} for container in spec["initContainers"]]
-    metadata = {key: value for key, value in body["metadata"].items() if key in ("name", "namespace", "labels")}
-    version = "tcpservice.dev/v1alpha1" if kind == "TcpService" else "v1"
-    document = {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
-    api.kubectl("apply", "-f", "-", text=json.dumps(document))
-    if kind == "Pod" and body["status"]["conditions"][0]["status"] == "True":
-        make_ready(api, metadata["name"])
-
-
-def make_ready(api: ApiServer, name: str) -> None:
-    """Do what a kubelet does."""
-    status = {
-        "status": {"phase": "Running", "podIP": "198.18.0.9", "conditions": [{"type": "Ready", "status": "True"}]}
-    }
-    path = f"/api/v1/namespaces/shop/pods/{name}/status"
-    code, answer = api.send("PATCH", path, status, "application/merge-patch+json")
-    assert code == 200, answer
-
-
-def condition(api: ApiServer, kind: str, name: str = "orders") -> tuple[str, str]:
-    found = api.get(f"{SERVICES}/{name}") or {}
-    for one in (found.get("status") or {}).get("conditions") or []:
-        if one["type"] == kind:
-            return one["status"], one["reason"]
-    return "", ""
 
 
 @pytest.fixture(autouse=True)
@@ -135,10 +71,6 @@ def test_a_command_of_a_condition_does_what_it_says(api: ApiServer) -> None:
         ]
         shell(api, message[message.index("kubectl") :])
         wait_for("mended", lambda: condition(api, "FrontReady") == ("True", "FrontReady"), operator)
-
-
-def shell(api: ApiServer, command: str) -> None:
-    api.kubectl(*shlex.split(command)[1:])
 
 
 def test_when_the_leader_dies_another_leads(api: ApiServer) -> None:

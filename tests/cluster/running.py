@@ -1,0 +1,123 @@
+"""The operator as a process, and what a test does in place of people and of kubelets."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from cluster.apiserver import ApiServer
+from interop.processes import Child
+from tcpservice_operator.crd import text
+from tcpservice_operator.rbac import roles
+
+SECONDS = 30.0
+COLLECTOR_SECONDS = 90.0  # the garbage collector looks for new kinds every half minute
+SERVICES = "/apis/tcpservice.dev/v1alpha1/namespaces/shop/tcpservices"
+
+
+def install(api: ApiServer, namespace: str) -> None:
+    """Do what an administrator does: the CRD, the namespace, and just the rights that the operator needs."""
+    api.kubectl("apply", "--server-side", "-f", "-", text=text())
+    api.kubectl("wait", "--for=condition=Established", "crd/tcpservices.tcpservice.dev", "--timeout=30s")
+    api.kubectl("create", "namespace", namespace)
+    for role in roles("tcpservice-operator", namespace, {"kind": "User", "name": "operator"}):
+        api.kubectl("apply", "-f", "-", text=json.dumps(role))
+
+
+class Operator:
+    """One copy, started as its users start it."""
+
+    def __init__(self, api: ApiServer, identity: str = "one", *flags: str, forbidden_for_a_while: bool = False) -> None:
+        self._forgiven = forbidden_for_a_while
+        self._addresses: dict[str, str] = {}
+        self.child = Child(
+            [
+                sys.executable, "-m", "tcpservice_operator.app", "--identity", identity, "--namespace", "shop",
+                "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0", "--serving-name", "127.0.0.1", *flags,
+            ],
+            env={"KUBECONFIG": str(api.operators)},
+        )  # fmt: skip
+
+    def __enter__(self) -> Operator:
+        self.child.start()
+        return self
+
+    @property
+    def stderr(self) -> str:
+        """Its log so far."""
+        return self.child.stderr
+
+    def address(self, name: str) -> str:
+        """Return where it listens: for `sidecars` or for `health`."""
+        while name not in self._addresses:
+            listener, _, address = self.child.line().removeprefix("listening ").partition("=")
+            self._addresses[listener] = address
+        return self._addresses[name]
+
+    def figure(self, name: str) -> float:
+        """Return one of its metrics."""
+        with urllib.request.urlopen(f"http://{self.address('health')}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"tcpservice_operator_{name} "))
+
+    def __exit__(self, *_: object) -> None:
+        self.child.stop()
+        assert self._forgiven or "orbidden" not in self.child.stderr, self.child.stderr
+
+
+class Speaks(Protocol):
+    """What says on stderr how it fares."""
+
+    @property
+    def stderr(self) -> str:
+        """All that it has said so far."""
+
+
+def wait_for(what: str, holds: Callable[[], Any], *speakers: Speaks, seconds: float = SECONDS) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        said = "\n---\n".join(speaker.stderr[-4000:] for speaker in speakers)
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}\n{said}"
+        time.sleep(0.05)
+    return found
+
+
+def create(api: ApiServer, body: dict[str, Any]) -> None:
+    kind = body.get("kind", "Pod" if "containers" in body["spec"] else "Service")
+    spec = {key: value for key, value in body["spec"].items() if key != "clusterIP"}
+    if kind == "Pod":
+        spec["containers"] = [{"image": "none", **container} for container in spec["containers"]]
+        spec["initContainers"] = [{"image": "none", **container} for container in spec["initContainers"]]
+    metadata = {key: value for key, value in body["metadata"].items() if key in ("name", "namespace", "labels")}
+    version = "tcpservice.dev/v1alpha1" if kind == "TcpService" else "v1"
+    document = {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
+    api.kubectl("apply", "-f", "-", text=json.dumps(document))
+    if kind == "Pod" and body["status"]["conditions"][0]["status"] == "True":
+        make_ready(api, metadata["name"])
+
+
+def make_ready(api: ApiServer, name: str) -> None:
+    """Do what a kubelet does."""
+    status = {
+        "status": {"phase": "Running", "podIP": "198.18.0.9", "conditions": [{"type": "Ready", "status": "True"}]}
+    }
+    path = f"/api/v1/namespaces/shop/pods/{name}/status"
+    code, answer = api.send("PATCH", path, status, "application/merge-patch+json")
+    assert code == 200, answer
+
+
+def condition(api: ApiServer, kind: str, name: str = "orders") -> tuple[str, str]:
+    found = api.get(f"{SERVICES}/{name}") or {}
+    for one in (found.get("status") or {}).get("conditions") or []:
+        if one["type"] == kind:
+            return one["status"], one["reason"]
+    return "", ""
+
+
+def shell(api: ApiServer, command: str) -> None:
+    api.kubectl(*shlex.split(command)[1:])
