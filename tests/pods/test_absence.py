@@ -1,0 +1,117 @@
+"""Operator and API server gone while pods come and go: messages go on, and all is right soon after."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from cluster.running import wait_for
+from pods.scene import Scene
+from pods.test_discovery import apply, knows
+
+BACK_SECONDS = 10.0
+
+
+def test_the_operator_goes_while_pods_come_and_go(scene: Scene) -> None:
+    with scene.operator() as operator:
+        apply(scene)
+        leaving = scene.pod("orders-a")
+        scene.pod("orders-b")
+        caller = scene.caller()
+        knows(caller, operator, "orders-a", "orders-b")
+        operator.child.kill()
+    with caller.load(seconds=12, rate=200) as load:
+        scene.pod("orders-c")
+        wait_for("the new pod is found by its name", lambda: "orders/198.18.1.4" in caller.replicas(), caller.sidecar)
+        leaving.leave()
+        wait_for("the old one is forgotten", lambda: "orders-a" not in caller.replicas(), caller.sidecar)
+        report = load.report()
+    assert not report.failed
+    assert report.ended == report.sent
+    assert set(report.replicas) == {"orders-a", "orders-b", "orders-c"}
+    found = caller.view()["replicas"]
+    assert all(replica["mesh"] for replica in found), "sidecars are found as sidecars"
+    with scene.operator("two") as operator:
+        names = {"orders-b", "orders-c"}
+        wait_for("it is believed", lambda: set(caller.replicas()) == names, caller.sidecar, operator, seconds=BACK_SECONDS)
+
+
+def test_the_api_server_goes_while_pods_come_and_go(scene: Scene) -> None:
+    with scene.operator() as operator:
+        apply(scene)
+        dying = scene.pod("orders-a")
+        scene.pod("orders-b")
+        caller = scene.caller()
+        knows(caller, operator, "orders-a", "orders-b")
+        scene.api.child("kube-apiserver").kill()
+        try:
+            with caller.load(seconds=8, rate=200) as load:
+                dying.close()
+                report = load.report()
+            lost = [failure for failure in report.failed if failure[2] != "connection_closed"]
+            assert not lost, "what a replica had when it died cannot be told from what it did; all else goes elsewhere"
+            assert len(report.failed) <= 20
+            assert report.ended == report.sent
+        finally:
+            scene.api.start("kube-apiserver")
+        dying.tell(ready=False)
+        scene.pod("orders-c")
+        wait_for(
+            "the new one is told",
+            lambda: {name for name in caller.replicas() if name != "orders-a"} == {"orders-b", "orders-c"},
+            caller.sidecar, operator, seconds=BACK_SECONDS,
+        )  # fmt: skip
+        assert operator.child.alive
+
+
+def test_a_sidecar_that_starts_without_an_operator_finds_replicas_by_name(scene: Scene) -> None:
+    with scene.operator() as operator:
+        apply(scene)
+        scene.pod("orders-a")
+        # After an API server's restart, the name server takes its time.
+        wait_for("it has a name", lambda: is_known("orders-replicas.shop.svc.cluster.local"), operator, seconds=60)
+        caller = scene.caller()
+        operator.child.kill()
+        caller.sidecar.stop()
+    again = scene.pod("web-2", "")
+    with again.load(seconds=5, rate=100) as load:
+        wait_for("it is found", again.replicas, again.sidecar)
+        report = load.report()
+    assert {failure[2] for failure in report.failed} <= {"no_endpoints"}
+    assert report.replicas["orders-a"] > 100
+
+
+@pytest.mark.parametrize("made_by", ["people", "operator"])
+def test_callers_go_on_when_the_tcp_service_is_deleted(scene: Scene, made_by: str) -> None:
+    if made_by == "people":
+        scene.api.kubectl("apply", "-f", "-", text=json.dumps(SERVICE))
+    with scene.operator() as operator:
+        apply(scene)
+        scene.pod("orders-a")
+        scene.pod("orders-b")
+        caller = scene.caller()
+        knows(caller, operator, "orders-a", "orders-b")
+        with caller.load(seconds=5, rate=200) as load:
+            scene.api.kubectl("delete", "tcps", "-n", "shop", "orders")
+            report = load.report()
+        assert not report.failed
+        assert report.ended == report.sent
+        assert set(caller.replicas()) == {"orders-a", "orders-b"}
+
+
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "orders", "namespace": "shop"},
+    "spec": {"selector": {"app": "orders"}, "ports": [{"name": "nestjs", "port": 3001, "targetPort": "nestjs"}]},
+}
+
+
+def is_known(name: str) -> bool:
+    """Whether the name server knows a name."""
+    try:
+        return bool(socket.getaddrinfo(name, None))
+    except OSError:
+        return False
