@@ -33,13 +33,14 @@ def changes(before: Iterable[Condition], after: Iterable[Condition]) -> Iterator
 
     Nothing that another condition says already, and not what every new TcpService goes through.
     """
-    known = {one["type"]: one for one in before}
+    known, told = {one["type"]: one for one in before}, set[str]()
     for condition in after:
         old, reason = known.get(condition["type"]), condition["reason"]
         same = old is not None and (old["status"], old["reason"]) == (condition["status"], reason)
         usual = reason in _EXPECTED_AT_FIRST and (old is None or old["status"] != "True")
-        if same or usual or reason in _DERIVED or (old is None and condition["status"] == "True"):
+        if same or usual or reason in told or reason in _DERIVED or (old is None and condition["status"] == "True"):
             continue
+        told.add(reason)
         yield Happened("Normal" if condition["status"] == "True" else "Warning", reason, condition["message"])
 
 

@@ -27,7 +27,15 @@ def service(name: str = "orders", *, ours: bool = False, **spec: Any) -> dict[st
 
 
 def pod(
-    name: str, *, app: str = "orders", ready: bool = True, injected: bool = True, leaving: bool = False, **more: Any
+    name: str,
+    *,
+    app: str = "orders",
+    ready: bool = True,
+    injected: bool = True,
+    leaving: bool = False,
+    inject: str = "",
+    calls: str | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
     """Make a pod of a Deployment."""
     containers = [{"name": "app", "ports": [{"name": "nestjs", "containerPort": 3001}]}]
@@ -36,7 +44,8 @@ def pod(
         "name": name,
         "namespace": "shop",
         "uid": f"uid-{name}",
-        "labels": {"app": app},
+        "labels": {"app": app, **({"tcpservice.dev/inject": inject} if inject else {})},
+        "annotations": {} if calls is None else {"tcpservice.dev/calls": calls},
         "ownerReferences": [{"kind": "ReplicaSet", "name": f"{app}-5d9f"}],
     }
     if leaving:
@@ -46,3 +55,43 @@ def pod(
         "spec": {"containers": containers, "initContainers": sidecar, **more},
         "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
     }
+
+
+def listed(name: str, address: str, *, uid: str = "") -> dict[str, Any]:
+    """Make an endpoint of a slice: a pod that is ready."""
+    return {
+        "addresses": [address],
+        "conditions": {"ready": True, "serving": True, "terminating": False},
+        "targetRef": {"kind": "Pod", "name": name, "uid": uid or f"uid-{name}"},
+        "zone": "west",
+    }
+
+
+def endpoint_slice(
+    name: str,
+    *endpoints: dict[str, Any],
+    service: str = "orders-replicas",
+    mesh: int | None = 15801,
+    family: str = "IPv4",
+    revision: int = 1,
+) -> dict[str, Any]:
+    """Make a slice of a headless Service; `mesh` None: its pods have no sidecar."""
+    labels = {"kubernetes.io/service-name": service}
+    ports = [{"name": "app", "port": 3001}] + ([{"name": "mesh", "port": mesh}] if mesh else [])
+    return {
+        "metadata": {"name": name, "namespace": "shop", "labels": labels, "resourceVersion": str(revision)},
+        "addressType": family,
+        "endpoints": list(endpoints),
+        "ports": ports,
+    }
+
+
+def namespace(name: str = "shop", **labels: str) -> dict[str, Any]:
+    """Make a namespace; `inject` is the label of that name."""
+    return {"metadata": {"name": name, "labels": {f"tcpservice.dev/{key}": value for key, value in labels.items()}}}
+
+
+def network_policy(*rules: dict[str, Any], name: str = "closed", **more: Any) -> dict[str, Any]:
+    """Make a NetworkPolicy for all pods, which lets in whom the rules name."""
+    spec = {"podSelector": {}, "policyTypes": ["Ingress"], **({"ingress": list(rules)} if rules else {}), **more}
+    return {"metadata": {"name": name, "namespace": "shop"}, "spec": spec}

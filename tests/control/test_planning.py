@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from control.objects import pod, service, tcp_service
+from control.objects import network_policy, pod, service, tcp_service
 from core.spec.wrong import FIELDS, LATER, ROUTE, ROUTES, SERVICE
 from tcpservice.spec.yamltext import parse
 from tcpservice_operator.planning import Plan, make_plan
@@ -21,6 +21,8 @@ def state_of(*bodies: dict[str, Any]) -> State:
     for body in bodies:
         if body.get("kind") == "TcpService":
             state.see_wanted(body)
+        elif "podSelector" in body["spec"]:
+            state.see_policy(body)
         elif "containers" in body["spec"]:
             state.see_pod(body)
         else:
@@ -157,8 +159,54 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         "none is ready", [tcp_service(), *MADE, pod("a", ready=False)], "Ready", ("False", "NoReplicas"),
         "none of 1 pods is ready; look at them: kubectl get pods -n shop -l app=orders",
     ),
+    (
+        "a port that no container has", [tcp_service(targetPort="grpc"), *MADE, pod("a")], "Ready",
+        ("False", "TargetPortMissing"),
+        "no container of the pods has a port named grpc; where the app listens on 3001: "
+        "kubectl patch -n shop deployment/orders -p '{\"spec\": {\"template\": {\"spec\": {\"containers\": "
+        '[{"name": "app", "ports": [{"name": "grpc", "containerPort": 3001}]}]}}}}\'',
+    ),
+    (
+        "a policy without rules", [tcp_service(), *MADE, pod("a"), network_policy()], "Ready",
+        ("False", "MeshPortClosed"),
+        "no NetworkPolicy lets callers' sidecars reach port 15801 of a; open it: kubectl patch networkpolicy -n shop "
+        """closed --type=json -p '[{"op": "add", "path": "/spec/ingress", "value": [{"ports": [{"port": 15801}]}]}]'""",
+    ),
+    (
+        "a policy for another port", [tcp_service(), *MADE, pod("a"), network_policy({"ports": [{"port": 3001}]})],
+        "Ready", ("False", "MeshPortClosed"), '"path": "/spec/ingress/-", "value": {"ports": [{"port": 15801}]}',
+    ),
     ("not accepted", [tcp_service(selector=None)], "Ready", ("False", "NoSelector"), "see the condition Accepted"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        [network_policy({"from": [{"podSelector": {}}]})],
+        [network_policy({"ports": [{"port": 15801, "protocol": "TCP"}]})],
+        [network_policy({"ports": [{"port": "tcps-mesh"}]})],
+        [network_policy({"ports": [{"port": 15000, "endPort": 16000}]})],
+        [network_policy({"ports": [{"protocol": "TCP"}]})],
+        [network_policy(), network_policy({"ports": [{"port": 15801}]}, name="open")],
+        [network_policy(policyTypes=["Egress"])],
+        [network_policy(podSelector={"matchLabels": {"app": "billing"}})],
+        [network_policy(podSelector={"matchExpressions": [{"key": "app", "operator": "In", "values": ["billing"]}]})],
+        [network_policy(podSelector={"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["orders"]}]})],
+        [network_policy(podSelector={"matchExpressions": [{"key": "tier", "operator": "Exists"}]})],
+        [network_policy(podSelector={"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]})],
+    ],
+)
+def test_a_mesh_port_that_somebody_may_reach_is_open(policies: list[dict[str, Any]]) -> None:
+    assert conditions(tcp_service(), *MADE, pod("a"), *policies)["Ready"][0] == "True"
+
+
+def test_a_policy_that_has_gone_closes_nothing() -> None:
+    state = state_of(tcp_service(), *MADE, pod("a"), network_policy())
+    assert state.see_policy(network_policy(), gone=True) == {KEY}
+    made = make_plan(state, KEY, NOW)
+    assert made is not None
+    assert made.status["conditions"][-1]["status"] == "True"
 
 
 @pytest.mark.parametrize(

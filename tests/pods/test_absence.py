@@ -35,7 +35,9 @@ def test_the_operator_goes_while_pods_come_and_go(scene: Scene) -> None:
     assert all(replica["mesh"] for replica in found), "sidecars are found as sidecars"
     with scene.operator("two") as operator:
         names = {"orders-b", "orders-c"}
-        wait_for("it is believed", lambda: set(caller.replicas()) == names, caller.sidecar, operator, seconds=BACK_SECONDS)
+        wait_for(
+            "it is believed", lambda: set(caller.replicas()) == names, caller.sidecar, operator, seconds=BACK_SECONDS
+        )
 
 
 def test_the_api_server_goes_while_pods_come_and_go(scene: Scene) -> None:

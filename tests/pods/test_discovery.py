@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from cluster.running import Operator, wait_for
+from cluster.running import SECONDS, Operator, wait_for
 from pods.scene import NAMESPACE, Pod, Scene, tcp_service
 
 
@@ -13,8 +13,9 @@ def apply(scene: Scene, **spec: object) -> None:
     scene.api.kubectl("apply", "-f", "-", text=json.dumps(tcp_service(**spec)))
 
 
-def knows(caller: Pod, operator: Operator, *names: str) -> None:
-    wait_for(f"{names} are known", lambda: set(caller.replicas()) == set(names), caller.sidecar, operator)
+def knows(caller: Pod, operator: Operator, *names: str, seconds: float = SECONDS) -> None:
+    what = f"{names} are known"
+    wait_for(what, lambda: set(caller.replicas()) == set(names), caller.sidecar, operator, seconds=seconds)
 
 
 def test_replicas_and_policies_come_to_the_sidecar_under_traffic(scene: Scene) -> None:

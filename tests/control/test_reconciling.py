@@ -1,0 +1,134 @@
+"""The loop that makes plans true: writes what differs, nothing else, and not against somebody for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from control.objects import pod, service, tcp_service
+from tcpservice_operator.cluster import ApiError
+from tcpservice_operator.objects import Body, Key
+from tcpservice_operator.reconciling import Reconciler
+from tcpservice_operator.state import State
+
+NOW = "2026-01-01T00:00:00Z"
+
+
+class Server:
+    """Keeps what is written as an API server does, and shows it to the operator."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.writes: Counter[str] = Counter()
+        self.events: list[str] = []
+        self.refuse: list[str] = []
+
+    async def apply_service(self, document: Body) -> None:
+        self._count("service")
+        body: dict[str, Any] = {**document, "metadata": {**document["metadata"], "uid": "made"}}
+        self.state.see_service(body)
+
+    async def apply_status(self, key: Key, status: Body) -> None:
+        self._count("status")
+        wanted = self.state.wanted[key]
+        metadata = {**wanted.document["metadata"], "uid": wanted.uid, "generation": wanted.generation}
+        self.state.see_wanted({**wanted.document, "metadata": metadata, "status": status})
+
+    async def post_event(self, document: Body) -> None:
+        self._count("event")
+        self.events.append(document["reason"])
+
+    def _count(self, kind: str) -> None:
+        if kind in self.refuse:
+            raise ApiError(503, "come back later")
+        self.writes[kind] += 1
+
+
+def stage(*bodies: dict[str, Any]) -> tuple[State, Server, Reconciler, dict[str, bool]]:
+    state = State()
+    for body in bodies:
+        if body.get("kind") == "TcpService":
+            state.see_wanted(body)
+        else:
+            (state.see_pod if "containers" in body["spec"] else state.see_service)(body)
+    server, leads = Server(state), {"now": True}
+    return state, server, Reconciler(state, server, lambda: leads["now"], lambda: NOW), leads
+
+
+async def settle(reconciler: Reconciler, state: State, rounds: int = 3) -> None:
+    for _ in range(rounds):
+        for key in list(state.wanted):
+            await reconciler.reconcile(key)
+
+
+def test_a_look_at_500_services_that_are_as_planned_writes_nothing() -> None:
+    bodies = [tcp_service(f"s{number}") for number in range(500)]
+    state, server, reconciler, _ = stage(*bodies, *[pod(f"p{n}", app=f"s{n}") for n in range(500)])
+    asyncio.run(settle(reconciler, state))
+    assert (server.writes["service"], server.writes["status"]) == (1000, 1000), "made, and told twice"
+    server.writes.clear()
+    asyncio.run(settle(reconciler, state, rounds=1))
+    assert not server.writes
+
+
+def test_who_does_not_lead_writes_nothing() -> None:
+    state, server, reconciler, leads = stage(tcp_service())
+    leads["now"] = False
+    asyncio.run(settle(reconciler, state))
+    assert not server.writes
+
+
+def test_events_are_told_once_and_nothing_depends_on_them() -> None:
+    state, server, reconciler, _ = stage(tcp_service(selector={"app": "a"}), tcp_service("zz", selector={"app": "a"}))
+    asyncio.run(settle(reconciler, state))
+    assert server.events.count("PortTaken") == 1
+    state, server, reconciler, _ = stage(tcp_service(selector={"app": "a"}), tcp_service("zz", selector={"app": "a"}))
+    server.refuse.append("event")
+    asyncio.run(settle(reconciler, state))
+    assert state.wanted["shop", "zz"].status["conditions"][0]["reason"] == "PortTaken"
+
+
+def test_somebody_who_keeps_changing_a_service_is_not_fought_for_ever() -> None:
+    state, server, reconciler, _ = stage(tcp_service())
+
+    async def fight() -> None:
+        await settle(reconciler, state)
+        for number in range(100):
+            state.see_service(service(ours=True, selector={"app": f"theirs-{number}"}))
+            await reconciler.reconcile(("shop", "orders"))
+
+    with pytest.raises(ApiError, match="who it is: kubectl get service -n shop orders -o yaml --show-managed-fields"):
+        asyncio.run(fight())
+    assert server.writes["service"] <= 7
+
+
+def test_what_was_refused_is_tried_again() -> None:
+    state, server, reconciler, _ = stage(tcp_service())
+
+    async def run() -> None:
+        server.refuse.append("service")
+        running = asyncio.create_task(reconciler.run())
+        reconciler.touch(state.wanted)
+        await asyncio.sleep(0.2)
+        assert not server.writes
+        server.refuse.clear()
+        async with asyncio.timeout(10):
+            while server.writes["service"] < 2:
+                await asyncio.sleep(0.05)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(run())
+
+
+def test_a_tcp_service_that_has_gone_needs_nothing() -> None:
+    state, server, reconciler, _ = stage(tcp_service())
+    asyncio.run(settle(reconciler, state))
+    state.see_wanted(tcp_service(), gone=True)
+    server.writes.clear()
+    asyncio.run(reconciler.reconcile(("shop", "orders")))
+    assert not server.writes

@@ -1,0 +1,190 @@
+"""Certificates: made, told, renewed with overlap, and taken by TLS itself."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from control.objects import namespace
+from tcpservice_operator.authority import LIFE, OVERLAP, RENEW_BEFORE, SERVING_LIFE, Authority, renewed, serve
+from tcpservice_operator.cluster import ApiError
+from tcpservice_operator.objects import Body, Key
+from tcpservice_operator.state import State
+from tcpservice_operator.trust import Trust
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+NAMES = ("tcpservice-operator.system.svc", "127.0.0.1")
+
+
+def handshake(bundle: str, context: ssl.SSLContext, name: str) -> None:
+    """Do TLS in memory, as a sidecar does with the operator."""
+    trusting = ssl.create_default_context(cadata=bundle)
+    pipes = [ssl.MemoryBIO() for _ in range(4)]
+    client = trusting.wrap_bio(pipes[0], pipes[1], server_hostname=name)
+    server = context.wrap_bio(pipes[2], pipes[3], server_side=True)
+    for _ in range(4):
+        for end, outgoing, incoming in ((client, pipes[1], pipes[2]), (server, pipes[3], pipes[0])):
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+            incoming.write(outgoing.read())
+    assert client.version() == "TLSv1.3"
+
+
+def context_of(authority: Authority, now: datetime, folder: Any) -> ssl.SSLContext:
+    certificate, key = serve(authority, NAMES, now)
+    path = folder / "serving.pem"
+    path.write_text(key + certificate)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(path)
+    return context
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tls_takes_what_is_made(tmp_path: Any, name: str) -> None:
+    authority = renewed(None, NOW)
+    context = context_of(authority, NOW, tmp_path)
+    handshake(authority.bundle, context, name)
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        handshake(authority.bundle, context, "somebody.else")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(renewed(None, NOW).bundle, context, name)
+
+
+def test_a_successor_is_told_before_it_signs_and_its_predecessor_leaves_when_it_has_ended(tmp_path: Any) -> None:
+    first = renewed(None, NOW)
+    assert renewed(first, NOW + LIFE - RENEW_BEFORE) == first
+    late = NOW + LIFE - RENEW_BEFORE + DAY
+    both = renewed(first, late)
+    assert both.signers[0] == first.signers[0]
+    assert len(both.signers) == 2
+    assert renewed(both, late + DAY) == both
+    assert both.signer(late + OVERLAP / 2) == first.signers[0]
+    assert both.signer(late + OVERLAP) == both.signers[1]
+    assert both.bundle.count("BEGIN CERTIFICATE") == 2
+    handshake(both.bundle, context_of(both, NOW, tmp_path), NAMES[0])
+    assert renewed(both, NOW + LIFE + DAY).signers == both.signers[1:]
+
+
+def test_whatever_the_clock_does_there_is_a_signer() -> None:
+    authority = renewed(None, NOW)
+    assert authority.signer(NOW - 400 * DAY) == authority.signers[0]
+    assert renewed(authority, NOW - 400 * DAY) == authority
+    assert len(renewed(authority, NOW + 4000 * DAY).signers) == 1
+
+
+class Cluster:
+    """Secrets and ConfigMaps as an API server keeps them."""
+
+    def __init__(self) -> None:
+        self.secrets: dict[Key, dict[str, Any]] = {}
+        self.maps: dict[str, dict[str, Any]] = {}
+        self.writes: Counter[str] = Counter()
+        self.refused: dict[str, int] = {}
+
+    async def read_secret(self, key: Key) -> Body | None:
+        return self.secrets.get(key)
+
+    async def write_secret(self, document: Body) -> None:
+        key = (document["metadata"]["namespace"], document["metadata"]["name"])
+        there = self.secrets.get(key)
+        version = document["metadata"].get("resourceVersion")
+        if (there["metadata"]["resourceVersion"] if there else None) != version:
+            raise ApiError(409, "somebody was quicker")
+        data = {name: base64.b64encode(text.encode()).decode() for name, text in document["stringData"].items()}
+        self.writes["secret"] += 1
+        self.secrets[key] = {"metadata": {"resourceVersion": str(self.writes["secret"])}, "data": data}
+
+    async def list_config_maps(self, name: str) -> list[Body]:
+        assert name == "tcpservice-ca"
+        return list(self.maps.values())
+
+    async def apply_config_map(self, document: Body) -> None:
+        where = document["metadata"]["namespace"]
+        if where in self.refused:
+            raise ApiError(self.refused[where], "no")
+        self.writes["map"] += 1
+        self.maps[where] = dict(document)
+
+
+class Copy:
+    """One copy of the operator, as far as certificates go."""
+
+    def __init__(self, cluster: Cluster, *namespaces: str) -> None:
+        self.state = State()
+        for name in namespaces:
+            self.state.see_namespace(namespace(name))
+        self.leads = True
+        self.now = NOW
+        self.trust = Trust(self.state, cluster, "system", NAMES, lambda: self.leads, lambda: self.now)
+
+    def look(self) -> bool:
+        return asyncio.run(self.trust._look())
+
+
+def test_the_leader_makes_and_tells_them_everywhere_once() -> None:
+    cluster = Cluster()
+    copy = Copy(cluster, "shop", "bank")
+    assert copy.look()
+    assert cluster.writes == {"secret": 1, "map": 2}
+    bundle = cluster.maps["shop"]["data"]["ca.crt"]
+    handshake(bundle, copy.trust.context, NAMES[0])
+    assert copy.look()
+    assert cluster.writes == {"secret": 1, "map": 2}
+    copy.state.see_namespace(namespace("new"))
+    assert copy.look()
+    assert cluster.maps["new"]["data"] == {"ca.crt": bundle}
+    cluster.maps["shop"]["data"] = {"ca.crt": "spoilt"}
+    assert copy.look()
+    assert cluster.maps["shop"]["data"] == {"ca.crt": bundle}
+
+
+def test_other_copies_wait_and_serve_with_the_same() -> None:
+    cluster = Cluster()
+    other = Copy(cluster, "shop")
+    other.leads = False
+    assert not other.look()
+    assert not other.trust.ready.is_set()
+    assert Copy(cluster, "shop").look()
+    assert other.look()
+    assert other.trust.ready.is_set()
+    handshake(cluster.maps["shop"]["data"]["ca.crt"], other.trust.context, NAMES[0])
+    assert cluster.writes == {"secret": 1, "map": 1}
+
+
+def test_certificates_are_renewed_in_place() -> None:
+    cluster = Cluster()
+    copy = Copy(cluster, "shop")
+    copy.look()
+    for days in range(0, 800, 10):
+        copy.now = NOW + days * DAY
+        assert copy.look()
+        ends = copy.trust._served
+        assert ends is not None
+        assert ends[1] <= copy.now + SERVING_LIFE
+    assert cluster.writes["secret"] > 2
+    assert cluster.maps["shop"]["data"]["ca.crt"].count("BEGIN CERTIFICATE") in (1, 2)
+
+
+@pytest.mark.parametrize("spoilt", [{}, {"signers.json": "%%%"}, {"signers.json": base64.b64encode(b"{}").decode()}])
+def test_a_secret_that_is_no_authority_is_replaced(spoilt: dict[str, str]) -> None:
+    cluster = Cluster()
+    cluster.secrets["system", "tcpservice-ca"] = {"metadata": {"resourceVersion": "7"}, "data": spoilt}
+    copy = Copy(cluster, "shop")
+    assert copy.look()
+    handshake(cluster.maps["shop"]["data"]["ca.crt"], copy.trust.context, NAMES[0])
+
+
+@pytest.mark.parametrize(("status", "goes_on"), [(403, True), (404, True), (500, False)])
+def test_a_namespace_that_is_going_keeps_nobody_waiting(status: int, goes_on: bool) -> None:
+    cluster = Cluster()
+    cluster.refused["bank"] = status
+    assert Copy(cluster, "bank", "shop").look() is goes_on
+    assert ("shop" in cluster.maps) is goes_on
