@@ -19,9 +19,11 @@ from tcpservice_flags import USAGE_ERROR, Address, SettingsError, bind_error, us
 from tcpservice_operator import handlers
 from tcpservice_operator.cluster import ApiError, Cluster
 from tcpservice_operator.discovery import Discovery
+from tcpservice_operator.kinds import KINDS
 from tcpservice_operator.leading import Leadership
 from tcpservice_operator.objects import LEASE, Key
 from tcpservice_operator.publishing import Publisher
+from tcpservice_operator.reading import Reader
 from tcpservice_operator.reconciling import Reconciler
 from tcpservice_operator.serving import Serving
 from tcpservice_operator.settings import PROGRAM, Settings, read_settings
@@ -74,6 +76,7 @@ class _Operator:
         self._publisher = Publisher(state)
         tokens = Tokens(cluster, settings.audience, time.monotonic)
         self._discovery = Discovery(state, self._publisher, tokens, settings.times)
+        self._reader = Reader(state, cluster, self._touch)
         self._serving = Serving()
         self._read = False
 
@@ -91,11 +94,12 @@ class _Operator:
             await self._leadership.release()
 
     async def _work(self, stop: asyncio.Event) -> None:
-        registry = handlers.registry_of(self._state, self._touch, self._cluster)
+        registry = handlers.registry_of(self._state, self._touch, self._reader, self._cluster)
         watching = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(self._leadership.run()),
+                tasks.create_task(self._reader.run()),
                 tasks.create_task(self._reconciler.run()),
                 tasks.create_task(self._discovery.run()),
                 tasks.create_task(self._trust.run()),
@@ -117,19 +121,11 @@ class _Operator:
 
     async def _read_all(self, stop: asyncio.Event) -> bool:
         """Read the whole cluster before anything is planned; return whether that was possible before the end."""
-        state, cluster = self._state, self._cluster
+        state = self._state
         while not stop.is_set():
             try:
-                for listed, see in (
-                    (cluster.list_namespaces(), state.see_namespace),
-                    (cluster.list_services(), state.see_service),
-                    (cluster.list_slices(), state.see_slice),
-                    (cluster.list_policies(), state.see_policy),
-                    (cluster.list_pods(), state.see_pod),
-                    (cluster.list_tcp_services(), state.see_wanted),
-                ):
-                    async for body in listed:
-                        see(body)
+                for kind in KINDS:
+                    await self._reader.read(kind)
             except ApiError as error:
                 _LOGGER.warning("the cluster cannot be read, and is again in %g s: %s", _AGAIN_S, error)
                 await asyncio.sleep(_AGAIN_S)
@@ -175,6 +171,7 @@ class _Operator:
             "tcpservice_operator_leading": self._leadership.leading,
             "tcpservice_operator_services": len(self._state.wanted),
             "tcpservice_operator_streams": self._publisher.streams,
+            "tcpservice_operator_looks_total": self._reconciler.looks,
             "tcpservice_operator_writes_total": self._cluster.writes,
         }
 

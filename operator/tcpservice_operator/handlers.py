@@ -13,17 +13,19 @@ from typing import Any, Final
 
 import kopf
 
-from tcpservice.spec.schema import GROUP
-from tcpservice_operator.cluster import PLURAL, VERSION, Cluster
+from tcpservice_operator.cluster import Cluster
+from tcpservice_operator.kinds import KINDS, Kind
 from tcpservice_operator.objects import Body, Key
+from tcpservice_operator.reading import Reader
 from tcpservice_operator.state import State
 
 Touch = Callable[[set[Key]], None]
 """Let TcpServices be looked at again; called for every event, as who is told of what may have changed, too."""
 
-See = Callable[..., set[Key]]
-
 _GONE: Final = "DELETED"
+_LISTED: Final = None
+"""The type of an event of an object that was there already when the watch began, for the first time or anew."""
+
 _CONNECT_S: Final = 5.0
 _WATCH_S: Final = 300
 
@@ -36,23 +38,23 @@ class _Pauses:
         yield from repeat(_CONNECT_S)
 
 
-def registry_of(state: State, touch: Touch, cluster: Cluster) -> kopf.OperatorRegistry:
+def registry_of(state: State, touch: Touch, reader: Reader, cluster: Cluster) -> kopf.OperatorRegistry:
     """Return the handlers of one operator."""
     registry = kopf.OperatorRegistry()
 
-    def watch(see: See, *resource: str) -> None:
+    def watch(kind: Kind) -> None:
+        see = kind.see(state)
+
         async def take(event: Any, **_: Any) -> None:
             body: Body = event["object"]
             touch(see(body, gone=event["type"] == _GONE))
+            if event["type"] is _LISTED:
+                reader.let_read(kind)
 
-        kopf.on.event(*resource, registry=registry)(take)
+        kopf.on.event(*kind.resource, registry=registry)(take)
 
-    watch(state.see_wanted, GROUP, VERSION, PLURAL)
-    watch(state.see_service, "v1", "services")
-    watch(state.see_pod, "v1", "pods")
-    watch(state.see_slice, "discovery.k8s.io", "v1", "endpointslices")
-    watch(state.see_namespace, "v1", "namespaces")
-    watch(state.see_policy, "networking.k8s.io", "v1", "networkpolicies")
+    for kind in KINDS:
+        watch(kind)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:

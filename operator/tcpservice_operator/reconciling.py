@@ -54,6 +54,7 @@ class Reconciler:
         self._may_write = may_write
         self._now = now
         self._due: set[Key] = set()
+        self.looks = 0
         self._failures: dict[Key, int] = {}
         self._written: dict[Key, deque[float]] = {}
         self._at_once = asyncio.Semaphore(_AT_ONCE)
@@ -87,6 +88,7 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> None:
         """Make what one TcpService asks for true. Raises ApiError."""
+        self.looks += 1
         plan = make_plan(self._state, key, self._now())
         if plan is None:
             self._forget(key)

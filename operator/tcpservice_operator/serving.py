@@ -22,6 +22,7 @@ FIGURES: Final = {
     "tcpservice_operator_leading": "Whether this copy leads.",
     "tcpservice_operator_services": "TcpServices that were seen.",
     "tcpservice_operator_streams": "Sidecars that are told of changes.",
+    "tcpservice_operator_looks_total": "How often a TcpService was looked at.",
     "tcpservice_operator_writes_total": "Objects written.",
 }
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tcpservice.snapshot import Endpoint
+from tcpservice.spec.slices import SERVICE_LABEL
 from tcpservice_operator.endpoints import REPLICAS_SUFFIX, Slice, merge, read_slice, service_of
 from tcpservice_operator.objects import (
     Body,
@@ -120,10 +121,40 @@ class State:
         """Take an event of a NetworkPolicy."""
         key = key_of(body)
         self._policies[key[0]].pop(key, None)
-        policy = read_policy(body)
-        if policy is not None and not gone:
+        policy = None if gone else read_policy(body)
+        if policy is not None:
             self._policies[key[0]][key] = policy
         return {wanted.key for wanted in self.wanted_in(key[0])}
+
+    # What was seen, as much of each object as taking it away needs
+
+    def known_tcp_services(self) -> list[Body]:
+        """Return the TcpServices."""
+        return [_stub(key) for key in self.wanted]
+
+    def known_services(self) -> list[Body]:
+        """Return the Services."""
+        return [_stub(key) for key in self.services]
+
+    def known_slices(self) -> list[Body]:
+        """Return the slices."""
+        return [
+            _stub(key, labels={SERVICE_LABEL: service[1] + REPLICAS_SUFFIX})
+            for service, there in self._slices.items()
+            for key in there
+        ]
+
+    def known_pods(self) -> list[Body]:
+        """Return the pods."""
+        return [_stub(key) for there in self._pods.values() for key in there]
+
+    def known_policies(self) -> list[Body]:
+        """Return the NetworkPolicies."""
+        return [_stub(key) for there in self._policies.values() for key in there]
+
+    def known_namespaces(self) -> list[Body]:
+        """Return the namespaces."""
+        return [{"metadata": {"name": name}} for name in self.namespaces]
 
     # Questions
 
@@ -169,3 +200,7 @@ class State:
         revision = body["metadata"].get("resourceVersion", "")
         if revision.isdigit():
             self.revisions[kind] = max(self.revisions[kind], int(revision))
+
+
+def _stub(key: Key, **more: Labels) -> Body:
+    return {"metadata": {"namespace": key[0], "name": key[1], **more}}

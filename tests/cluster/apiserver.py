@@ -103,7 +103,7 @@ class ApiServer:
         headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": kind, "Accept": "application/json"}
         request = urllib.request.Request(self.url + path, data=text.encode() or None, headers=headers, method=method)
         try:
-            with urllib.request.urlopen(request, context=self._trust(), timeout=10) as answer:
+            with urllib.request.urlopen(request, context=self._trust(), timeout=60) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -119,8 +119,8 @@ class ApiServer:
 
     def _write_files(self) -> None:
         authority = trustme.CA()
-        self._authority = self._folder / "ca.crt"
-        authority.cert_pem.write_to_path(self._authority)
+        self.authority = self._folder / "ca.crt"
+        authority.cert_pem.write_to_path(self.authority)
         serving = authority.issue_cert("127.0.0.1", "localhost", "kubernetes.default.svc")
         serving.private_key_pem.write_to_path(self._folder / "tls.key")
         serving.cert_chain_pems[0].write_to_path(self._folder / "tls.crt")
@@ -143,7 +143,7 @@ class ApiServer:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [
-                {"name": "test", "cluster": {"server": self.url, "certificate-authority": str(self._authority)}}
+                {"name": "test", "cluster": {"server": self.url, "certificate-authority": str(self.authority)}}
             ],
             "users": [{"name": "test", "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
@@ -177,7 +177,7 @@ class ApiServer:
         ]  # fmt: skip
 
     def _trust(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=str(self._authority))
+        return ssl.create_default_context(cafile=str(self.authority))
 
     def _wait_for(self, holds: Any) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -7,7 +7,8 @@ import shlex
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.apiserver import ApiServer
@@ -15,6 +16,7 @@ from interop.processes import Child
 from tcpservice_operator.crd import text
 from tcpservice_operator.rbac import roles
 
+TESTS = Path(__file__).parents[1]
 SECONDS = 30.0
 COLLECTOR_SECONDS = 90.0  # the garbage collector looks for new kinds every half minute
 SERVICES = "/apis/tcpservice.dev/v1alpha1/namespaces/shop/tcpservices"
@@ -32,15 +34,23 @@ def install(api: ApiServer, namespace: str) -> None:
 class Operator:
     """One copy, started as its users start it."""
 
-    def __init__(self, api: ApiServer, identity: str = "one", *flags: str, forbidden_for_a_while: bool = False) -> None:
+    def __init__(
+        self,
+        api: ApiServer,
+        identity: str = "one",
+        *flags: str,
+        forbidden_for_a_while: bool = False,
+        program: str = "tcpservice_operator.app",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self._forgiven = forbidden_for_a_while
         self._addresses: dict[str, str] = {}
         self.child = Child(
             [
-                sys.executable, "-m", "tcpservice_operator.app", "--identity", identity, "--namespace", "shop",
+                sys.executable, "-m", program, "--identity", identity, "--namespace", "shop",
                 "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0", "--serving-name", "127.0.0.1", *flags,
             ],
-            env={"KUBECONFIG": str(api.operators)},
+            env={"KUBECONFIG": str(api.operators), "PYTHONPATH": str(TESTS), **(env or {})},
         )  # fmt: skip
 
     def __enter__(self) -> Operator:
@@ -121,3 +131,19 @@ def condition(api: ApiServer, kind: str, name: str = "orders") -> tuple[str, str
 
 def shell(api: ApiServer, command: str) -> None:
     api.kubectl(*shlex.split(command)[1:])
+
+
+def empty(api: ApiServer, *, own: bool = False) -> None:
+    """Remove what tests made in the namespace; `own`: the operator's certificates, too."""
+    there = "/api/v1/namespaces/shop"
+    paths = [SERVICES, f"{there}/pods", f"{there}/services", f"{there}/events"]
+    paths += ["/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies"]
+    paths += ["/apis/coordination.k8s.io/v1/namespaces/shop/leases"]
+    paths += [f"{there}/secrets"] if own else []
+    for path in paths:
+        code, answer = api.send("DELETE", f"{path}?gracePeriodSeconds=0")
+        assert code == 200, answer
+    if own:
+        api.kubectl("delete", "configmaps", "-A", "--field-selector=metadata.name=tcpservice-ca")
+    for path in paths:
+        wait_for(f"{path} is empty", lambda path=path: api.get(path)["items"] == [])  # type: ignore[misc]

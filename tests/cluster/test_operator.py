@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.apiserver import ApiServer
-from cluster.running import COLLECTOR_SECONDS, SERVICES, Operator, condition, create, shell, wait_for
+from cluster.running import COLLECTOR_SECONDS, SERVICES, Operator, condition, create, empty, shell, wait_for
 from control.objects import pod, service, tcp_service
 from interop.processes import Child
 
@@ -18,7 +18,7 @@ from interop.processes import Child
 @pytest.fixture(autouse=True)
 def _clean(api: ApiServer) -> Iterator[None]:
     yield
-    api.kubectl("delete", "tcps,pods,services,leases", "-n", "shop", "--all", "--wait=true", "--grace-period=0")
+    empty(api)
 
 
 def test_from_apply_to_ready(api: ApiServer) -> None:
