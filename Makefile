@@ -65,8 +65,8 @@ test: $(INSTALLED)  ## Lint, types, layers, and all tests with their counts; two
 	@$(BIN)/python tests/prepare.py
 	echo "Core, and interop with the scan in Python (100 % of the core's branches by its own tests) ..."
 	$(call together,$(MAKE) --no-print-directory lint core,TCPSERVICE_SCAN=reference $(PYTEST) tests/interop)
-	echo "Sockets, a real API server, a real collector, real NestJS, faults, README ..."
-	$(call together,$(PYTEST) $(FIRST_HALF),$(PYTEST) $(OTHER_HALF))
+	echo "Sockets, a real API server, pods in a network of their own, a real collector, real NestJS, faults, README ..."
+	$(call together,$(PYTEST) $(FIRST_HALF),tests/pods/enter $(PYTEST) tests/pods && $(PYTEST) $(OTHER_HALF))
 
 core: $(INSTALLED)
 	@$(BIN)/coverage erase
@@ -81,10 +81,12 @@ fuzz: $(INSTALLED)  ## Compare the compiled scan with its reference for ten minu
 bench: $(INSTALLED)  ## What the sidecar costs beside HAProxy, Envoy and no proxy (ten minutes; writes benchmarks/README.md)
 	@$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/pairs.py
+	$(BIN)/python benchmarks/control.py
 
 bench-quick: $(INSTALLED)  ## The same in one short round
 	@$(BIN)/python benchmarks/bench.py --quick
 	$(BIN)/python benchmarks/pairs.py --quick
+	$(BIN)/python benchmarks/control.py --quick
 
 lint: $(INSTALLED)  ## Lint, formatting, types, and the direction of imports
 	@$(BIN)/ruff check .

@@ -74,6 +74,7 @@ def panels() -> list[dict[str, Any]]:
             },
         ),
         ("Age of the oldest state in force", "s", {"oldest": f"max ({metrics.SNAPSHOT_AGE.prometheus})"}),
+        ("Silence of the operator", "s", {"longest": f"max ({metrics.SILENCE.prometheus})"}),
         (
             "Sidecars by version and scan",
             "short",
@@ -156,6 +157,13 @@ def alerts() -> dict[str, Any]:
             "10m",
             "warning",
             "Messages above limits.maxFrameSize are refused.",
+        ),
+        _alert(
+            "TcpServiceOperatorSilent",
+            f"max ({metrics.SILENCE.prometheus}) > 60",
+            "10m",
+            "warning",
+            "A sidecar hears nothing of the operator, and finds replicas by the name server.",
         ),
         _alert(
             "TcpServiceSpansLost",

@@ -75,12 +75,12 @@ class Topic:
         return self._whole
 
     def since(self, version: int) -> bytes:
-        """Return the lines after a version, or the whole where that is shorter, or they are not kept any more."""
+        """Return the lines after a version; the whole where that is much shorter, or they are not kept any more."""
         missed = self.version - version
         if missed > len(self._lines):
             return self.whole()
         lines = list(self._lines)[len(self._lines) - missed :]
-        return b"".join(lines) if sum(map(len, lines)) <= len(self.whole()) else self.whole()
+        return b"".join(lines) if sum(map(len, lines)) <= 2 * len(self.whole()) else self.whole()
 
     def heartbeat(self) -> bytes:
         """Return the line that says that nothing changed."""

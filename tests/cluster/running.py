@@ -103,7 +103,9 @@ def create(api: ApiServer, body: dict[str, Any]) -> None:
     if kind == "Pod":
         spec["containers"] = [{"image": "none", **container} for container in spec["containers"]]
         spec["initContainers"] = [{"image": "none", **container} for container in spec["initContainers"]]
-    metadata = {key: value for key, value in body["metadata"].items() if key in ("name", "namespace", "labels")}
+    metadata = {
+        key: value for key, value in body["metadata"].items() if key in ("name", "namespace", "labels", "annotations")
+    }
     version = "tcpservice.dev/v1alpha1" if kind == "TcpService" else "v1"
     document = {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
     api.kubectl("apply", "-f", "-", text=json.dumps(document))

@@ -1,0 +1,176 @@
+"""The sidecar and the operator's stream: what it takes, what it refuses, and what it says of either."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from interop.manifests import tcp_service, write_documents
+from interop.sidecar import Sidecar
+from shell.running import ask, events, view, wait_until
+from shell.scripted import ScriptedOperator, orders, whole, write_authority
+from tcpservice.updates import join
+
+
+class Place:
+    """A folder as a kubelet mounts it, an operator, and a sidecar that follows it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = trustme.CA()
+        self.operator = ScriptedOperator(self.authority)
+        self.token, self.trusted, self.manifest = folder / "token", folder / "ca.crt", folder / "orders.yaml"
+        self.token.write_text("the-token\n")
+        write_authority(self.authority, self.trusted)
+        write_documents(self.manifest, [tcp_service("orders")])
+
+    def sidecar(self, *flags: str) -> Sidecar:
+        return Sidecar(
+            "--file", str(self.manifest), "--listen", "orders=127.0.0.1:0", "--admin", "127.0.0.1:0",
+            "--discovery", self.operator.address, "--discovery-token", str(self.token),
+            "--discovery-ca", str(self.trusted), *flags,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    here = Place(tmp_path)
+    with here.operator.running():
+        yield here
+
+
+def hosts(sidecar: Sidecar) -> list[str]:
+    (service,) = view(sidecar)["services"]
+    return [replica["address"].partition(":")[0] for replica in service["replicas"]]
+
+
+def said(sidecar: Sidecar, event: str = "discovery_lost") -> str:
+    return " | ".join(each["message"] for each in events(sidecar, event))
+
+
+def test_it_is_ready_at_once_and_follows_with_its_token(place: Place) -> None:
+    with place.sidecar() as sidecar:
+        assert ask(sidecar, "/readyz").status == 200
+        assert hosts(sidecar) == []
+        place.operator.say(whole(orders("10.0.0.1")))
+        wait_until(lambda: hosts(sidecar) == ["10.0.0.1"], "it is told")
+        assert place.operator.tokens[-1] == "Bearer the-token"
+        assert said(sidecar, "discovery_connected") == f"following the operator at {place.operator.address}"
+        silence = [
+            line for line in ask(sidecar, "/metrics").text.splitlines() if line.startswith("tcpservice_discovery_s")
+        ]
+        assert float(silence[0].split()[1]) < 5
+
+
+def test_a_stream_that_ends_is_begun_anew_and_nothing_is_forgotten(place: Place) -> None:
+    place.operator.say(whole(orders("10.0.0.1")), ends=True)
+    with place.sidecar() as sidecar:
+        wait_until(lambda: hosts(sidecar) == ["10.0.0.1"], "it is told")
+        wait_until(lambda: "the operator ended the stream" in said(sidecar, "discovery_ended"), "it says so")
+        assert hosts(sidecar) == ["10.0.0.1"]
+        place.operator.say(whole(orders("10.0.0.2"), version=9))
+        wait_until(lambda: hosts(sidecar) == ["10.0.0.2"], "it is told again")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (b'{"version":}\n', "JSON is malformed"),
+        (b'{"version":2,"services":[{"namespace":"default","name":"orders","port":0}]}\n', "$.services[0].port"),
+        (join(8, {}, base=7), "a change of version 7, where version 1 was told"),
+        (
+            join(2, {}, base=1, changes=[b'{"service":"default/x"}']),
+            "a change of default/x, which is not there",
+        ),
+    ],
+)
+def test_what_is_wrong_replaces_nothing_and_is_said(place: Place, wrong: bytes, words: str) -> None:
+    place.operator.say(whole(orders("10.0.0.1")), wrong)
+    with place.sidecar() as sidecar:
+        wait_until(lambda: words in said(sidecar), "it is refused")
+        assert hosts(sidecar) == ["10.0.0.1"]
+        place.operator.say(whole(orders("10.0.0.2")))
+        wait_until(lambda: hosts(sidecar) == ["10.0.0.2"], "a right one is taken")
+
+
+def test_an_older_snapshot_waits_until_its_operator_has_caught_up(place: Place) -> None:
+    place.operator.say(whole(orders("10.0.0.5"), slices=5), ends=True)
+    with place.sidecar() as sidecar:
+        wait_until(lambda: hosts(sidecar) == ["10.0.0.5"], "it is told")
+        place.operator.say(whole(orders("10.0.0.4"), slices=4), ends=True)
+        wait_until(lambda: len(place.operator.tokens) > 2, "it was told older things")
+        assert hosts(sidecar) == ["10.0.0.5"]
+        place.operator.say(whole(orders("10.0.0.6"), slices=6))
+        wait_until(lambda: hosts(sidecar) == ["10.0.0.6"], "it is told newer ones")
+
+
+def test_an_operator_that_is_silent_is_left(place: Place) -> None:
+    place.operator.say(whole(orders("10.0.0.1")))
+    with place.sidecar("--discovery-silence", "1s") as sidecar:
+        wait_until(lambda: hosts(sidecar) == ["10.0.0.1"], "it is told")
+        place.operator.say(whole(orders("10.0.0.2")))
+        wait_until(lambda: hosts(sidecar) == ["10.0.0.2"], "it asks again")
+
+
+def test_a_service_that_is_gone_keeps_its_replicas(place: Place) -> None:
+    place.operator.say(whole(orders("10.0.0.1")), join(2, {}, base=1, gone=["default/orders"]), join(3, {}, base=2))
+    with place.sidecar() as sidecar:
+        wait_until(lambda: hosts(sidecar) == ["10.0.0.1"], "it is told")
+        wait_until(lambda: said(sidecar, "discovery_connected"), "it follows")
+        assert hosts(sidecar) == ["10.0.0.1"]
+
+
+def test_a_refusal_is_said_with_its_reason(place: Place) -> None:
+    place.operator.say(b"the token is not valid: expired\n", status=401, ends=True)
+    with place.sidecar() as sidecar:
+        wait_until(lambda: "status 401: the token is not valid: expired" in said(sidecar), "it says so")
+
+
+def test_a_token_or_an_authority_may_come_later(place: Place, tmp_path: Path) -> None:
+    place.token.unlink()
+    place.trusted.unlink()
+    place.operator.say(whole(orders("10.0.0.1")))
+    with place.sidecar() as sidecar:
+        wait_until(lambda: f"{tmp_path}/ca.crt, cannot be read: No such file or directory" in said(sidecar), "no CA")
+        write_authority(place.authority, place.trusted)
+        wait_until(lambda: f"the token {tmp_path}/token cannot be read" in said(sidecar), "no token")
+        place.token.write_text("late")
+        wait_until(lambda: hosts(sidecar) == ["10.0.0.1"], "it follows")
+
+
+def test_somebody_else_is_not_believed(place: Place) -> None:
+    write_authority(trustme.CA(), place.trusted)
+    place.operator.say(whole(orders("10.0.0.1")))
+    with place.sidecar() as sidecar:
+        wait_until(lambda: "certificate verify failed" in said(sidecar), "it says so")
+        assert hosts(sidecar) == []
+        assert not place.operator.tokens, "nobody else gets the token"
+        place.trusted.write_text("spoilt")
+        wait_until(lambda: "ca.crt, cannot be read" in said(sidecar), "it says what is wrong with the file")
+        write_authority(place.authority, place.trusted)
+        wait_until(lambda: hosts(sidecar) == ["10.0.0.1"], "it follows")
+
+
+def test_a_certificate_for_another_name_is_not_believed(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.operator.server_close()
+    place.operator = ScriptedOperator(place.authority, "somebody.else")
+    with place.operator.running(), place.sidecar() as sidecar:
+        wait_until(lambda: "IP address mismatch" in said(sidecar), "it says so")
+
+
+def test_what_discovery_needs_is_said(tmp_path: Path) -> None:
+    write_documents(tmp_path / "orders.yaml", [tcp_service("orders")])
+    for flags, words in (
+        (("--upstream", "orders=127.0.0.1:1", "--discovery", "x:1"), "--discovery needs --file PATH"),
+        (("--file", str(tmp_path / "orders.yaml"), "--discovery", "x"), "--discovery: expected HOST:PORT"),
+        (("--file", str(tmp_path / "orders.yaml"), "--mesh-port", "0"), "--mesh-port: expected a port from 1 to 65535"),
+    ):
+        sidecar = Sidecar(*flags, "--listen", "orders=127.0.0.1:0").process.start()
+        assert sidecar.wait(20) == 2
+        sidecar.stop()
+        assert words in sidecar.stderr
+        assert json.dumps(sidecar.stderr).count("\\n") == 1
