@@ -19,7 +19,8 @@ from tcpservice_flags import USAGE_ERROR, Address, SettingsError, bind_error, us
 from tcpservice_operator import handlers
 from tcpservice_operator.cluster import ApiError, Cluster
 from tcpservice_operator.discovery import Discovery
-from tcpservice_operator.kinds import KINDS
+from tcpservice_operator.following import Follower
+from tcpservice_operator.kinds import KINDS, Kind
 from tcpservice_operator.leading import Leadership
 from tcpservice_operator.objects import LEASE, Key
 from tcpservice_operator.publishing import Publisher
@@ -93,6 +94,9 @@ class _Operator:
             await self._serving.stop()
             await self._leadership.release()
 
+    def _follower(self, kind: Kind) -> Follower:
+        return Follower(kind, self._state, self._cluster, self._reader, self._touch)
+
     async def _work(self, stop: asyncio.Event) -> None:
         registry = handlers.registry_of(self._state, self._touch, self._reader, self._cluster)
         watching = asyncio.Event()
@@ -100,6 +104,7 @@ class _Operator:
             running = [
                 tasks.create_task(self._leadership.run()),
                 tasks.create_task(self._reader.run()),
+                *(tasks.create_task(self._follower(kind).run()) for kind in KINDS if kind.many),
                 tasks.create_task(self._reconciler.run()),
                 tasks.create_task(self._discovery.run()),
                 tasks.create_task(self._trust.run()),

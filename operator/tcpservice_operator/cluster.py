@@ -9,12 +9,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable
 from functools import partial
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import aiohttp
+import orjson
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
+from tcpservice.lines import Lines, TooLong
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.objects import OWNER, Body, Key
 
@@ -23,7 +25,12 @@ T = TypeVar("T")
 VERSION: Final = "v1alpha1"
 PLURAL: Final = "tcpservices"
 _APPLY: Final = "application/apply-patch+yaml"
-_PAGE: Final = 500
+_PAGE: Final = 250
+_WATCH_S: Final = 300
+_SILENCE_S: Final = 150.0
+"""A watch is not silent for longer: the API server sends a bookmark each minute."""
+
+_LONGEST_EVENT: Final = 8 << 20
 _REFUSED: Final = 400
 _MISSING: Final = 404
 _SECONDS: Final = 10.0
@@ -36,6 +43,13 @@ class ApiError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Page(NamedTuple):
+    """Some objects, and the version of the whole list that they are part of."""
+
+    version: str
+    items: list[Body]
 
 
 class Cluster:
@@ -75,45 +89,45 @@ class Cluster:
 
     # Reading
 
-    async def list_tcp_services(self) -> AsyncIterator[Body]:
-        """Give all TcpServices."""
-        async for body in self._pages(
-            lambda **page: self._objects.list_cluster_custom_object(GROUP, VERSION, PLURAL, **page)
-        ):
-            yield {"apiVersion": f"{GROUP}/{VERSION}", "kind": "TcpService", **body}
+    async def pages(self, plural: str) -> AsyncIterator[Page]:
+        """Give all objects of a kind, page by page."""
+        async for page in self._pages(self._listing(plural)):
+            yield page
 
-    async def list_services(self) -> AsyncIterator[Body]:
-        """Give all Services."""
-        async for body in self._pages(_raw(self._core.list_service_for_all_namespaces_without_preload_content)):
-            yield body
+    async def changes(self, plural: str, version: str) -> AsyncIterator[Body]:
+        """Give the events after a version until the API server ends this. Raises ApiError; 410: it is too old."""
+        ask = self._listing(plural)
+        wanted = {"resource_version": version, "allow_watch_bookmarks": True, "timeout_seconds": _WATCH_S}
+        answer = await _asked(ask(watch=True, _request_timeout=_WATCH_S + _SECONDS, **wanted))
+        lines = Lines(_LONGEST_EVENT)
+        try:
+            if answer.status >= _REFUSED:
+                _refuse(orjson.loads(await answer.read()), answer.status)
+            while data := await asyncio.wait_for(answer.content.readany(), _SILENCE_S):
+                for line in lines.feed(data):
+                    yield _event(line)
+        except (aiohttp.ClientError, OSError, TimeoutError, TooLong) as error:
+            raise ApiError(0, f"the watch of {plural} broke off: {error!r}") from error
+        finally:
+            answer.close()
 
-    async def list_pods(self) -> AsyncIterator[Body]:
-        """Give all pods."""
-        async for body in self._pages(_raw(self._core.list_pod_for_all_namespaces_without_preload_content)):
-            yield body
-
-    async def list_slices(self) -> AsyncIterator[Body]:
-        """Give all EndpointSlices."""
-        async for body in self._pages(
-            _raw(self._slices.list_endpoint_slice_for_all_namespaces_without_preload_content)
-        ):
-            yield body
-
-    async def list_namespaces(self) -> AsyncIterator[Body]:
-        """Give all namespaces."""
-        async for body in self._pages(_raw(self._core.list_namespace_without_preload_content)):
-            yield body
-
-    async def list_policies(self) -> AsyncIterator[Body]:
-        """Give all NetworkPolicies."""
-        ask = self._network.list_network_policy_for_all_namespaces_without_preload_content
-        async for body in self._pages(_raw(ask)):
-            yield body
+    def _listing(self, plural: str) -> Any:
+        """Return what lists a kind in all namespaces."""
+        listings: dict[str, Any] = {
+            "namespaces": self._core.list_namespace_without_preload_content,
+            "services": self._core.list_service_for_all_namespaces_without_preload_content,
+            "pods": self._core.list_pod_for_all_namespaces_without_preload_content,
+            "configmaps": self._core.list_config_map_for_all_namespaces_without_preload_content,
+            "endpointslices": self._slices.list_endpoint_slice_for_all_namespaces_without_preload_content,
+            "networkpolicies": self._network.list_network_policy_for_all_namespaces_without_preload_content,
+            PLURAL: partial(self._objects.list_cluster_custom_object_without_preload_content, GROUP, VERSION, PLURAL),
+        }
+        return listings[plural]
 
     async def list_config_maps(self, name: str) -> list[Body]:
         """Return the ConfigMaps of a name, of all namespaces."""
-        ask = _raw(self._core.list_config_map_for_all_namespaces_without_preload_content)
-        return [body async for body in self._pages(partial(ask, field_selector=f"metadata.name={name}"))]
+        ask = partial(self._listing("configmaps"), field_selector=f"metadata.name={name}")
+        return [body async for page in self._pages(ask) for body in page.items]
 
     async def review_token(self, token: str, audience: str) -> Body:
         """Return the status of a TokenReview."""
@@ -124,13 +138,13 @@ class Cluster:
         status: Body = answer["status"]
         return status
 
-    async def _pages(self, ask: Any) -> AsyncIterator[Body]:
+    async def _pages(self, ask: Any) -> AsyncIterator[Page]:
         following = None
         while following != "":
-            page = await _asked(ask(limit=_PAGE, **({"_continue": following} if following else {})))
-            for item in page["items"]:
-                yield item
-            following = page["metadata"].get("continue") or ""
+            answer = await _asked(_raw(ask)(limit=_PAGE, **({"_continue": following} if following else {})))
+            metadata = answer["metadata"]
+            following = metadata.get("continue") or ""
+            yield Page(metadata["resourceVersion"], answer["items"])
 
     # Writing
 
@@ -218,12 +232,24 @@ def _raw(ask: Any) -> Any:
 
     async def page(**wanted: Any) -> Any:
         answer = await ask(**wanted)
-        body = await answer.json()
-        if answer.status >= _REFUSED:
-            raise ApiError(answer.status, f"{body.get('reason', answer.reason)}: {body.get('message', '')[:500]}")
+        body = orjson.loads(await answer.read())
+        _refuse(body, answer.status)
         return body
 
     return page
+
+
+def _event(line: bytes) -> Body:
+    """Read a line of a watch. Raises ApiError where it says that the watch is over."""
+    event: Body = orjson.loads(line)
+    if event["type"] == "ERROR":
+        _refuse(event["object"], event["object"].get("code") or _REFUSED)
+    return event
+
+
+def _refuse(body: Body, status: int) -> None:
+    if status >= _REFUSED:
+        raise ApiError(status, f"{body.get('reason', '')}: {body.get('message', '')[:500]}")
 
 
 def _plain(document: Body) -> Any:

@@ -7,7 +7,7 @@ objects, which would hang once the operator is gone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import repeat
 from typing import Any, Final
 
@@ -15,12 +15,9 @@ import kopf
 
 from tcpservice_operator.cluster import Cluster
 from tcpservice_operator.kinds import KINDS, Kind
-from tcpservice_operator.objects import Body, Key
-from tcpservice_operator.reading import Reader
+from tcpservice_operator.objects import Body
+from tcpservice_operator.reading import Reader, Touch
 from tcpservice_operator.state import State
-
-Touch = Callable[[set[Key]], None]
-"""Let TcpServices be looked at again; called for every event, as who is told of what may have changed, too."""
 
 _GONE: Final = "DELETED"
 _LISTED: Final = None
@@ -51,10 +48,11 @@ def registry_of(state: State, touch: Touch, reader: Reader, cluster: Cluster) ->
             if event["type"] is _LISTED:
                 reader.let_read(kind)
 
-        kopf.on.event(*kind.resource, registry=registry)(take)
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(take)
 
     for kind in KINDS:
-        watch(kind)
+        if not kind.many:
+            watch(kind)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:

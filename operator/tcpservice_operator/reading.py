@@ -1,49 +1,66 @@
 """Reading all objects of a kind at once: at the start, and whenever a watch had to begin anew.
 
-Used by `app` and `handlers`. A watch that was away for too long begins with what there is, and never says what went in
-the meantime: that is found by comparing.
+Used by `app`, `handlers` and `following`. A watch that was away for too long begins with what there is, and never says
+what went in the meantime: that is found by comparing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Protocol
 
-from tcpservice_operator.cluster import ApiError, Cluster
+from tcpservice_operator.cluster import ApiError, Page
 from tcpservice_operator.kinds import Kind
 from tcpservice_operator.objects import Body, Key
 from tcpservice_operator.state import State
+
+Touch = Callable[[set[Key]], None]
+"""Let TcpServices be looked at again; called for every event, as who is told of what may have changed, too."""
 
 _SETTLE_S: Final = 1.0
 _AGAIN_S: Final = 2.0
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
 
 
-class Reader:
-    """Reads kinds that are due; `touch` is told of the TcpServices that are to be looked at again."""
+class Lists(Protocol):
+    """Who knows all objects."""
 
-    def __init__(self, state: State, cluster: Cluster, touch: Callable[[set[Key]], None]) -> None:
+    def pages(self, plural: str) -> AsyncIterator[Page]:
+        """Give all objects of a kind, page by page. Raises ApiError."""
+
+
+class Reader:
+    """Reads kinds that are due."""
+
+    def __init__(self, state: State, lists: Lists, touch: Touch) -> None:
         self._state = state
-        self._cluster = cluster
+        self._lists = lists
         self._touch = touch
-        self._due: dict[tuple[str, str, str], Kind] = {}
+        self._due: dict[str, Kind] = {}
+        self.versions: dict[str, str] = {}
         self._wake = asyncio.Event()
 
     async def read(self, kind: Kind) -> None:
-        """Take all objects of a kind in, and forget those that were known before and are not there. Raises ApiError."""
-        see = kind.see(self._state)
+        """Take all objects of a kind in, and forget those that were known before and are not there.
+
+        `versions` then has that of the list, from which a watch can go on. Raises ApiError.
+        """
+        see, version = kind.see(self._state), ""
         known = {_name(body): body for body in kind.known(self._state)}
-        async for body in kind.listed(self._cluster):
-            known.pop(_name(body), None)
-            self._touch(see(body))
+        async for page in self._lists.pages(kind.plural):
+            version = version or page.version
+            for body in page.items:
+                known.pop(_name(body), None)
+                self._touch(see(body))
         for body in known.values():
             self._touch(see(body, gone=True))
+        self.versions[kind.plural] = version
 
     def let_read(self, kind: Kind) -> None:
         """Let a kind be read again soon."""
-        self._due[kind.resource] = kind
+        self._due[kind.plural] = kind
         self._wake.set()
 
     async def run(self) -> None:
@@ -59,9 +76,8 @@ class Reader:
         try:
             await self.read(kind)
         except ApiError as error:
-            name = kind.resource[-1]
-            _LOGGER.warning("the %s cannot be read, and are again in %g s: %s", name, _AGAIN_S, error)
-            self._due[kind.resource] = kind
+            _LOGGER.warning("the %s cannot be read, and are again in %g s: %s", kind.plural, _AGAIN_S, error)
+            self._due[kind.plural] = kind
             await asyncio.sleep(_AGAIN_S)
 
 

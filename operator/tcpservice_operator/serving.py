@@ -6,6 +6,7 @@ Used by `app`.
 from __future__ import annotations
 
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -14,6 +15,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from tcpservice_operator.discovery import PATH, Discovery
+
+SSLProtocol.max_size = 16 * 1024  # a TLS record; asyncio's own buffer of 256 KiB would be most of a stream's memory
 
 Figures = Callable[[], dict[str, float]]
 """What the operator counts, by the name of each metric; names that end in `_total` only grow."""

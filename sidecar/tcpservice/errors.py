@@ -6,6 +6,7 @@ exception tree:
     TcpServiceError
     +-- ProtocolError      a peer's bytes are not the opening line of the mesh hop
     +-- Unreadable         a text cannot be read as YAML any further (spec.tree)
+    +-- TooLong            a line of a stream has no end (lines)
     +-- Malformed          a line of the operator's stream is no update (updates)
     +-- OutOfStep          a line changes what is not there (updates)
 """

@@ -11,15 +11,17 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
 import aiohttp
 
+from tcpservice.errors import TcpServiceError
 from tcpservice.following import Following
+from tcpservice.lines import Lines
 from tcpservice.snapshot import Snapshot
-from tcpservice.updates import LONGEST_LINE, Malformed, OutOfStep
+from tcpservice.updates import LONGEST_LINE
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.pause import Pause
 from tcpservice_sidecar.resolving import Resolving
@@ -77,7 +79,7 @@ class DiscoverySource:
             try:
                 await self._read_stream(swap)
                 self._told("discovery_ended", "the operator ended the stream; connecting anew")
-            except (Silent, Malformed, OutOfStep, aiohttp.ClientError, OSError, TimeoutError) as error:
+            except (Silent, TcpServiceError, aiohttp.ClientError, OSError, TimeoutError) as error:
                 self._told("discovery_lost", f"the operator at {self._settings.address}: {_words(error)}")
             pause = _FIRST_PAUSE_S if self._following.heard != began else min(2 * pause, _LONGEST_PAUSE_S)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - so that not all come at once
@@ -96,10 +98,15 @@ class DiscoverySource:
         ):  # fmt: skip
             if answer.status != 200:
                 raise Silent(f"status {answer.status}: {(await answer.text())[:_SHOWN].strip()}")
-            async for line in _lines(answer.content):
-                if self._following.take(line, time.monotonic_ns()):
-                    swap(self._following.in_force)
-                self._told("discovery_connected", f"following the operator at {self._settings.address}")
+            lines = Lines(LONGEST_LINE)
+            async for data in answer.content.iter_any():
+                for line in lines.feed(data):
+                    self._take(line, swap)
+
+    def _take(self, line: bytes, swap: Callable[[Snapshot], None]) -> None:
+        if self._following.take(line, time.monotonic_ns()):
+            swap(self._following.in_force)
+        self._told("discovery_connected", f"following the operator at {self._settings.address}")
 
     def _token(self) -> str:
         """Read the pod's token. Raises Silent."""
@@ -149,17 +156,6 @@ class DiscoverySource:
             return
         self._said = text
         (self._log.info if event == "discovery_connected" else self._log.warn)(event, text)
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Give each line of a stream. Raises Malformed for one without an end."""
-    rest = b""
-    async for data in content.iter_any():
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            yield line
-        if len(rest) > LONGEST_LINE:
-            raise Malformed(f"a line of more than {LONGEST_LINE} bytes")
 
 
 def _words(error: BaseException) -> str:
