@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DEMO_APP := examples/orders
+DEMO_APP := examples/orders/app
 DEMO_INSTALLED := $(DEMO_APP)/node_modules/.installed
 
 PYTEST := $(BIN)/python -m pytest -q

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 
@@ -23,8 +23,7 @@ from tcpservice_local.processes import Program, Running
 from tcpservice_traces import Trace, render, styled, summary_of
 
 HERE: Final = Path(__file__).parent
-NESTJS: Final = (HERE / "orders", ("node", "dist/web/main.js"))
-PYTHON: Final = (HERE / "orders" / "python", ("python3", "web.py"))
+ORDERS: Final = HERE / "orders"
 REPLICAS: Final = ("orders-1", "orders-2", "orders-3")
 SERVICES: Final = frozenset({"web", "orders", "stock", "prices"})
 ORDERS_PER_SECOND: Final = 100
@@ -36,12 +35,24 @@ WIDTH: Final = 100
 Report = dict[str, Any]
 
 
+class Apps(NamedTuple):
+    """The shop in one language: its manifests, its programs, and what starts a caller."""
+
+    manifests: Path
+    folder: Path
+    caller: tuple[str, ...]
+
+
+NESTJS: Final = Apps(ORDERS, ORDERS / "app", ("node", "dist/web/main.js"))
+PYTHON: Final = Apps(ORDERS / "python", ORDERS / "python", ("python3", "web.py"))
+
+
 class Demo:
     """One demo with the apps of one language."""
 
-    def __init__(self, local: Local, folder: Path, words: tuple[str, ...]) -> None:
+    def __init__(self, local: Local, apps: Apps) -> None:
         self._local = local
-        self._caller = Program(words=words, variables={}, folder=folder)
+        self._caller = Program(words=apps.caller, variables={}, folder=apps.folder)
 
     async def run(self) -> bool:
         """Show everything; return whether all promises held."""
@@ -144,8 +155,8 @@ def summarise(direct: Report, spread: Report, killed: Report, trace: Trace | Non
     return all(held for _, held in promises)
 
 
-async def main(folder: Path, words: tuple[str, ...], kind: str) -> int:
-    """Run the demo with the apps of a folder; return the exit status."""
+async def main(apps: Apps, kind: str) -> int:
+    """Run the demo; return the exit status."""
     began = time.monotonic()
     print(f"The shop of examples/orders, {kind}: orders (3 replicas), stock (2), prices (2), web.")
     print("Each replica is a local process with a sidecar of its own; nothing is left when this ends.", flush=True)
@@ -155,18 +166,20 @@ async def main(folder: Path, words: tuple[str, ...], kind: str) -> int:
         loop.add_signal_handler(number, running.cancel)
     troubles: list[str] = []
     try:
-        async with Local(Asked(paths=(folder,)), lambda who, line: troubles.append(f"{who} | {line}"), print) as local:
-            held = await Demo(local, folder, words).run()
+        async with Local(
+            Asked(paths=(apps.manifests,)), lambda who, line: troubles.append(f"{who} | {line}"), print
+        ) as local:
+            held = await Demo(local, apps).run()
     except SystemExit:
         print("\n".join(troubles[-20:]), file=sys.stderr)
         raise
-    try_it = folder.relative_to(HERE.parent)
+    try_it = apps.manifests.relative_to(HERE.parent)
     say(f"That took {time.monotonic() - began:.0f} s. Try it yourself:  .venv/bin/tcpservice up -f {try_it}")
     return 0 if held else 1
 
 
 if __name__ == "__main__":
-    chosen = (*PYTHON, "written in Python") if "--python" in sys.argv else (*NESTJS, "real NestJS 12 microservices")
+    chosen = (PYTHON, "written in Python") if "--python" in sys.argv else (NESTJS, "real NestJS 12 microservices")
     try:
         sys.exit(asyncio.run(main(*chosen)))
     except asyncio.CancelledError:

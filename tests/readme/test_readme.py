@@ -90,7 +90,7 @@ def test_an_app_of_ones_own_runs_as_the_readme_says(tmp_path: Path) -> None:
     (tmp_path / "dist").mkdir()
     shutil.copy(Path(__file__).with_name("math.js"), tmp_path / "dist" / "main.js")
     (tmp_path / "package.json").write_text('{"type": "module"}')
-    (tmp_path / "node_modules").symlink_to(ROOT / "examples" / "orders" / "node_modules")
+    (tmp_path / "node_modules").symlink_to(ROOT / "examples" / "orders" / "app" / "node_modules")
     (tmp_path / "math.yaml").write_text(_blocks("yaml")[0])
     with Up("-f", str(tmp_path / up[-1])) as running:
         running.await_ready("math-1", "math-2", "math-3")

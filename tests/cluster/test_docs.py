@@ -1,0 +1,72 @@
+"""docs/kubernetes.md: its commands do what it says, and its table has each reason that there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.apiserver import ApiServer
+from cluster.running import Operator, condition, empty, wait_for
+from tcpservice_operator import conditions, rbac
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
+SHOWN = ("orders", "stock", "prices")
+
+
+@pytest.fixture(autouse=True)
+def _clean(api: ApiServer) -> Iterator[None]:
+    yield
+    api.kubectl("delete", "deployments", "-n", "shop", "--all")
+    empty(api)
+
+
+def commands() -> list[list[str]]:
+    """Return what the page lets people type."""
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    return [shlex.split(line) for block in blocks[:2] for line in block.splitlines()]
+
+
+def test_the_first_steps(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    typed = commands()
+    assert typed.pop(2) == [".venv/bin/tcpservice-operator"]
+    with Operator(api) as operator:
+        said = {}
+        for command in typed:
+            assert command[0] == "kubectl"
+            if command[1:3] == ["get", "tcpservices"]:
+                for name in SHOWN:
+                    wait_for(name, lambda name=name: condition(api, "Programmed", name)[0] == "True", operator)  # type: ignore[misc]
+            there = command[1:] == ["create", "namespace", "shop"]
+            said[command[1]] = api.kubectl(*command[1:], status=1 if there else 0)
+    assert re.search(r"^NAME +PORT +REPLICAS +INJECTED +READY +AGE$", said["get"], re.MULTILINE)
+    assert re.search(r"^orders +3001 +3 +0 +False ", said["get"], re.MULTILINE)
+    for words in ("Reason:                NoReplicas", "kubectl get pods -n shop -l app=orders", "Observed Generation"):
+        assert words in said["describe"]
+    assert re.search(r"^Events: +<none>$|Programmed", said["describe"], re.MULTILINE)
+    assert "FIELD: routes" in said["explain"]
+    assert "idempotent" in said["explain"]
+
+
+def test_the_table_has_each_reason() -> None:
+    text = Path(str(conditions.__file__)).read_text()
+    there = set(re.findall(r'"(?:True|False|Unknown)", "([A-Z]\w+)"', text)) - {"False", "Unknown"}
+    table = re.findall(r"^\| (\w*) *\| ([A-Z]\w+) \|", PAGE, re.MULTILINE)
+    assert {reason for _, reason in table} == there | {"Invalid", "NotSupported"}
+    assert [kind for kind, _ in table if kind] == ["Accepted", "Programmed", "FrontReady", "Injected", "Ready"]
+
+
+def test_the_rights_are_those_that_are_listed() -> None:
+    words = {
+        "tcpservices": "TcpServices", "services": "Services", "endpointslices": "EndpointSlices",
+        "networkpolicies": "NetworkPolicies", "tokenreviews": "verify tokens", "tcpservices/status": "the status",
+        "secrets": "Secret", "leases": "Lease", "configmaps": "ConfigMaps",
+    }  # fmt: skip
+    for rule in (*rbac.EVERYWHERE, *rbac.AT_HOME):
+        (resource,) = rule["resources"]
+        assert words.get(resource, resource).lower() in PAGE.lower()
