@@ -140,15 +140,22 @@ def _headless(view: View) -> tuple[Truth, str, str] | None:
 
 
 def _no_port(view: View) -> tuple[Truth, str, str] | None:
+    """Find a Service without the port; where it gets a second one, both need names, and different ones."""
     if view.service is None or _port_of(view) is not None:
         return None
-    port = json.dumps({"name": "nestjs", "port": view.port, "targetPort": target_of(view.wanted)})
-    patch = f'[{{"op":"add","path":"/spec/ports/-","value":{port}}}]'
-    namespace, name = view.service.key
+    taken = {port.name for port in view.service.ports}
+    name = f"nestjs-{view.port}" if "nestjs" in taken else "nestjs"
+    new = {"name": name, "port": view.port, "targetPort": target_of(view.wanted)}
+    patch = [
+        {"op": "add", "path": f"/spec/ports/{index}/name", "value": f"port-{port.port}"}
+        for index, port in enumerate(view.service.ports)
+        if not port.name
+    ] + [{"op": "add", "path": "/spec/ports/-", "value": new}]
+    namespace, service = view.service.key
     return (
         "False", "PortMissing",
         f"the Service {view.place} has no port {view.port}; add it: "
-        f"kubectl patch service -n {namespace} {name} --type=json -p '{patch}'",
+        f"kubectl patch service -n {namespace} {service} --type=json -p {shlex.quote(json.dumps(patch))}",
     )  # fmt: skip
 
 

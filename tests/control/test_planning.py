@@ -123,7 +123,8 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
     ),
     (
         "another port", [tcp_service(port=3009), service(), pod("a")], "FrontReady", ("False", "PortMissing"),
-        '[{"op":"add","path":"/spec/ports/-","value":{"name": "nestjs", "port": 3009, "targetPort": "nestjs"}}]',
+        '[{"op": "add", "path": "/spec/ports/-", '
+        '"value": {"name": "nestjs-3009", "port": 3009, "targetPort": "nestjs"}}]',
     ),
     (
         "a numeric target",
