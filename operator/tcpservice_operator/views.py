@@ -1,38 +1,73 @@
 """What a pod is told of: the TcpServices that it serves, and those that it calls.
 
-Used by `publishing`. A pod calls when it, or its namespace, has the label `tcpservice.dev/inject: enabled`: all
-TcpServices of its namespace, or those that its annotation `tcpservice.dev/calls` names, of other namespaces, too.
+Used by `publishing` for the stream, and for injection. A pod calls when it, or its namespace, has the label
+`tcpservice.dev/inject: enabled`: all TcpServices of its namespace, or those that its annotation `tcpservice.dev/calls`
+names, of other namespaces, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tcpservice_operator.objects import INJECT, Key, Pod
+from tcpservice_operator.objects import INJECT, Body, Key, Pod, Wanted, read_pod
+from tcpservice_operator.roles import Called, Served
+from tcpservice_operator.services import target_of
 from tcpservice_operator.state import State
 
 
 def view_of(state: State, pod: Pod) -> frozenset[Key]:
     """Return the TcpServices that a pod serves or calls."""
-    return frozenset((*_served(state, pod), *_called(state, pod)))
+    return frozenset(wanted.key for wanted in (*_served(state, pod), *_called(state, pod)))
 
 
-def _served(state: State, pod: Pod) -> Iterator[Key]:
+def roles_of(state: State, body: Body, namespace: str) -> tuple[list[Served], list[Called]]:
+    """Return what a pod that is being made, or the template of one, serves and calls."""
+    metadata = {**(body.get("metadata") or {}), "namespace": namespace, "name": "", "uid": ""}
+    pod = read_pod({"metadata": metadata, "spec": body["spec"]})
+    served = [
+        Served(
+            key=wanted.key,
+            port=wanted.document["spec"]["port"],
+            target=target_of(wanted),
+            document=wanted.document,
+        )
+        for wanted in _served(state, pod)
+    ]
+    called = [
+        Called(
+            key=wanted.key,
+            port=wanted.document["spec"]["port"],
+            others=tuple(_other_ports(state, wanted)),
+            document=wanted.document,
+        )
+        for wanted in _called(state, pod)
+    ]
+    return served, called
+
+
+def _other_ports(state: State, wanted: Wanted) -> Iterator[int]:
+    service = state.services.get(wanted.key)
+    for port in service.ports if service is not None else ():
+        if port.port != wanted.document["spec"]["port"]:
+            yield port.port
+
+
+def _served(state: State, pod: Pod) -> Iterator[Wanted]:
     for wanted in state.wanted_in(pod.key[0]):
         selector = state.selector_of(wanted)
         if selector and selector.items() <= pod.labels.items():
-            yield wanted.key
+            yield wanted
 
 
-def _called(state: State, pod: Pod) -> Iterator[Key]:
+def _called(state: State, pod: Pod) -> Iterator[Wanted]:
     namespace = pod.key[0]
     if (pod.inject or state.namespaces.get(namespace, {}).get(INJECT)) != "enabled":
         return
     if pod.calls is None:
-        yield from (wanted.key for wanted in state.wanted_in(namespace))
+        yield from state.wanted_in(namespace)
         return
     for word in pod.calls.split(","):
         name, _, elsewhere = word.strip().partition(".")
-        key = (elsewhere or namespace, name)
-        if key in state.wanted:
-            yield key
+        wanted = state.wanted.get((elsewhere or namespace, name))
+        if wanted is not None:
+            yield wanted

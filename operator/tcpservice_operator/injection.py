@@ -1,0 +1,136 @@
+"""A pod with its sidecar: what the webhook makes of a pod, and `tcpservice inject` of a manifest, by one function.
+
+Pure: a pod and what it has to do with TcpServices go in, the pod as it should be comes out. Every step adds only what
+is missing, so that doing it again changes nothing, and a container that somebody added in between is not left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any, Final
+
+import orjson
+from msgspec import Struct
+
+from tcpservice.spec.schema import GROUP
+from tcpservice_operator.aliases import Alias, addresses_of
+from tcpservice_operator.objects import INJECT, SIDECAR
+from tcpservice_operator.ports import Front, app_ports, move_ports
+from tcpservice_operator.roles import Called, Served
+from tcpservice_operator.sidecar import ADMIN, Options, container_of, volume_of
+
+INJECTED: Final = f"{GROUP}/injected"
+"""The annotation that says which version's sidecar a pod has."""
+
+BOOTSTRAP: Final = f"{GROUP}/bootstrap"
+"""The annotation with the TcpServices that the sidecar begins with; the kubelet hands it on as a file."""
+
+NOTES: Final = f"{GROUP}/injection-notes"
+"""The annotation that says what was left out, and why."""
+
+Document = dict[str, Any]
+
+
+class Injected(Struct, frozen=True, kw_only=True):
+    """The pod as it should be, and what was left out on the way, for people; `reason` where nothing was done at all."""
+
+    pod: Document
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def inject(pod: Document, serves: Sequence[Served], calls: Sequence[Called], options: Options) -> Injected:
+    """Return a pod (or the template of one: metadata and spec) with its sidecar."""
+    reason = _why_not(pod, serves, calls)
+    if reason:
+        return Injected(pod=pod, reason=reason)
+    made = deepcopy(pod)
+    listened = app_ports(made)
+    fronts = move_ports(made, serves)
+    aliases, notes = addresses_of(made, calls, listened, [front.app_port for front in fronts])
+    _add_sidecar(made, fronts, aliases, options)
+    _add_aliases(made, aliases)
+    for container in made["spec"]["containers"]:
+        _add_gate(container)
+        _add_variables(container, aliases)
+    _annotate(made, serves, aliases, notes, options)
+    return Injected(pod=made, notes=tuple(notes))
+
+
+def _why_not(pod: Document, serves: Sequence[Served], calls: Sequence[Called]) -> str:
+    spec = pod["spec"]
+    if not serves and not calls:
+        return "it serves no TcpService and calls none"
+    return next((reason for holds, reason in _REFUSALS if holds(spec, pod.get("metadata") or {})), "")
+
+
+def _is_windows(spec: Document, _: Document) -> bool:
+    named = (spec.get("os") or {}).get("name") or (spec.get("nodeSelector") or {}).get("kubernetes.io/os")
+    return named == "windows"
+
+
+def _is_opted_out(_: Document, metadata: Document) -> bool:
+    return (metadata.get("labels") or {}).get(INJECT) == "disabled"
+
+
+def _is_on_host_network(spec: Document, _: Document) -> bool:
+    return bool(spec.get("hostNetwork"))
+
+
+_REFUSALS: Final[tuple[tuple[Callable[[Document, Document], bool], str], ...]] = (
+    (_is_opted_out, f"it has the label {INJECT}: disabled"),
+    (_is_on_host_network, "it is on the host's network"),
+    (_is_windows, "it runs on Windows"),
+)
+
+
+def _add_sidecar(pod: Document, fronts: Sequence[Front], aliases: Sequence[Alias], options: Options) -> None:
+    first: list[Document] = pod["spec"].setdefault("initContainers", [])
+    if all(container["name"] != SIDECAR for container in first):
+        first.insert(0, container_of(fronts, aliases, options))
+    volume = volume_of(BOOTSTRAP)
+    volumes: list[Document] = pod["spec"].setdefault("volumes", [])
+    if all(each["name"] != volume["name"] for each in volumes):
+        volumes.append(volume)
+
+
+def _add_aliases(pod: Document, aliases: Sequence[Alias]) -> None:
+    if not aliases:
+        return
+    there: list[Document] = pod["spec"].setdefault("hostAliases", [])
+    known = {each["ip"] for each in there}
+    there += [{"ip": each.address, "hostnames": list(each.names)} for each in aliases if each.address not in known]
+
+
+def _add_gate(container: Document) -> None:
+    """Let the app's SIGTERM wait until the sidecar has nothing in flight for it."""
+    lifecycle: Document = container.get("lifecycle") or {}
+    if "preStop" not in lifecycle:
+        container["lifecycle"] = {**lifecycle, "preStop": {"httpGet": {"path": "/gate", "port": ADMIN}}}
+
+
+def _add_variables(container: Document, aliases: Sequence[Alias]) -> None:
+    """Let Kubernetes' own variables lead to the sidecar, too: the Service's address would go past it."""
+    there: list[Document] = container.get("env") or []
+    known = {each["name"] for each in there}
+    new = [{"name": each.variable, "value": each.address} for each in aliases if each.variable not in {"", *known}]
+    if new:
+        container["env"] = [*there, *new]
+
+
+def _annotate(
+    pod: Document, serves: Sequence[Served], aliases: Sequence[Alias], notes: Sequence[str], options: Options
+) -> None:
+    annotations: Document = pod.setdefault("metadata", {}).setdefault("annotations", {})
+    annotations.setdefault(INJECTED, options.version)
+    annotations.setdefault(BOOTSTRAP, _bootstrap([*serves, *(each.called for each in aliases)]))
+    if notes:
+        annotations.setdefault(NOTES, "; ".join(notes))
+
+
+def _bootstrap(services: Sequence[Served | Called]) -> str:
+    """Write the TcpServices that the sidecar begins with, each once, by name."""
+    documents = {service.key: service.document for service in services}
+    items = [documents[key] for key in sorted(documents)]
+    return orjson.dumps({"apiVersion": "v1", "kind": "List", "items": items}).decode()

@@ -1,0 +1,119 @@
+"""The ports of a pod: on which its app may listen, and the names that move from the app to the sidecar.
+
+Used by `injection`. A Service that targets a port by name finds the sidecar once that name is the sidecar's: pods
+without one go on being reached at the app, and no Service has to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tcpservice.spec.schema import GROUP
+from tcpservice_operator.objects import SIDECAR
+from tcpservice_operator.roles import Served
+
+APP_PORTS: Final = f"{GROUP}/app-ports"
+"""The annotation that lists the ports on which a pod's apps listen, where it declares fewer or none."""
+
+FIRST_FRONT: Final = 15820
+"""The sidecar takes callers that have no sidecar at this port, those of the pod's next TcpService at the next."""
+
+_LONGEST_NAME: Final = 15
+_PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
+_HOOKS: Final = ("postStart", "preStop")
+
+Document = dict[str, Any]
+
+
+class AppPorts(Struct, frozen=True):
+    """Where the apps of a pod may listen; `known` is false where the pod says nothing of it."""
+
+    numbers: frozenset[int]
+    known: bool
+
+
+class Front(Struct, frozen=True, kw_only=True):
+    """Where the sidecar takes callers of a TcpService that have no sidecar, and where the app listens."""
+
+    served: Served
+    name: str
+    number: int
+    app_port: int
+
+
+def front_name(target: str | int) -> str:
+    """Return the name of the sidecar's port for a target: the very name, or for a number one of its own."""
+    return target if isinstance(target, str) else f"tcps-{target}"
+
+
+def app_ports(pod: Document) -> AppPorts:
+    """Return where the apps of a pod may listen: what its annotation lists, else what it declares and probes."""
+    listed = ((pod.get("metadata") or {}).get("annotations") or {}).get(APP_PORTS)
+    if listed is not None:
+        return AppPorts(frozenset(int(word) for word in listed.replace(",", " ").split() if word.isdigit()), known=True)
+    found = {port for container in pod["spec"]["containers"] for port in _declared(container)}
+    # 3000 is where NestJS listens when nothing is said.
+    return AppPorts(frozenset({3000, *found}), known=bool(found))
+
+
+def _declared(container: Document) -> Iterator[int]:
+    yield from (port["containerPort"] for port in container.get("ports") or [])
+    for action in _actions(container):
+        for kind in ("httpGet", "tcpSocket", "grpc"):
+            port = (action.get(kind) or {}).get("port")
+            if isinstance(port, int):
+                yield port
+
+
+def _actions(container: Document) -> Iterator[Document]:
+    """Give the probes and hooks of a container."""
+    yield from (container[probe] for probe in _PROBES if container.get(probe))
+    lifecycle = container.get("lifecycle") or {}
+    yield from (lifecycle[hook] for hook in _HOOKS if lifecycle.get(hook))
+
+
+def move_ports(pod: Document, serves: Sequence[Served]) -> list[Front]:
+    """Give the names that Services target to the sidecar; return its ports. The pod is changed in place."""
+    fronts: list[Front] = []
+    for served in serves:
+        if any(front.served.target == served.target for front in fronts):
+            continue  # its condition says that the port is taken
+        target, number = served.target, FIRST_FRONT + len(fronts)
+        app_port = target if isinstance(target, int) else _take_name(pod, target, served.port)
+        fronts.append(Front(served=served, name=front_name(target), number=number, app_port=app_port))
+    return fronts
+
+
+def _take_name(pod: Document, name: str, otherwise: int) -> int:
+    """Rename the app's port of a name; return its number, `otherwise` where no container declares it."""
+    for container in _apps(pod):
+        for port in container.get("ports") or []:
+            if port.get("name") == name:
+                port["name"] = _free_name(pod, name)
+                _probe_by_number(container, name, port["containerPort"])
+                number: int = port["containerPort"]
+                return number
+    return otherwise
+
+
+def _free_name(pod: Document, name: str) -> str:
+    """Return a name for the app's port that no other port has."""
+    taken = {port.get("name") for container in _apps(pod) for port in container.get("ports") or []}
+    endings = ("-app", *(f"-app{number}" for number in range(2, 100)))
+    return next(new for end in endings if (new := name[: _LONGEST_NAME - len(end)].rstrip("-") + end) not in taken)
+
+
+def _probe_by_number(container: Document, name: str, number: int) -> None:
+    for action in _actions(container):
+        for kind in ("httpGet", "tcpSocket"):
+            if (action.get(kind) or {}).get("port") == name:
+                action[kind]["port"] = number
+
+
+def _apps(pod: Document) -> Iterator[Document]:
+    """Give all containers that are not the sidecar."""
+    spec = pod["spec"]
+    yield from (each for each in (*spec["containers"], *(spec.get("initContainers") or [])) if each["name"] != SIDECAR)

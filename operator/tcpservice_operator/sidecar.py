@@ -1,0 +1,117 @@
+"""The sidecar as a container of a pod, and the files that it needs.
+
+Used by `injection`. It is a native sidecar (an init container that stays), the first of all: it starts before the app
+and ends after it. It needs no privilege.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tcpservice import __version__
+from tcpservice_operator.aliases import Alias
+from tcpservice_operator.objects import SIDECAR
+from tcpservice_operator.ports import Front
+from tcpservice_operator.services import MESH_NUMBER, MESH_PORT
+
+ADMIN: Final = 15890
+"""Health, metrics, and the word to leave; by number in hooks, as a name is looked up in the app's container alone."""
+
+FILES: Final = "/var/run/secrets/tcpservice.dev"
+VOLUME: Final = "tcpservice"
+USER: Final = 65532
+_TOKEN_LIFE_S: Final = 3600
+
+Document = dict[str, Any]
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How the sidecars of an installation are made; quantities as Kubernetes writes them."""
+
+    image: str
+    version: str = __version__
+    pull_policy: str = "IfNotPresent"
+    operator: str = "tcpservice-operator.tcpservice-system.svc:15810"
+    audience: str = "tcpservice.dev"
+    cpu: str = "50m"
+    memory: str = "64Mi"
+    memory_limit: str = "256Mi"
+    variables: tuple[tuple[str, str], ...] = ()
+
+
+def container_of(fronts: Sequence[Front], aliases: Sequence[Alias], options: Options) -> Document:
+    """Make the container."""
+    return {
+        "name": SIDECAR,
+        "image": options.image,
+        "imagePullPolicy": options.pull_policy,
+        "restartPolicy": "Always",
+        "args": _arguments(fronts, aliases, options),
+        "env": _variables(options),
+        "ports": _ports(fronts),
+        "resources": {
+            "requests": {"cpu": options.cpu, "memory": options.memory},
+            "limits": {"memory": options.memory_limit},
+        },
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "startupProbe": {**_probe("/readyz"), "periodSeconds": 1, "failureThreshold": 60},
+        "readinessProbe": {**_probe("/readyz"), "periodSeconds": 5},
+        "livenessProbe": {**_probe("/livez"), "periodSeconds": 10, "failureThreshold": 6},
+        "lifecycle": {"preStop": {"httpGet": {"path": "/leave", "port": ADMIN}}},
+        "volumeMounts": [{"name": VOLUME, "mountPath": FILES, "readOnly": True}],
+    }
+
+
+def volume_of(bootstrap: str) -> Document:
+    """Make the volume: the pod's token, what verifies the operator (it may come later), and what to begin with."""
+    field = {"fieldPath": f"metadata.annotations['{bootstrap}']"}
+    token = {"path": "token", "audience": "tcpservice.dev", "expirationSeconds": _TOKEN_LIFE_S}
+    trust = {"name": "tcpservice-ca", "optional": True, "items": [{"key": "ca.crt", "path": "ca/ca.crt"}]}
+    return {
+        "name": VOLUME,
+        "projected": {
+            "sources": [
+                {"serviceAccountToken": token},
+                {"configMap": trust},
+                {"downwardAPI": {"items": [{"path": "bootstrap.yaml", "fieldRef": field}]}},
+            ]
+        },
+    }
+
+
+def _arguments(fronts: Sequence[Front], aliases: Sequence[Alias], options: Options) -> list[str]:
+    pairs = [("--file", f"{FILES}/bootstrap.yaml"), ("--discovery", options.operator), ("--admin", f"0.0.0.0:{ADMIN}")]
+    if fronts:
+        pairs.append(("--mesh", f"0.0.0.0:{MESH_NUMBER}"))
+    for front in fronts:
+        name = "/".join(front.served.key)
+        pairs.append(("--front", f"{name}=0.0.0.0:{front.number}"))
+        pairs.append(("--app", f"{name}=localhost:{front.app_port}"))
+    pairs += [("--listen", f"{'/'.join(each.called.key)}={each.address}:{each.called.port}") for each in aliases]
+    return [f"{flag}={value}" for flag, value in pairs]
+
+
+def _variables(options: Options) -> list[Document]:
+    fields = (("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace"), ("NODE_NAME", "spec.nodeName"))
+    given = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields]
+    return [*given, *({"name": name, "value": value} for name, value in options.variables)]
+
+
+def _ports(fronts: Sequence[Front]) -> list[Document]:
+    ports = [{"name": front.name, "containerPort": front.number} for front in fronts]
+    mesh = [{"name": MESH_PORT, "containerPort": MESH_NUMBER}] if fronts else []
+    return [*ports, *mesh, {"name": "tcps-admin", "containerPort": ADMIN}]
+
+
+def _probe(path: str) -> Document:
+    return {"httpGet": {"path": path, "port": ADMIN}}
