@@ -17,6 +17,7 @@ from tcpservice_operator.ports import APP_PORTS, AppPorts
 from tcpservice_operator.roles import Called
 
 DOMAIN: Final = "cluster.local"
+_OURS: Final = "127.77."
 _HOSTS: Final = 254
 
 Document = dict[str, Any]
@@ -36,7 +37,8 @@ def addresses_of(
 ) -> tuple[list[Alias], list[str]]:
     """Return the aliases of a pod, and why others are left out."""
     home = (pod.get("metadata") or {}).get("namespace", "")
-    taken = {name for each in pod["spec"].get("hostAliases") or [] for name in each.get("hostnames") or []}
+    others = [each for each in pod["spec"].get("hostAliases") or [] if not each["ip"].startswith(_OURS)]
+    taken = {name for each in others for name in each.get("hostnames") or []}
     aliases: list[Alias] = []
     notes: list[str] = []
     for called in sorted(calls, key=lambda called: called.key):
@@ -85,7 +87,7 @@ def _address(key: Key, taken: Collection[str]) -> str:
     start = int.from_bytes(digest) % (_HOSTS * _HOSTS)
     for step in range(_HOSTS * _HOSTS):
         high, low = divmod((start + step) % (_HOSTS * _HOSTS), _HOSTS)
-        address = f"127.77.{high + 1}.{low + 1}"
+        address = f"{_OURS}{high + 1}.{low + 1}"
         if address not in taken:
             return address
     raise AssertionError("more TcpServices than loopback addresses")

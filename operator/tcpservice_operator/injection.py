@@ -1,4 +1,4 @@
-"""A pod with its sidecar: what the webhook makes of a pod, and `tcpservice inject` of a manifest, by one function.
+"""A pod with its sidecar: one function, for pods that are being made and for manifests (`offline`).
 
 Pure: a pod and what it has to do with TcpServices go in, the pod as it should be comes out. Every step adds only what
 is missing, so that doing it again changes nothing, and a container that somebody added in between is not left out.
@@ -16,9 +16,9 @@ from msgspec import Struct
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.aliases import Alias, addresses_of
 from tcpservice_operator.objects import INJECT, SIDECAR
-from tcpservice_operator.ports import Front, app_ports, move_ports
+from tcpservice_operator.ports import ADMIN, Front, app_ports, move_ports
 from tcpservice_operator.roles import Called, Served
-from tcpservice_operator.sidecar import ADMIN, Options, container_of, volume_of
+from tcpservice_operator.sidecar import Options, container_of, volume_of
 
 INJECTED: Final = f"{GROUP}/injected"
 """The annotation that says which version's sidecar a pod has."""
@@ -49,6 +49,8 @@ def inject(pod: Document, serves: Sequence[Served], calls: Sequence[Called], opt
     listened = app_ports(made)
     fronts = move_ports(made, serves)
     aliases, notes = addresses_of(made, calls, listened, [front.app_port for front in fronts])
+    if not fronts and not aliases:
+        return Injected(pod=pod, reason=f"nothing could lead to its sidecar ({'; '.join(notes)})")
     _add_sidecar(made, fronts, aliases, options)
     _add_aliases(made, aliases)
     for container in made["spec"]["containers"]:

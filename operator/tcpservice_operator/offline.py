@@ -1,7 +1,6 @@
-"""Injection without a cluster: manifests in, the same manifests with sidecars out, by the webhook's own function.
+"""Injection without a cluster: manifests in, the same manifests with sidecars out, by the function for pods.
 
-Used by `tcpservice inject`. What the manifests do not have (a namespace's labels, a Service that somebody else made) is
-not known here, and then the webhook may decide otherwise.
+What the manifests do not have (a namespace's labels, a Service that somebody else made) is not known here.
 """
 
 from __future__ import annotations

@@ -18,6 +18,9 @@ from tcpservice_operator.roles import Served
 APP_PORTS: Final = f"{GROUP}/app-ports"
 """The annotation that lists the ports on which a pod's apps listen, where it declares fewer or none."""
 
+ADMIN: Final = 15890
+"""Health, metrics, and the hooks: by number, as a name is looked up in the app's own container alone."""
+
 FIRST_FRONT: Final = 15820
 """The sidecar takes callers that have no sidecar at this port, those of the pod's next TcpService at the next."""
 
@@ -64,7 +67,7 @@ def _declared(container: Document) -> Iterator[int]:
     for action in _actions(container):
         for kind in ("httpGet", "tcpSocket", "grpc"):
             port = (action.get(kind) or {}).get("port")
-            if isinstance(port, int):
+            if isinstance(port, int) and port != ADMIN:
                 yield port
 
 

@@ -14,11 +14,8 @@ from msgspec import Struct
 from tcpservice import __version__
 from tcpservice_operator.aliases import Alias
 from tcpservice_operator.objects import SIDECAR
-from tcpservice_operator.ports import Front
+from tcpservice_operator.ports import ADMIN, Front
 from tcpservice_operator.services import MESH_NUMBER, MESH_PORT
-
-ADMIN: Final = 15890
-"""Health, metrics, and the word to leave; by number in hooks, as a name is looked up in the app's container alone."""
 
 FILES: Final = "/var/run/secrets/tcpservice.dev"
 VOLUME: Final = "tcpservice"

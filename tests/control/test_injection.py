@@ -1,0 +1,102 @@
+"""Pods with their sidecars: real-life shapes as golden files, and what holds for all of them.
+
+`golden/NAME.yaml` is what people write, `golden/NAME.out.yaml` what becomes of it; written anew by
+`UPDATE_GOLDEN=1 pytest tests/control/test_injection.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tcpservice.spec import read
+from tcpservice_operator.injection import BOOTSTRAP, inject
+from tcpservice_operator.objects import SIDECAR
+from tcpservice_operator.offline import inject_all
+from tcpservice_operator.sidecar import Options
+from tcpservice_operator.workloads import template_of
+
+GOLDEN = Path(__file__).parent / "golden"
+SHAPES = sorted(path.stem for path in GOLDEN.glob("*.yaml") if not path.stem.endswith(".out"))
+OPTIONS = Options(image="sidecar:1", version="1", variables=(("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),))
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all((GOLDEN / f"{name}.yaml").read_text()) if each]
+
+
+def pods(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [template for document in found if (template := template_of(document)) is not None]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shape_becomes_what_is_written(name: str) -> None:
+    results = list(inject_all(documents(name), OPTIONS))
+    made = [result.document for result in results if template_of(result.document) is not None]
+    said = "".join(f"# {line}\n" for result in results for line in result.lines)
+    text = said + yaml.safe_dump_all(made, sort_keys=False, width=120)
+    path = GOLDEN / f"{name}.out.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_doing_it_again_changes_nothing(name: str) -> None:
+    once = [result.document for result in inject_all(documents(name), OPTIONS)]
+    assert [result.document for result in inject_all(once, OPTIONS)] == once
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_nothing_is_taken_away(name: str) -> None:
+    before = documents(name)
+    after = [result.document for result in inject_all(before, OPTIONS)]
+    assert before == documents(name), "what is given stays as it is"
+    flat = [item for document in before for item in (document.get("items") or [document])]
+    for old, new in zip(pods(flat), pods(after), strict=True):
+        assert {each["name"] for each in old["spec"]["containers"]} == {
+            each["name"] for each in new["spec"]["containers"]
+        }
+        for key in ("labels", "annotations"):
+            assert (old["metadata"].get(key) or {}).items() <= (new["metadata"].get(key) or {}).items()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_sidecar_begins_with_manifests_that_it_can_read(name: str) -> None:
+    for result in inject_all(documents(name), OPTIONS):
+        template = template_of(result.document)
+        if template is not None and BOOTSTRAP in (template["metadata"].get("annotations") or {}):
+            reading = read([("bootstrap.yaml", template["metadata"]["annotations"][BOOTSTRAP])])
+            assert not reading.problems
+            assert reading.snapshot is not None
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_ports_have_names_of_their_own_and_short_ones(name: str) -> None:
+    for template in pods([result.document for result in inject_all(documents(name), OPTIONS)]):
+        spec = template["spec"]
+        containers = [*spec["containers"], *(spec.get("initContainers") or [])]
+        names = [port["name"] for each in containers for port in each.get("ports") or [] if "name" in port]
+        assert len(names) == len(set(names))
+        assert all(len(name) <= 15 for name in names)
+
+
+def test_a_container_that_came_later_gets_what_the_others_have() -> None:
+    (made,) = pods([result.document for result in inject_all(documents("caller"), OPTIONS)])
+    made["spec"]["containers"].append({"name": "late", "image": "late:1"})
+    whole = {"apiVersion": "v1", "kind": "Pod", **made}
+    whole["metadata"]["namespace"] = "shop"
+    (again,) = pods([result.document for result in inject_all([*documents("caller")[:2], whole], OPTIONS)])
+    late = again["spec"]["containers"][-1]
+    assert late["lifecycle"]["preStop"]["httpGet"]["path"] == "/gate"
+    assert [each["name"] for each in late["env"]] == ["ORDERS_SERVICE_HOST"]
+    assert [each["name"] for each in again["spec"]["initContainers"]] == [SIDECAR]
+
+
+def test_a_pod_without_a_role_is_left_alone() -> None:
+    pod = {"metadata": {}, "spec": {"containers": [{"name": "app"}]}}
+    assert inject(pod, [], [], OPTIONS).reason == "it serves no TcpService and calls none"
