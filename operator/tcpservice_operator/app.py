@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the operator until it is told to end; return the exit status."""
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     _LOGGER.setLevel(logging.INFO)
+    # Each repetition of each watch would be a line, and what is wrong is said by others already.
+    logging.getLogger("kopf._cogs.clients.watching").setLevel(logging.CRITICAL)
     try:
         settings = read_settings(sys.argv[1:] if arguments is None else arguments)
         asyncio.run(run(settings))

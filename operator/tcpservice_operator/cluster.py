@@ -107,7 +107,7 @@ class Cluster:
                 for line in lines.feed(data):
                     yield _event(line)
         except (aiohttp.ClientError, OSError, TimeoutError, TooLong) as error:
-            raise ApiError(0, f"the watch of {plural} broke off: {error!r}") from error
+            raise ApiError(0, f"the watch of {plural} broke off: {str(error) or 'silence'}") from error
         finally:
             answer.close()
 
@@ -269,4 +269,4 @@ async def _asked(answer: Awaitable[T]) -> T:
     except ApiException as error:
         raise ApiError(error.status or 0, f"{error.reason}: {(error.body or '')[:500]}") from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise ApiError(0, f"the API server cannot be reached: {error!r}") from error
+        raise ApiError(0, f"the API server cannot be reached: {str(error) or 'no answer in time'}") from error

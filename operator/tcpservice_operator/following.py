@@ -18,7 +18,7 @@ from tcpservice_operator.reading import Reader, Touch
 from tcpservice_operator.state import State
 
 _FIRST_PAUSE_S: Final = 0.5
-_LONGEST_PAUSE_S: Final = 5.0
+_LONGEST_PAUSE_S: Final = 2.0
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
 
 
@@ -52,6 +52,7 @@ class Follower:
             except ApiError as error:
                 if error.status:  # it answered: the version is too old, or something is wrong that a list will tell
                     self._versions.pop(self._kind.plural, None)
+                    pause = _FIRST_PAUSE_S
                 _LOGGER.info("the %s are followed anew in %g s: %s", self._kind.plural, pause, error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)

@@ -46,6 +46,7 @@ class Leadership:
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = float("-inf")
         self._led = False
+        self._said = ""
         self.began = asyncio.Event()
 
     @property
@@ -67,7 +68,9 @@ class Leadership:
                 if await self._take(began):
                     self._until = began + LEAD_S
         except (ApiError, TimeoutError) as error:
-            _LOGGER.warning("the lease %s/%s was not renewed: %s", *self._key, str(error) or "no answer")
+            self._warn(str(error) or "no answer")
+        else:
+            self._said = ""
         self._tell()
 
     async def release(self) -> None:
@@ -108,6 +111,12 @@ class Leadership:
         if lease is not None:
             metadata["resourceVersion"] = lease["metadata"]["resourceVersion"]
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+    def _warn(self, text: str) -> None:
+        """Say why the Lease was not renewed, once."""
+        if text != self._said:
+            self._said = text
+            _LOGGER.warning("the lease %s/%s was not renewed: %s", *self._key, text)
 
     def _tell(self) -> None:
         if self.leading == self._led:

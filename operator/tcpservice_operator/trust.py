@@ -28,7 +28,7 @@ _SIGN_AGAIN: Final = SERVING_LIFE / 60
 """Twice a day, which also follows a new signer once it signs."""
 
 _LOOK_S: Final = 60.0
-_AGAIN_S: Final = 1.0
+_AGAIN_S: Final = 2.0
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
 
 
@@ -62,6 +62,7 @@ class Trust:
         self._may_write = may_write
         self._now = now
         self._served: tuple[Authority, datetime] | None = None
+        self._said = ""
         self._wake = asyncio.Event()
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.ready = asyncio.Event()
@@ -91,9 +92,16 @@ class Trust:
             if self._may_write():
                 await self._tell_everywhere(authority)
         except ApiError as error:
-            _LOGGER.warning("certificates are looked at again in %g s: %s", _AGAIN_S, error)
+            self._warn(str(error))
             return False
+        self._said = ""
         return True
+
+    def _warn(self, text: str) -> None:
+        """Say what is wrong, once."""
+        if text != self._said:
+            self._said = text
+            _LOGGER.warning("certificates are looked at again each %g s: %s", _AGAIN_S, text)
 
     async def _keep_authority(self) -> Authority | None:
         """Return the authority, made or renewed where this copy may; None where there is none yet."""

@@ -30,7 +30,7 @@ from tcpservice_sidecar.settings import Discovery
 PATH: Final = "/v1/discovery"
 _CONNECT_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.5
-_LONGEST_PAUSE_S: Final = 10.0
+_LONGEST_PAUSE_S: Final = 4.0
 _LOOK_S: Final = 1.0
 _START_S: Final = 2.0
 _SHOWN: Final = 200

@@ -140,7 +140,9 @@ def test_one_copy_serves_so_many_and_says_when_it_is_full(api: ApiServer) -> Non
 
 def test_a_reader_that_takes_nothing_is_cut_off(api: ApiServer) -> None:
     with Operator(api, "one", *QUICK) as operator:
-        routes = [ROUTE | {"name": f"r{n}", "match": {"type": "Exact", "pattern": f"p{n}"}} for n in range(256)]
+        routes = [
+            ROUTE | {"name": f"r{n}", "match": {"type": "Exact", "pattern": f"p{n}" + 240 * "x"}} for n in range(256)
+        ]
         create(api, tcp_service(routes=routes))
         create(api, pod("web", app="web", inject="enabled"))
         context, bearer = trust(api), f"Bearer {token(api, 'web')}"

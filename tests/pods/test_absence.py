@@ -12,6 +12,7 @@ from pods.scene import Scene
 from pods.test_discovery import apply, knows
 
 BACK_SECONDS = 10.0
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
 
 
 def test_the_operator_goes_while_pods_come_and_go(scene: Scene) -> None:
@@ -59,7 +60,9 @@ def test_the_api_server_goes_while_pods_come_and_go(scene: Scene) -> None:
         finally:
             scene.api.start("kube-apiserver")
         dying.tell(ready=False)
-        scene.pod("orders-c")
+        new = scene.pod("orders-c")
+        # Kubernetes' own controllers take their time to come back.
+        wait_for("it is listed", lambda: new.ip in json.dumps(scene.api.get(SLICES)), operator, seconds=60)
         wait_for(
             "the new one is told",
             lambda: {name for name in caller.replicas() if name != "orders-a"} == {"orders-b", "orders-c"},
