@@ -1,6 +1,7 @@
-"""Injection without a cluster: manifests in, the same manifests with sidecars out, by the function for pods.
+"""Injection without a cluster: manifests in, the same manifests with sidecars out, by the webhook's own function.
 
-What the manifests do not have (a namespace's labels, a Service that somebody else made) is not known here.
+Used by `tcpservice inject`. What the manifests do not have (a namespace's labels, a Service that somebody else made) is
+not known here, and then the webhook may decide otherwise.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Used by `app`. Plain HTTP for kubelets, collectors and people.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import orjson
 from aiohttp import web
@@ -15,6 +15,7 @@ from tcpservice.exchange import Exchange
 from tcpservice.snapshot import Endpoint
 from tcpservice_flags import Address, SettingsError, bind_error
 from tcpservice_sidecar.appcheck import why_not_ready
+from tcpservice_sidecar.leaving import Leaving
 from tcpservice_sidecar.prometheus import Exposition
 
 
@@ -28,13 +29,13 @@ class Admin:
         *,
         apps: dict[str, Endpoint],
         why_not_ready: Callable[[], str | None],
-        leave: Callable[[], Awaitable[bool]],
+        leaving: Leaving,
     ) -> None:
         self._exchange = exchange
         self._metrics = metrics
         self._apps = apps
         self._why_not_ready = why_not_ready
-        self._leave = leave
+        self._leaving = leaving
         self._runner: web.AppRunner | None = None
 
     async def start(self, address: Address) -> Address:
@@ -47,6 +48,8 @@ class Admin:
                 web.get("/app/readyz", self._app_ready),
                 web.get("/metrics", self._show_metrics),
                 web.get("/snapshot", self._show_snapshot),
+                web.get("/leave", self._leave),
+                web.get("/gate", self._gate),
                 web.get("/drain", self._drain),
                 web.post("/drain", self._drain),
             ]
@@ -89,8 +92,15 @@ class Admin:
         body = {"services": services, "callers": self._exchange.connections(), "inFlight": self._exchange.in_flight()}
         return web.Response(body=orjson.dumps(body, option=orjson.OPT_INDENT_2), content_type="application/json")
 
+    async def _leave(self, _: web.Request) -> web.Response:
+        self._leaving.withdraw()
+        return web.Response(text="leaving\n")
+
+    async def _gate(self, _: web.Request) -> web.Response:
+        return web.Response(text=f"{await self._leaving.gate()}\n")
+
     async def _drain(self, _: web.Request) -> web.Response:
-        drained = await self._leave()
+        drained = await self._leaving.leave()
         left = self._exchange.in_flight()
         body = orjson.dumps({"drained": drained, "inFlight": left})
         return web.Response(status=200 if drained else 503, body=body, content_type="application/json")

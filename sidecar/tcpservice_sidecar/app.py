@@ -156,7 +156,7 @@ class Sidecar:
             Exposition(self._metrics.points),
             apps=apps,
             why_not_ready=self._why_not_ready,
-            leave=self._leaving.leave,
+            leaving=self._leaving,
         )
         bound = await self._bind(snapshot)
         if self._settings.admin is not None:

@@ -1,8 +1,10 @@
-"""Leaving without loss: what SIGTERM and `/drain` both begin.
+"""Leaving without loss, in two steps: the pod is chosen no more (`/leave`, `/gate`), then the sidecar goes (SIGTERM).
 
-Used by `app` and `admin`. New connections are refused, other sidecars are told, what is in flight finishes. Requests
-have until the longest `drain.timeout` of the services, streams until `drain.streamTimeout`; what is left then ends
-with the code `draining`.
+Used by `app` and `admin`. In a cluster the kubelet calls `/leave` when the pod ends: others are told and go elsewhere,
+while all that comes is served, and the own app may still call. The app's SIGTERM waits at `/gate` until others have
+nothing in flight here. SIGTERM (and `/drain`, for both at once) then refuses new connections and lets what is left
+finish. Requests have until the longest `drain.timeout` of the services, streams until `drain.streamTimeout`; what is
+left then ends with the code `draining`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ from tcpservice_sidecar.listeners import Listeners
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.plane import Plane, now_ns
 
+NOTICE_S: Final = 1.0
+"""How long the gate waits for the word that the pod ends: without it only an app is made anew, and nothing is held."""
+
 _LOOK_S: Final = 0.02
 
 
@@ -27,6 +32,7 @@ class Leaving:
         self._listeners = listeners
         self._log = log
         self._task: asyncio.Task[bool] | None = None
+        self._noticed = asyncio.Event()
         self.limits = Drain()
 
     @property
@@ -41,6 +47,35 @@ class Leaving:
             timeout=max(drain.timeout for drain in drains),
             stream_timeout=max(drain.stream_timeout for drain in drains),
         )
+
+    def withdraw(self) -> None:
+        """Let nobody choose this pod any more."""
+        if not self._noticed.is_set():
+            self._noticed.set()
+            self._log.info("leaving", "the pod ends: others are told; what comes all the same is served")
+            self._plane.exchange.withdraw(now_ns())
+            self._plane.touch()
+
+    async def gate(self) -> str:
+        """Hold until others have nothing in flight here; return what became of it: `quiet`, `late` or `staying`."""
+        try:
+            async with asyncio.timeout(NOTICE_S):
+                await self._noticed.wait()
+        except TimeoutError:
+            return "staying"
+        begun, exchange = now_ns(), self._plane.exchange
+        while not exchange.withdrawn(now_ns(), streams=True):
+            passed = now_ns() - begun
+            if passed >= self.limits.stream_timeout:
+                return self._late()
+            if passed >= self.limits.timeout and not exchange.withdrawn(now_ns(), streams=False):
+                return self._late()
+            await asyncio.sleep(_LOOK_S)
+        return "quiet"
+
+    def _late(self) -> str:
+        self._log.warn("drain_timeout", f"{self._plane.exchange.in_flight()} messages did not finish in time")
+        return "late"
 
     async def leave(self) -> bool:
         """Leave; return whether everything had ended by itself when nothing was left in flight."""

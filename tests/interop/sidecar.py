@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 20.0
-LISTENERS = ("--listen", "--mesh", "--admin")
+LISTENERS = ("--listen", "--front", "--mesh", "--admin")
 
 
 class Sidecar:

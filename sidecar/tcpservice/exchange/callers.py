@@ -16,11 +16,10 @@ from tcpservice.wire.mesh import GOAWAY, encode_control
 
 
 def accept(state: State, backend: Backend | None, *, mesh: bool, limit: int, now: int) -> Caller:
-    """Take a new connection in; one without a backend names its service in its preface."""
+    """Take a new connection in, which is to be watched; one without a backend names its service in its preface."""
     caller = Caller(state.new_conn(), backend, mesh=mesh, limit=limit, now=now)
     state.peers[caller.conn] = caller
     state.callers[caller] = None
-    watch(state, caller)
     return caller
 
 
@@ -69,10 +68,15 @@ def watch(state: State, caller: Caller) -> None:
         state.wheel.set(caller, caller.until)
     elif caller.greeting is not None or caller.reader.partial:
         state.wheel.set(caller, caller.heard + bounds.stall)
-    elif state.draining and not caller.mesh:
+    elif may_be_let_go(state, caller):
         state.wheel.set(caller, caller.heard + bounds.drain_idle)
     else:
         state.wheel.cancel(caller)
+
+
+def may_be_let_go(state: State, caller: Caller) -> bool:
+    """Whether a caller's connection is closed once idle: all are when the sidecar leaves, those of others before."""
+    return not caller.mesh and (state.draining or (caller.front and state.withdrawn is not None))
 
 
 def caller_due(state: State, caller: Caller, now: int) -> None:
@@ -112,10 +116,10 @@ def backlog(state: State, caller: Caller, size: int, now: int) -> None:
 
 
 def say_goodbye(state: State) -> None:
-    """Tell other sidecars to choose other replicas, and let plain callers go when they are idle."""
+    """Tell other sidecars to choose other replicas, and let plain callers go that may be, when they are idle."""
     for caller in state.callers:
         if not caller.mesh:
-            if caller.bucket is None:
+            if caller.bucket is None and may_be_let_go(state, caller):
                 watch(state, caller)
         elif caller.greeting is None:
             state.write(caller.conn, encode_control(GOAWAY))

@@ -42,11 +42,14 @@ class Exchange:
         limit = backend.service.limits.max_frame_size
         caller = callers.accept(self._state, backend, mesh=False, limit=limit, now=now)
         caller.front = front
+        callers.watch(self._state, caller)
         return caller.conn
 
     def accept_mesh(self, now: int) -> int:
         """Take in another sidecar's connection, which will name its service; return its number."""
-        return callers.accept(self._state, None, mesh=True, limit=PREFACE_LIMIT, now=now).conn
+        caller = callers.accept(self._state, None, mesh=True, limit=PREFACE_LIMIT, now=now)
+        callers.watch(self._state, caller)
+        return caller.conn
 
     # Events of connections
 
@@ -151,6 +154,23 @@ class Exchange:
             intake.admit_waiting(self._state, now)
 
     # Leaving
+
+    def withdraw(self, now: int) -> None:
+        """Let nobody choose this pod any more; what comes all the same is served, and the own app may go on calling."""
+        if self._state.withdrawn is None:
+            self._state.withdrawn = now
+            callers.say_goodbye(self._state)
+
+    def withdrawn(self, now: int, *, streams: bool) -> bool:
+        """Whether others have nothing in flight here and were silent for a while; `streams` false passes over these."""
+        since = self._state.withdrawn
+        if since is None:
+            return False
+        others = [caller for caller in self._state.callers if caller.mesh or caller.front]
+        if any(streams or not call.responses for caller in others for call in caller.calls):
+            return False
+        heard = max((caller.heard for caller in others), default=since)
+        return not others or now - max(since, heard) >= self._state.bounds.drain_quiet
 
     def drain(self, now: int) -> None:
         """Begin to leave: other sidecars are told, plain callers are let go when idle; what comes is still served."""

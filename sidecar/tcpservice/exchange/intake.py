@@ -230,7 +230,7 @@ def _welcome(state: State, caller: Caller, backend: Backend, preface: Preface) -
     caller.reader.limit = backend.service.limits.max_frame_size
     state.wheel.cancel(caller)
     state.write(caller.conn, encode_preface(Preface(preface.service)))
-    if state.draining:
+    if state.draining or state.withdrawn is not None:
         state.write(caller.conn, encode_control(GOAWAY))
 
 

@@ -31,6 +31,7 @@ class State:
         self.bytes = 0
         self.unread = 0
         self.draining = False
+        self.withdrawn: int | None = None
         self.room = False
         self.crowded: dict[Backend, None] = {}
         self.heard = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.exchange.stage import Stage, service
+from core.exchange.stage import Stage, endpoints, service
 from tcpservice.exchange import Bounds
 from tcpservice.snapshot import SECOND
 
@@ -80,3 +80,60 @@ def test_shutting_closes_every_connection() -> None:
     assert [upstream.is_open() for upstream in stage.upstreams] == [False, False]
     assert stage.codes() == ["cancelled"] * 6
     assert stage.exchange.connections() == 0
+
+
+def test_a_pod_that_ends_is_chosen_no_more_and_serves_what_comes() -> None:
+    stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND))
+    own, other = stage.client(), stage.client(front=True)
+    stage.exchange.withdraw(stage.now)
+    stage.exchange.withdraw(stage.now + SECOND)
+    other.ask("1")
+    assert not stage.exchange.withdrawn(stage.now, streams=True)
+    stage.upstream().reply("1")
+    assert not stage.exchange.withdrawn(stage.now, streams=True), "it was heard just now"
+    stage.pass_time(3 * SECOND)
+    assert not other.is_open(), "callers of others are let go when they are idle"
+    assert own.is_open(), "the own app may go on calling"
+    assert stage.exchange.withdrawn(stage.now, streams=True)
+    own.ask("2")
+    assert stage.exchange.withdrawn(stage.now, streams=True), "which holds nothing up"
+    stage.upstream().reply("2")
+    assert stage.codes() == ["ok", "ok"]
+
+
+def test_streams_may_be_passed_over() -> None:
+    stage = Stage(service(1))
+    assert not stage.exchange.withdrawn(stage.now, streams=True)
+    client = stage.client(front=True)
+    client.ask("stream")
+    stage.upstream().part("stream", 0)
+    stage.exchange.withdraw(stage.now)
+    stage.pass_time(SECOND)
+    assert not stage.exchange.withdrawn(stage.now, streams=True)
+    assert stage.exchange.withdrawn(stage.now, streams=False)
+
+
+def test_other_sidecars_are_told_whenever_they_come() -> None:
+    stage = Stage(service(1))
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    early = stage.sidecar()
+    stage.carry()
+    stage.exchange.withdraw(stage.now)
+    late = stage.sidecar()
+    stage.carry()
+    assert (early.words, late.words) == ([b"goaway"], [b"goaway"])
+    early.ask("1")
+    assert not stage.exchange.withdrawn(stage.now, streams=False)
+    stage.upstream().reply("1")
+    stage.pass_time(SECOND)
+    assert stage.exchange.withdrawn(stage.now, streams=True)
+
+
+def test_who_came_after_the_word_is_let_go_too() -> None:
+    stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND))
+    stage.exchange.withdraw(stage.now)
+    late = stage.client(front=True)
+    late.ask("1")
+    stage.upstream().reply("1")
+    stage.pass_time(3 * SECOND)
+    assert not late.is_open()
