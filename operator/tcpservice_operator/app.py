@@ -31,6 +31,7 @@ from tcpservice_operator.settings import PROGRAM, Settings, read_settings
 from tcpservice_operator.state import State
 from tcpservice_operator.tokens import Tokens
 from tcpservice_operator.trust import Trust
+from tcpservice_operator.webhook import Webhook
 
 _AGAIN_S: Final = 2.0
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
@@ -148,7 +149,13 @@ class _Operator:
         self._publisher.publish()
         await self._trust.ready.wait()
         host, port = self._settings.listen
-        await self._listen("--listen", self._serving.secure(host, port, self._trust.context, self._discovery))
+        webhook = Webhook(self._state, self._settings.sidecar, self._refresh)
+        await self._listen("--listen", self._serving.secure(host, port, self._trust.context, self._discovery, webhook))
+
+    async def _refresh(self, namespace: str) -> None:
+        """Take in the TcpServices of a namespace that were made a moment ago: one `kubectl apply` makes pods, too."""
+        for body in await self._cluster.list_tcp_services(namespace):
+            self._touch(self._state.see_wanted(body))
 
     async def _listen(self, flag: str, starting: Awaitable[str]) -> None:
         name = "sidecars" if flag == "--listen" else "health"

@@ -60,6 +60,7 @@ class Cluster:
         self._core = client.CoreV1Api(api)
         self._slices = client.DiscoveryV1Api(api)
         self._network = client.NetworkingV1Api(api)
+        self._admission = client.AdmissionregistrationV1Api(api)
         self._authentication = client.AuthenticationV1Api(api)
         self._objects = client.CustomObjectsApi(api)
         self.writes = 0
@@ -129,6 +130,13 @@ class Cluster:
         ask = partial(self._listing("configmaps"), field_selector=f"metadata.name={name}")
         return [body async for page in self._pages(ask) for body in page.items]
 
+    async def list_tcp_services(self, namespace: str) -> list[Body]:
+        """Return the TcpServices of a namespace."""
+        ask = _raw(self._objects.list_namespaced_custom_object_without_preload_content)
+        answer = await _asked(ask(group=GROUP, version=VERSION, namespace=namespace, plural=PLURAL))
+        found: list[Body] = answer["items"]
+        return found
+
     async def review_token(self, token: str, audience: str) -> Body:
         """Return the status of a TokenReview."""
         spec = {"token": token, "audiences": [audience]}
@@ -196,6 +204,21 @@ class Cluster:
             _raise_unless_missing(error)
             return None
         return secret
+
+    async def read_webhook(self, name: str) -> Body | None:
+        """Return a MutatingWebhookConfiguration, None where there is none."""
+        ask = _raw(self._admission.read_mutating_webhook_configuration_without_preload_content)
+        try:
+            found: Body = await _asked(ask(name=name))
+        except ApiError as error:
+            _raise_unless_missing(error)
+            return None
+        return found
+
+    async def patch_webhook(self, name: str, operations: list[dict[str, Any]]) -> None:
+        """Change a MutatingWebhookConfiguration by a JSON patch."""
+        change = self._admission.patch_mutating_webhook_configuration
+        await self._write(change(name, operations, _content_type="application/json-patch+json"))
 
     async def write_secret(self, document: Body) -> None:
         """Create or replace a Secret; where somebody else was quicker, ApiError has the status 409."""

@@ -91,7 +91,7 @@ def _add_sidecar(pod: Document, fronts: Sequence[Front], aliases: Sequence[Alias
     first: list[Document] = pod["spec"].setdefault("initContainers", [])
     if all(container["name"] != SIDECAR for container in first):
         first.insert(0, container_of(fronts, aliases, options))
-    volume = volume_of(BOOTSTRAP)
+    volume = volume_of(BOOTSTRAP, options)
     volumes: list[Document] = pod["spec"].setdefault("volumes", [])
     if all(each["name"] != volume["name"] for each in volumes):
         volumes.append(volume)

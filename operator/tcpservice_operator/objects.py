@@ -28,6 +28,9 @@ LEASE: Final = "tcpservice-operator"
 TRUST: Final = "tcpservice-ca"
 """The name of the Secret with the authority, and of the ConfigMaps with what verifies it."""
 
+WEBHOOK: Final = "tcpservice"
+"""The name of the MutatingWebhookConfiguration, which whoever installs the operator makes."""
+
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 INJECT: Final = f"{GROUP}/inject"
 """The label by which a namespace or a pod says that it calls: `enabled`, or `disabled`."""

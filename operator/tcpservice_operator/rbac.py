@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tcpservice.spec.schema import GROUP
-from tcpservice_operator.objects import LEASE, TRUST
+from tcpservice_operator.objects import LEASE, TRUST, WEBHOOK
 
 Rule = dict[str, list[str]]
 
@@ -29,6 +29,7 @@ EVERYWHERE: Final[tuple[Rule, ...]] = (
     _rule("discovery.k8s.io", "endpointslices", "list", "watch"),
     _rule("networking.k8s.io", "networkpolicies", "list", "watch"),
     _rule("authentication.k8s.io", "tokenreviews", "create"),
+    _rule("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "get", "patch", name=WEBHOOK),
 )
 """In all namespaces. `create` of Services and ConfigMaps is what server-side apply asks for where there is none yet."""
 

@@ -1,4 +1,4 @@
-"""The ports of the operator: HTTPS for sidecars, plain HTTP for kubelets and Prometheus.
+"""The ports of the operator: HTTPS for sidecars and the API server, plain HTTP for kubelets and Prometheus.
 
 Used by `app`.
 """
@@ -14,7 +14,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from tcpservice_operator.discovery import PATH, Discovery
+from tcpservice_operator import discovery as discovering
+from tcpservice_operator import webhook as webhooks
+from tcpservice_operator.discovery import Discovery
+from tcpservice_operator.webhook import LARGEST, Webhook
 
 SSLProtocol.max_size = 16 * 1024  # a TLS record; asyncio's own buffer of 256 KiB would be most of a stream's memory
 
@@ -36,10 +39,12 @@ class Serving:
     def __init__(self) -> None:
         self._runners: list[web.AppRunner] = []
 
-    async def secure(self, host: str, port: int, context: ssl.SSLContext, discovery: Discovery) -> str:
-        """Listen for sidecars; return the address. Raises OSError."""
-        app = web.Application()
-        app.add_routes([web.get(PATH, discovery.stream)])
+    async def secure(
+        self, host: str, port: int, context: ssl.SSLContext, discovery: Discovery, webhook: Webhook
+    ) -> str:
+        """Listen for sidecars, and for the API server's questions about pods; return the address. Raises OSError."""
+        app = web.Application(client_max_size=LARGEST)
+        app.add_routes([web.get(discovering.PATH, discovery.stream), web.post(webhooks.PATH, webhook.review)])
         return await self._listen(app, host, port, context)
 
     async def plain(self, host: str, port: int, why_not_ready: Callable[[], str], figures: Figures) -> str:

@@ -17,6 +17,7 @@ import tcpservice
 from tcpservice.spec.units import parse_duration
 from tcpservice_flags import Address, Parser, argument, from_environment, parse_address, parse_count
 from tcpservice_operator.discovery import Times
+from tcpservice_operator.sidecar import IMAGE, Options
 
 PROGRAM: Final = "tcpservice-operator"
 AUDIENCE: Final = "tcpservice.dev"
@@ -39,6 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     serving_names: tuple[str, ...]
     audience: str
     times: Times
+    sidecar: Options
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Settings:
@@ -61,6 +63,15 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
             unread=given.unread,
             age=given.stream_age,
             streams=given.streams,
+        ),
+        sidecar=Options(
+            image=given.sidecar_image,
+            operator=given.sidecar_discovery or f"{service}:{given.listen.port}",
+            audience=given.audience,
+            cpu=given.sidecar_cpu,
+            memory=given.sidecar_memory,
+            memory_limit=given.sidecar_memory_limit,
+            variables=tuple(given.sidecar_env),
         ),
     )
 
@@ -103,7 +114,34 @@ def _parser() -> Parser:
     add("--unread", "TIME", _seconds, times.unread, "how long a sidecar may take nothing until it is cut off", "30s")
     add("--stream-age", "TIME", _seconds, times.age, "after which a sidecar has to show its token anew", "1h")
     add("--streams", "N", parse_count, times.streams, "how many sidecars one copy serves")
+    _add_sidecar_flags(parser)
     return parser
+
+
+def _add_sidecar_flags(parser: Parser) -> None:
+    options, group = Options(image=IMAGE), parser.add_argument_group("the sidecars that pods get")
+    for flag, metavar, default, words in (
+        ("--sidecar-image", "IMAGE", IMAGE, "their image"),
+        ("--sidecar-cpu", "QUANTITY", options.cpu, "the CPU that they ask for"),
+        ("--sidecar-memory", "QUANTITY", options.memory, "the memory that they ask for"),
+        ("--sidecar-memory-limit", "QUANTITY", options.memory_limit, "the memory that they may have"),
+    ):
+        group.add_argument(flag, metavar=metavar, default=default, help=f"{words} (default {default})")
+    group.add_argument(
+        "--sidecar-discovery", metavar="HOST:PORT", default="",
+        help="where they find the operator (default: its Service and the port of --listen)",
+    )  # fmt: skip
+    group.add_argument(
+        "--sidecar-env", metavar="NAME=VALUE", type=argument(_pair), action="append", default=[],
+        help="a variable that they get, such as OTEL_EXPORTER_OTLP_ENDPOINT; may be repeated",
+    )  # fmt: skip
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f'expected NAME=VALUE, got "{text}"')
+    return name, value
 
 
 def _listen(text: str) -> Address:

@@ -18,6 +18,7 @@ from tcpservice_operator.ports import ADMIN, Front
 from tcpservice_operator.services import MESH_NUMBER, MESH_PORT
 
 FILES: Final = "/var/run/secrets/tcpservice.dev"
+IMAGE: Final = f"ghcr.io/tcpservice/sidecar:{__version__}"
 VOLUME: Final = "tcpservice"
 USER: Final = 65532
 _TOKEN_LIFE_S: Final = 3600
@@ -69,10 +70,10 @@ def container_of(fronts: Sequence[Front], aliases: Sequence[Alias], options: Opt
     }
 
 
-def volume_of(bootstrap: str) -> Document:
+def volume_of(bootstrap: str, options: Options) -> Document:
     """Make the volume: the pod's token, what verifies the operator (it may come later), and what to begin with."""
     field = {"fieldPath": f"metadata.annotations['{bootstrap}']"}
-    token = {"path": "token", "audience": "tcpservice.dev", "expirationSeconds": _TOKEN_LIFE_S}
+    token = {"path": "token", "audience": options.audience, "expirationSeconds": _TOKEN_LIFE_S}
     trust = {"name": "tcpservice-ca", "optional": True, "items": [{"key": "ca.crt", "path": "ca/ca.crt"}]}
     return {
         "name": VOLUME,

@@ -1,12 +1,14 @@
-"""The operator's certificates in the cluster: the authority in a Secret, what verifies it in a ConfigMap everywhere.
+"""The operator's certificates in the cluster: the authority in a Secret, what verifies it in ConfigMaps everywhere.
 
-Used by `app`. The copy that leads makes and renews the authority, and keeps the ConfigMap in each namespace, where
-pods mount it; every copy signs its own serving certificate, and changes it in place, without a restart.
+Used by `app`. The copy that leads makes and renews the authority, and tells of it: in the ConfigMap of each namespace,
+where pods mount it, and in the webhook's configuration. Every copy signs its own serving certificate, and changes it in
+place, without a restart.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import ssl
 import tempfile
@@ -19,7 +21,7 @@ import msgspec
 
 from tcpservice_operator.authority import SERVING_LIFE, Authority, renewed, serve
 from tcpservice_operator.cluster import ApiError
-from tcpservice_operator.objects import MANAGED_BY, OWNER, TRUST, Body, Key
+from tcpservice_operator.objects import MANAGED_BY, OWNER, TRUST, WEBHOOK, Body, Key
 from tcpservice_operator.state import State
 
 CERTIFICATE: Final = "ca.crt"
@@ -40,6 +42,12 @@ class Store(Protocol):
 
     async def write_secret(self, document: Body) -> None:
         """Create or replace a Secret; where somebody else was quicker, the status is 409."""
+
+    async def read_webhook(self, name: str) -> Body | None:
+        """Return the webhook's configuration, None where there is none."""
+
+    async def patch_webhook(self, name: str, operations: list[dict[str, Any]]) -> None:
+        """Change it by a JSON patch."""
 
     async def list_config_maps(self, name: str) -> list[Body]:
         """Return the ConfigMaps of a name, of all namespaces."""
@@ -90,6 +98,7 @@ class Trust:
                 return False
             self._serve(authority)
             if self._may_write():
+                await self._tell_api_server(authority)
                 await self._tell_everywhere(authority)
         except ApiError as error:
             self._warn(str(error))
@@ -126,6 +135,18 @@ class Trust:
             self.context.load_cert_chain(path)
         self._served = authority, now + _SIGN_AGAIN
         self.ready.set()
+
+    async def _tell_api_server(self, authority: Authority) -> None:
+        """Let the API server trust the webhook, where it is installed and nobody else gives it a certificate."""
+        found = await self._store.read_webhook(WEBHOOK)
+        bundle = base64.b64encode(authority.bundle.encode()).decode()
+        operations = [
+            {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle}
+            for index, hook in enumerate((found or {}).get("webhooks") or [])
+            if hook["clientConfig"].get("caBundle") != bundle
+        ]
+        if operations:
+            await self._store.patch_webhook(WEBHOOK, operations)
 
     async def _tell_everywhere(self, authority: Authority) -> None:
         there = {body["metadata"]["namespace"]: body for body in await self._store.list_config_maps(TRUST)}

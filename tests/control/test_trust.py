@@ -88,6 +88,7 @@ class Cluster:
         self.maps: dict[str, dict[str, Any]] = {}
         self.writes: Counter[str] = Counter()
         self.refused: dict[str, int] = {}
+        self.webhook: dict[str, Any] | None = None
 
     async def read_secret(self, key: Key) -> Body | None:
         return self.secrets.get(key)
@@ -101,6 +102,17 @@ class Cluster:
         data = {name: base64.b64encode(text.encode()).decode() for name, text in document["stringData"].items()}
         self.writes["secret"] += 1
         self.secrets[key] = {"metadata": {"resourceVersion": str(self.writes["secret"])}, "data": data}
+
+    async def read_webhook(self, name: str) -> Body | None:
+        assert name == "tcpservice"
+        return self.webhook
+
+    async def patch_webhook(self, name: str, operations: list[dict[str, Any]]) -> None:
+        assert self.webhook is not None
+        self.writes["webhook"] += 1
+        for operation in operations:
+            assert operation["path"] == "/webhooks/0/clientConfig/caBundle", name
+            self.webhook["webhooks"][0]["clientConfig"]["caBundle"] = operation["value"]
 
     async def list_config_maps(self, name: str) -> list[Body]:
         assert name == "tcpservice-ca"
@@ -144,6 +156,17 @@ def test_the_leader_makes_and_tells_them_everywhere_once() -> None:
     cluster.maps["shop"]["data"] = {"ca.crt": "spoilt"}
     assert copy.look()
     assert cluster.maps["shop"]["data"] == {"ca.crt": bundle}
+
+
+def test_the_api_server_is_let_trust_the_webhook() -> None:
+    cluster = Cluster()
+    cluster.webhook = {"webhooks": [{"clientConfig": {"url": "https://here"}}]}
+    copy = Copy(cluster, "shop")
+    assert copy.look()
+    assert copy.look()
+    assert cluster.writes["webhook"] == 1
+    told = base64.b64decode(cluster.webhook["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+    handshake(told, copy.trust.context, NAMES[0])
 
 
 def test_other_copies_wait_and_serve_with_the_same() -> None:

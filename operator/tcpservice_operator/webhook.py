@@ -1,0 +1,78 @@
+"""The webhook that gives pods their sidecar while they are created.
+
+Used by `serving`, in every copy of the operator. Whatever happens, the pod is admitted: one that cannot have a sidecar
+says why in an annotation, and what goes wrong here is a line in the log.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from tcpservice.spec.schema import GROUP
+from tcpservice_operator.injection import inject
+from tcpservice_operator.patching import patch
+from tcpservice_operator.sidecar import Options
+from tcpservice_operator.state import State
+from tcpservice_operator.views import roles_of
+
+PATH: Final = "/v1/inject"
+LARGEST: Final = 4 << 20
+NOT_INJECTED: Final = f"{GROUP}/not-injected"
+"""The annotation that says why a pod that serves or calls has no sidecar."""
+
+_LOGGER: Final = logging.getLogger("tcpservice.operator")
+
+Document = dict[str, Any]
+
+
+class Webhook:
+    """Answers AdmissionReviews; `refresh` reads the TcpServices of a namespace that may be younger than any event."""
+
+    def __init__(self, state: State, options: Options, refresh: Callable[[str], Awaitable[None]]) -> None:
+        self._state = state
+        self._options = options
+        self._refresh = refresh
+
+    async def review(self, request: web.Request) -> web.Response:
+        """Answer one AdmissionReview."""
+        try:
+            asked: Document = orjson.loads(await request.read())["request"]
+            uid = asked["uid"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return web.Response(status=400, text="expected an AdmissionReview (admission.k8s.io/v1) with a request\n")
+        answer: Document = {"uid": uid, "allowed": True}
+        try:
+            answer |= await self._answer(asked)
+        except Exception:
+            _LOGGER.exception("a pod of %s is admitted as it is", asked.get("namespace"))
+        review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
+        return web.Response(body=orjson.dumps(review), content_type="application/json")
+
+    async def _answer(self, asked: Document) -> Document:
+        pod, namespace = asked["object"], asked["namespace"]
+        before = {**pod, "metadata": {**pod["metadata"], "namespace": namespace}}
+        serves, calls = roles_of(self._state, before, namespace)
+        if not serves and not calls:
+            await self._refresh(namespace)
+            serves, calls = roles_of(self._state, before, namespace)
+        if not serves and not calls:
+            return {}
+        done = inject(before, serves, calls, self._options)
+        after = _with_reason(before, done.reason) if done.reason else done.pod
+        operations = list(patch(before, after))
+        if not operations:
+            return {}
+        text = base64.b64encode(orjson.dumps(operations)).decode()
+        notes = (f"no sidecar, as {done.reason}",) if done.reason else done.notes
+        return {"patchType": "JSONPatch", "patch": text, "warnings": [f"tcpservice: {note}"[:250] for note in notes]}
+
+
+def _with_reason(pod: Document, reason: str) -> Document:
+    annotations = {**(pod["metadata"].get("annotations") or {}), NOT_INJECTED: reason}
+    return {**pod, "metadata": {**pod["metadata"], "annotations": annotations}}

@@ -1,0 +1,148 @@
+"""The webhook with a real API server, which judges the patches, too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.apiserver import ApiServer
+from cluster.running import Operator, condition, empty, wait_for
+from cluster.test_discovery import trust
+from control.objects import tcp_service
+from tcpservice_operator.offline import inject_all
+from tcpservice_operator.sidecar import Options
+from tcpservice_operator.workloads import template_of
+
+GOLDEN = Path(__file__).parents[1] / "control" / "golden"
+SHAPES = sorted(path.stem for path in GOLDEN.glob("*.yaml") if not path.stem.endswith(".out"))
+PODS = "/api/v1/namespaces/shop/pods"
+
+
+@pytest.fixture(autouse=True)
+def _clean(api: ApiServer) -> Iterator[None]:
+    yield
+    api.kubectl("delete", "mutatingwebhookconfigurations", "--all")
+    api.kubectl("delete", "deployments", "-n", "shop", "--all")
+    empty(api)
+
+
+def install_webhook(api: ApiServer, operator: Operator) -> None:
+    """Do what the chart does; the operator then lets the API server trust it."""
+    hook = {
+        "name": "inject.tcpservice.dev",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Ignore",
+        "reinvocationPolicy": "IfNeeded",
+        "timeoutSeconds": 5,
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+        "clientConfig": {"url": f"https://{operator.address('sidecars')}/v1/inject"},
+    }
+    document = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "tcpservice"},
+        "webhooks": [hook],
+    }
+    api.kubectl("apply", "-f", "-", text=json.dumps(document))
+    path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/tcpservice"
+    wait_for("it is trusted", lambda: "caBundle" in json.dumps(api.get(path)), operator, seconds=90)
+
+
+def pod(name: str, app: str = "orders", **spec: Any) -> dict[str, Any]:
+    container = {"name": "app", "image": "none", "ports": [{"name": "nestjs", "containerPort": 3001}]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "labels": {"app": app}},
+        "spec": {"containers": [container], **spec},
+    }
+
+
+def sidecars(api: ApiServer, name: str) -> list[str]:
+    found = api.get(f"{PODS}/{name}")
+    return [container["name"] for container in found["spec"].get("initContainers", [])]
+
+
+def test_one_apply_of_a_tcp_service_and_its_pod_gives_it_the_sidecar(api: ApiServer) -> None:
+    with Operator(api) as operator:
+        install_webhook(api, operator)
+
+        def applied() -> bool:
+            """The API server takes a moment to know a webhook."""
+            api.kubectl("delete", "tcps,pods", "-n", "shop", "--all", "--grace-period=0", "--force")
+            service = {**tcp_service(), "metadata": {"name": "orders", "namespace": "shop"}}
+            api.kubectl("apply", "-f", "-", text=f"{json.dumps(service)}\n---\n{json.dumps(pod('orders-a'))}")
+            return sidecars(api, "orders-a") == ["tcpservice-sidecar"]
+
+        wait_for("the pod has its sidecar", applied, operator)
+        wait_for("it is counted", lambda: condition(api, "Injected") == ("True", "AllInjected"), operator)
+        made = api.get(f"{PODS}/orders-a")
+        assert made["spec"]["initContainers"][0]["image"].startswith("ghcr.io/tcpservice/sidecar:")
+        (app,) = made["spec"]["containers"]
+        assert app["ports"][0]["name"] == "nestjs-app"
+        assert made["metadata"]["annotations"]["tcpservice.dev/injected"]
+
+        api.kubectl("apply", "-f", "-", text=json.dumps(pod("stranger", app="other")))
+        assert sidecars(api, "stranger") == []
+        assert "tcpservice.dev" not in json.dumps(api.get(f"{PODS}/stranger")["metadata"].get("annotations", {}))
+
+        said = api.kubectl("apply", "-f", "-", text=json.dumps(pod("host", hostNetwork=True)))
+        assert "Warning: tcpservice: no sidecar, as it is on the host's network" in said
+        assert sidecars(api, "host") == []
+        annotations = api.get(f"{PODS}/host")["metadata"]["annotations"]
+        assert annotations["tcpservice.dev/not-injected"] == "it is on the host's network"
+
+        operator.child.kill()
+        api.kubectl("apply", "-f", "-", text=json.dumps(pod("orders-b")))
+        assert sidecars(api, "orders-b") == [], "nobody answers, and the pod is there all the same"
+
+
+def test_what_is_no_review_is_refused(api: ApiServer) -> None:
+    with Operator(api) as operator:
+        host, _, port = operator.address("sidecars").partition(":")
+        for text in ("", "[]", "{}", '{"request": {}}'):
+            connection = HTTPSConnection(host, int(port), context=trust(api), timeout=10)
+            connection.request("POST", "/v1/inject", body=text)
+            answer = connection.getresponse()
+            assert answer.status == 400
+            assert "expected an AdmissionReview" in answer.read().decode()
+            connection.close()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_api_server_takes_every_shape(api: ApiServer, name: str) -> None:
+    """Also where the strictest of Kubernetes' own standards is asked for."""
+    documents = [each for each in yaml.safe_load_all((GOLDEN / f"{name}.yaml").read_text()) if each]
+    for result in inject_all(documents, Options(image="sidecar:1")):
+        template = template_of(result.document)
+        if template is None:
+            continue
+        metadata = {**(template.get("metadata") or {}), "name": "shape", "namespace": "shop"}
+        whole = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+        code, answer = api.send("POST", f"{PODS}?dryRun=All&fieldValidation=Strict", whole)
+        assert code == 201, answer
+
+
+def test_the_sidecar_passes_the_restricted_standard(api: ApiServer) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "strict", "labels": labels}}
+    api.kubectl("apply", "-f", "-", text=json.dumps(namespace))
+    security = {
+        "runAsNonRoot": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }  # fmt: skip
+    service = {**tcp_service(), "metadata": {"name": "orders", "namespace": "strict"}}
+    body = pod("orders-a")
+    body["metadata"]["namespace"] = "strict"
+    body["spec"]["containers"][0]["securityContext"] = security
+    _, made = (result.document for result in inject_all([service, body], Options(image="sidecar:1")))
+    wait_for("the namespace is there", lambda: api.get("/api/v1/namespaces/strict/serviceaccounts/default"))
+    code, answer = api.send("POST", "/api/v1/namespaces/strict/pods?dryRun=All", made)
+    assert code == 201, answer
