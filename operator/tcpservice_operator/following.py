@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final, Protocol
 
 from tcpservice_operator.cluster import ApiError
@@ -34,7 +35,7 @@ class Follower:
 
     def __init__(self, kind: Kind, state: State, changes: Changes, reader: Reader, touch: Touch) -> None:
         self._kind = kind
-        self._see = kind.see(state)
+        self._see = partial(kind.see, state)
         self._changes = changes
         self._reader = reader
         self._versions = reader.versions

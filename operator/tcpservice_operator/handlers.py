@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from itertools import repeat
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ def registry_of(state: State, touch: Touch, reader: Reader, cluster: Cluster) ->
     registry = kopf.OperatorRegistry()
 
     def watch(kind: Kind) -> None:
-        see = kind.see(state)
+        see = partial(kind.see, state)
 
         async def take(event: Any, **_: Any) -> None:
             body: Body = event["object"]

@@ -15,11 +15,9 @@ from tcpservice_operator.cluster import PLURAL, VERSION
 from tcpservice_operator.objects import Body, Key
 from tcpservice_operator.state import State
 
-See = Callable[..., set[Key]]
 
-
-class Kind(Struct, frozen=True, kw_only=True):
-    """One kind; `known` gives of each object that was seen as much as taking it away needs.
+class Kind(Struct, frozen=True):
+    """One kind: `see` takes an event of an object in, `known` gives of each object as much as taking it away needs.
 
     `many`: there may be so many of it that no more than a page may be held at once, which kopf does not promise.
     """
@@ -27,55 +25,17 @@ class Kind(Struct, frozen=True, kw_only=True):
     group: str
     version: str
     plural: str
-    see: Callable[[State], See]
+    see: Callable[..., set[Key]]
     known: Callable[[State], Iterable[Body]]
     many: bool = False
 
 
 KINDS: Final = (
-    Kind(
-        group="",
-        version="v1",
-        plural="namespaces",
-        see=lambda state: state.see_namespace,
-        known=State.known_namespaces,
-    ),
-    Kind(
-        group="",
-        version="v1",
-        plural="services",
-        see=lambda state: state.see_service,
-        known=State.known_services,
-    ),
-    Kind(
-        group="discovery.k8s.io",
-        version="v1",
-        plural="endpointslices",
-        see=lambda state: state.see_slice,
-        known=State.known_slices,
-        many=True,
-    ),
-    Kind(
-        group="networking.k8s.io",
-        version="v1",
-        plural="networkpolicies",
-        see=lambda state: state.see_policy,
-        known=State.known_policies,
-    ),
-    Kind(
-        group="",
-        version="v1",
-        plural="pods",
-        see=lambda state: state.see_pod,
-        known=State.known_pods,
-        many=True,
-    ),
-    Kind(
-        group=GROUP,
-        version=VERSION,
-        plural=PLURAL,
-        see=lambda state: state.see_wanted,
-        known=State.known_tcp_services,
-    ),
+    Kind("", "v1", "namespaces", State.see_namespace, State.known_namespaces),
+    Kind("", "v1", "services", State.see_service, State.known_services),
+    Kind("discovery.k8s.io", "v1", "endpointslices", State.see_slice, State.known_slices, many=True),
+    Kind("networking.k8s.io", "v1", "networkpolicies", State.see_policy, State.known_policies),
+    Kind("", "v1", "pods", State.see_pod, State.known_pods, many=True),
+    Kind(GROUP, VERSION, PLURAL, State.see_wanted, State.known_tcp_services),
 )
 """In the order in which they are read: TcpServices last, so that all they need is known by then."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Final, Protocol
 
 from tcpservice_operator.cluster import ApiError, Page
@@ -47,7 +48,7 @@ class Reader:
 
         `versions` then has that of the list, from which a watch can go on. Raises ApiError.
         """
-        see, version = kind.see(self._state), ""
+        see, version = partial(kind.see, self._state), ""
         known = {_name(body): body for body in kind.known(self._state)}
         async for page in self._lists.pages(kind.plural):
             version = version or page.version
