@@ -14,8 +14,8 @@ DEMO_APP := examples/orders/app
 DEMO_INSTALLED := $(DEMO_APP)/node_modules/.installed
 
 PYTEST := $(BIN)/python -m pytest -q
-FIRST_HALF := tests/control tests/shell tests/cluster tests/telemetry tests/traces tests/cli tests/faults
-OTHER_HALF := tests/transport tests/local tests/interop tests/readme
+FIRST_HALF := tests/control tests/shell tests/cluster tests/faults
+OTHER_HALF := tests/transport tests/local tests/interop tests/readme tests/telemetry tests/traces tests/cli
 
 # Runs two commands beside each other; shows the second's output once the first has ended, and fails if either does.
 # ONE_AT_A_TIME=1 runs one after the other, as CI does, where steadiness counts for more than minutes.

@@ -189,7 +189,7 @@ def _host_network(view: View) -> tuple[Truth, str, str] | None:
 
 
 def _no_front(view: View) -> tuple[Truth, str, str] | None:
-    if any(pod.injected and pod.ready for pod in view.pods):
+    if any(pod.has_front(view.wanted.key) and pod.ready for pod in view.pods):
         return None
     return "False", "NoSidecar", "no ready pod has the sidecar, so that callers are balanced per connection"
 
@@ -209,14 +209,16 @@ def _no_pods(view: View) -> tuple[Truth, str, str] | None:
 
 
 def _lacking(view: View) -> tuple[Truth, str, str] | None:
-    lacking = [pod for pod in view.pods if not pod.injected and not pod.leaving]
+    lacking = [pod for pod in view.pods if not pod.has_front(view.wanted.key) and not pod.leaving]
     if not lacking:
         return None
     owners = sorted({_restartable(pod) for pod in lacking} - {""})
+    others = sum(pod.injected for pod in lacking)
+    older = f" (of {others} it does not serve this TcpService, which is younger)" if others else ""
     mends = "; ".join(f"kubectl rollout restart -n {view.wanted.key[0]} {owner}" for owner in owners)
     return (
         "False", "PodsLackSidecar",
-        f"{len(lacking)} of {len(view.pods)} pods lack the sidecar, which a pod gets when it is created"
+        f"{len(lacking)} of {len(view.pods)} pods lack the sidecar{older}, which a pod gets when it is created"
         + (f": {mends}" if mends else f": {_some([pod.key[1] for pod in lacking])}"),
     )  # fmt: skip
 

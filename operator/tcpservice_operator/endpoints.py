@@ -7,10 +7,11 @@ replica.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tcpservice.snapshot import Endpoint
 from tcpservice.spec.addresses import join
@@ -22,11 +23,12 @@ REPLICAS_SUFFIX: Final = "-replicas"
 
 
 class Slice(Struct, frozen=True, kw_only=True):
-    """A slice: the TcpService whose replicas it lists, and these, each with the pod's uid."""
+    """A slice: the TcpService whose replicas it lists, the port of their apps, and these, each with the pod's uid."""
 
     key: Key
     service: Key
     family: str
+    app: int | None
     replicas: tuple[tuple[str, Endpoint], ...]
 
 
@@ -49,6 +51,7 @@ def read_slice(body: Body, service: Key) -> Slice:
         key=key_of(body),
         service=service,
         family=body["addressType"],
+        app=ports.get(APP_PORT),
         replicas=tuple(_replica(one, number or 0, mesh=mesh) for one in listed if one["addresses"]),
     )
 
@@ -71,14 +74,22 @@ def _replica(listed: Body, port: int, *, mesh: bool) -> tuple[str, Endpoint]:
     return target.get("uid") or endpoint.name, endpoint
 
 
-def merge(slices: Iterable[Slice]) -> tuple[Endpoint, ...]:
+def _at_app(endpoint: Endpoint, port: int | None) -> Endpoint | None:
+    return None if port is None else replace(endpoint, port=port, mesh=False)
+
+
+def merge(slices: Iterable[Slice], is_served: Callable[[Endpoint], bool]) -> tuple[Endpoint, ...]:
     """Return the replicas, by name, each once: at its sidecar rather than its app, by IPv4 rather than IPv6.
 
-    Two pods of one name (a StatefulSet's, one of which has gone) are the one that does not terminate.
+    A pod whose sidecar does not serve this TcpService (`is_served`) is reached at its app. Two pods of one name (a
+    StatefulSet's, one of which has gone) are the one that does not terminate.
     """
     chosen: dict[str, tuple[tuple[bool, str], Endpoint]] = {}
     for each in slices:
-        for uid, endpoint in each.replicas:
+        for uid, listed in each.replicas:
+            endpoint = listed if not listed.mesh or is_served(listed) else _at_app(listed, each.app)
+            if endpoint is None:
+                continue
             rank = (not endpoint.mesh, each.family)
             if uid not in chosen or rank < chosen[uid][0]:
                 chosen[uid] = rank, endpoint

@@ -19,6 +19,10 @@ from tcpservice.spec.schema import GROUP
 SIDECAR: Final = "tcpservice-sidecar"
 """The name of the sidecar's container, by which an injected pod is known."""
 
+FRONT: Final = "--app="
+ALIAS: Final = "--listen="
+"""The flags by which an injected sidecar serves a TcpService, and takes one from its app."""
+
 OWNER: Final = "tcpservice-operator"
 """The field manager of all that the operator writes, and the value of `app.kubernetes.io/managed-by`."""
 
@@ -45,7 +49,11 @@ Key = tuple[str, str]
 
 
 class Pod(Struct, frozen=True, kw_only=True):
-    """A pod: where it is, and what it has to do with messages."""
+    """A pod: where it is, and what it has to do with messages.
+
+    `fronts` are the TcpServices that its sidecar serves, `aliases` those that it takes from its app, each by namespace
+    and name; both are None where there is no sidecar, or one that somebody wrote by hand.
+    """
 
     uid: str
     key: Key
@@ -53,12 +61,18 @@ class Pod(Struct, frozen=True, kw_only=True):
     ready: bool
     leaving: bool
     injected: bool
+    fronts: tuple[str, ...] | None
+    aliases: tuple[str, ...] | None
     host_network: bool
     port_names: tuple[tuple[str, int], ...]
     container: str
     owner: str
     inject: str
     calls: str | None
+
+    def has_front(self, key: Key) -> bool:
+        """Whether a sidecar is there that serves a TcpService: one may be older than the TcpService."""
+        return self.injected and (self.fronts is None or "/".join(key) in self.fronts)
 
 
 class ServicePort(Struct, frozen=True, kw_only=True):
@@ -119,6 +133,7 @@ def read_pod(body: Body) -> Pod:
     containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
     ports = [port for container in containers for port in container.get("ports") or []]
     owner: Body = next(iter(metadata.get("ownerReferences") or []), {})
+    arguments = next((container.get("args") for container in containers if container.get("name") == SIDECAR), None)
     return Pod(
         uid=metadata["uid"],
         key=key_of(body),
@@ -126,6 +141,8 @@ def read_pod(body: Body) -> Pod:
         ready=any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or []),
         leaving="deletionTimestamp" in metadata,
         injected=any(container.get("name") == SIDECAR for container in containers),
+        fronts=_named(arguments, FRONT),
+        aliases=_named(arguments, ALIAS),
         host_network=bool(spec.get("hostNetwork")),
         port_names=tuple((intern(port["name"]), port["containerPort"]) for port in ports if "name" in port),
         container=intern(containers[0]["name"]),
@@ -133,6 +150,14 @@ def read_pod(body: Body) -> Pod:
         inject=labels.get(INJECT, ""),
         calls=(metadata.get("annotations") or {}).get(CALLS),
     )
+
+
+def _named(arguments: list[str] | None, flag: str) -> tuple[str, ...] | None:
+    """Return the TcpServices for which a sidecar was given a flag."""
+    if arguments is None:
+        return None
+    given = (argument.removeprefix(flag) for argument in arguments if argument.startswith(flag))
+    return tuple(intern(value.partition("=")[0]) for value in given)
 
 
 def read_service(body: Body) -> Service:

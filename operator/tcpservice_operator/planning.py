@@ -76,7 +76,7 @@ def _status(view: View, now: str) -> dict[str, Any]:
         "replicas": {
             "total": len(pods),
             "ready": sum(pod.ready and not pod.leaving for pod in pods),
-            "injected": sum(pod.injected for pod in pods),
+            "injected": sum(pod.has_front(view.wanted.key) for pod in pods),
         },
         "conditions": [_condition(one, before.get(one.type), view.wanted.generation, now) for one in verdicts(view)],
     }

@@ -14,6 +14,7 @@ from msgspec import Struct
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.objects import SIDECAR
 from tcpservice_operator.roles import Served
+from tcpservice_operator.services import front_name
 
 APP_PORTS: Final = f"{GROUP}/app-ports"
 """The annotation that lists the ports on which a pod's apps listen, where it declares fewer or none."""
@@ -45,11 +46,6 @@ class Front(Struct, frozen=True, kw_only=True):
     name: str
     number: int
     app_port: int
-
-
-def front_name(target: str | int) -> str:
-    """Return the name of the sidecar's port for a target: the very name, or for a number one of its own."""
-    return target if isinstance(target, str) else f"tcps-{target}"
 
 
 def app_ports(pod: Document) -> AppPorts:

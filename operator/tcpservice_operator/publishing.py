@@ -159,12 +159,19 @@ class Publisher:
                 self._place(subscription)
 
     def _look(self, key: Key) -> _Edit | None:
-        """Compare a service with what was told of it; None where nothing changed."""
+        """Compare a service with what was told of it; None where nothing changed.
+
+        Replicas that nobody lists any more stay as they were told: either the Service that lists them is made again, or
+        the TcpService itself goes, which may be heard a little later.
+        """
         before = self._told.get(key)
         wanted = self._state.wanted.get(key)
         if wanted is None:
             return _Edit() if self._told.pop(key, None) is not None else None
-        service = replace(wanted.policy, endpoints=self._state.endpoints_of(key))
+        endpoints = self._state.endpoints_of(key)
+        if endpoints is None:
+            endpoints = before.service.endpoints if before is not None else ()
+        service = replace(wanted.policy, endpoints=endpoints)
         if before is not None and before.service == service:
             return None
         told = self._told[key] = _Told(service, updates.encode(service))

@@ -11,7 +11,6 @@ from typing import Any, Final
 from tcpservice_operator.endpoints import REPLICAS_SUFFIX
 from tcpservice_operator.objects import MANAGED_BY, OWNER, Labels, Pod, Service, Wanted
 
-FRONT_PORT: Final = "tcps-front"
 MESH_PORT: Final = "tcps-mesh"
 MESH_NUMBER: Final = 15801
 """The number that the mesh port has in the headless Service; DNS names resolve to pods, and nobody dials this one."""
@@ -33,12 +32,17 @@ def target_of(wanted: Wanted) -> str | int:
     return target
 
 
+def front_name(target: str | int) -> str:
+    """Return the name of the sidecar's port for a target: the very name, or for a number one of its own."""
+    return target if isinstance(target, str) else f"tcps-{target}"
+
+
 def _front(wanted: Wanted, selector: Labels, pods: Sequence[Pod]) -> Document:
     """Make the Service that callers dial; a target by number becomes the front once every ready replica has one."""
     target = target_of(wanted)
     ready = [pod for pod in pods if pod.ready and not pod.leaving]
-    if isinstance(target, int) and ready and all(pod.injected for pod in ready):
-        target = FRONT_PORT
+    if ready and all(pod.has_front(wanted.key) for pod in ready):
+        target = front_name(target)
     ports = [{"name": "nestjs", "port": wanted.document["spec"]["port"], "targetPort": target, "protocol": "TCP"}]
     return _service(wanted, wanted.key[1], {"selector": dict(selector), "ports": ports})
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tcpservice import __version__
 from tcpservice_operator.aliases import Alias
-from tcpservice_operator.objects import SIDECAR
+from tcpservice_operator.objects import ALIAS, FRONT, SIDECAR
 from tcpservice_operator.ports import ADMIN, Front
 from tcpservice_operator.services import MESH_NUMBER, MESH_PORT
 
@@ -88,15 +88,17 @@ def volume_of(bootstrap: str, options: Options) -> Document:
 
 
 def _arguments(fronts: Sequence[Front], aliases: Sequence[Alias], options: Options) -> list[str]:
-    pairs = [("--file", f"{FILES}/bootstrap.yaml"), ("--discovery", options.operator), ("--admin", f"0.0.0.0:{ADMIN}")]
+    pairs = [
+        ("--file=", f"{FILES}/bootstrap.yaml"), ("--discovery=", options.operator), ("--admin=", f"0.0.0.0:{ADMIN}"),
+    ]  # fmt: skip
     if fronts:
-        pairs.append(("--mesh", f"0.0.0.0:{MESH_NUMBER}"))
+        pairs.append(("--mesh=", f"0.0.0.0:{MESH_NUMBER}"))
     for front in fronts:
         name = "/".join(front.served.key)
-        pairs.append(("--front", f"{name}=0.0.0.0:{front.number}"))
-        pairs.append(("--app", f"{name}=localhost:{front.app_port}"))
-    pairs += [("--listen", f"{'/'.join(each.called.key)}={each.address}:{each.called.port}") for each in aliases]
-    return [f"{flag}={value}" for flag, value in pairs]
+        pairs.append(("--front=", f"{name}=0.0.0.0:{front.number}"))
+        pairs.append((FRONT, f"{name}=localhost:{front.app_port}"))
+    pairs += [(ALIAS, f"{'/'.join(each.called.key)}={each.address}:{each.called.port}") for each in aliases]
+    return [flag + value for flag, value in pairs]
 
 
 def _variables(options: Options) -> list[Document]:

@@ -178,9 +178,22 @@ class State:
         """Return a pod, None where it was not seen (yet) or has gone."""
         return self._pods[key[0]].get(key)
 
-    def endpoints_of(self, key: Key) -> tuple[Endpoint, ...]:
-        """Return the replicas of a TcpService, by name."""
-        return merge(self._slices.get(key, {}).values())
+    def endpoints_of(self, key: Key) -> tuple[Endpoint, ...] | None:
+        """Return the replicas of a TcpService, by name; None where no slice is there.
+
+        Kubernetes keeps an empty slice for a Service without replicas, so that none means: the Service itself is not
+        there, or not yet.
+        """
+        slices = self._slices.get(key)
+        if slices is None:
+            return None
+        there = self._pods[key[0]]
+
+        def is_served(endpoint: Endpoint) -> bool:
+            pod = there.get((key[0], endpoint.name))
+            return pod is None or pod.has_front(key)
+
+        return merge(slices.values(), is_served)
 
     def policies_in(self, namespace: str) -> list[Policy]:
         """Return the NetworkPolicies of a namespace, by name."""

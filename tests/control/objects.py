@@ -35,11 +35,14 @@ def pod(
     leaving: bool = False,
     inject: str = "",
     calls: str | None = None,
+    arguments: list[str] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Make a pod of a Deployment."""
     containers = [{"name": "app", "ports": [{"name": "nestjs", "containerPort": 3001}]}]
-    sidecar = [{"name": "tcpservice-sidecar", "restartPolicy": "Always"}] if injected else []
+    sidecar: list[dict[str, Any]] = [{"name": "tcpservice-sidecar", "restartPolicy": "Always"}] if injected else []
+    if arguments is not None:
+        sidecar[0]["args"] = arguments
     metadata: dict[str, Any] = {
         "name": name,
         "namespace": "shop",

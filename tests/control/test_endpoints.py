@@ -13,8 +13,16 @@ from tcpservice_operator.endpoints import merge, read_slice, service_of
 KEY = ("shop", "orders")
 
 
-def endpoints(*bodies: dict[str, Any]) -> tuple[Endpoint, ...]:
-    return merge(read_slice(body, KEY) for body in bodies)
+def endpoints(*bodies: dict[str, Any], unserved: str = "") -> tuple[Endpoint, ...]:
+    return merge((read_slice(body, KEY) for body in bodies), lambda endpoint: endpoint.name != unserved)
+
+
+def test_a_pod_whose_sidecar_does_not_serve_it_is_reached_at_its_app() -> None:
+    both = endpoint_slice("x", listed("a", "10.0.0.1"), listed("b", "10.0.0.2"))
+    found = [(each.name, each.port, each.mesh) for each in endpoints(both, unserved="b")]
+    assert found == [("a", 15801, True), ("b", 3001, False)]
+    both["ports"] = both["ports"][1:]
+    assert [each.name for each in endpoints(both, unserved="b")] == ["a"], "no port of the app leads anywhere"
 
 
 @pytest.mark.parametrize(

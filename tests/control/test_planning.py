@@ -70,10 +70,12 @@ def test_a_service_of_somebody_else_is_used_and_never_written() -> None:
     ("pods", "target"),
     [
         ([], 3001),
-        ([pod("a"), pod("b")], "tcps-front"),
+        ([pod("a"), pod("b")], "tcps-3001"),
         ([pod("a"), pod("b", injected=False)], 3001),
-        ([pod("a"), pod("b", injected=False, ready=False)], "tcps-front"),
-        ([pod("a"), pod("b", injected=False, leaving=True)], "tcps-front"),
+        ([pod("a"), pod("b", injected=False, ready=False)], "tcps-3001"),
+        ([pod("a"), pod("b", injected=False, leaving=True)], "tcps-3001"),
+        ([pod("a"), pod("b", arguments=["--app=shop/orders=localhost:3001"])], "tcps-3001"),
+        ([pod("a"), pod("b", arguments=["--app=shop/other=localhost:3002"])], 3001),
         ([pod("a", ready=False)], 3001),
     ],
 )
@@ -151,6 +153,11 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         ("False", "PodsLackSidecar"),
         "1 of 2 pods lack the sidecar, which a pod gets when it is created: "
         "kubectl rollout restart -n shop deployment/orders",
+    ),
+    (
+        "a sidecar older than the TcpService",
+        [tcp_service(), *MADE, pod("a"), pod("b", arguments=["--listen=shop/other=127.77.0.1:3001"])], "Injected",
+        ("False", "PodsLackSidecar"), "1 of 2 pods lack the sidecar (of 1 it does not serve this TcpService, which is",
     ),
     (
         "no pods", [tcp_service(), *MADE], "Injected", ("Unknown", "NoPods"),

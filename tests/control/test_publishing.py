@@ -130,6 +130,18 @@ def test_a_deleted_service_is_told_as_gone() -> None:
     assert [each.name for each in services(stream)] == ["billing"]
 
 
+def test_replicas_stay_where_the_service_that_lists_them_goes_first() -> None:
+    listing = endpoint_slice("x", listed("orders-a", "10.0.0.1"))
+    stage = Stage(tcp_service(), WEB, listing)
+    following, subscription = Following(Snapshot()), stage.subscribe("web")
+    told = follow(following, subscription)
+    assert told.services[0].endpoints
+    stage.publish(listing, gone=True)
+    assert follow(following, subscription) == told
+    stage.publish(endpoint_slice("x"))
+    assert follow(following, subscription).services[0].endpoints == ()
+
+
 def test_a_reader_that_was_slow_is_given_what_it_missed_or_the_whole() -> None:
     stage = Stage(tcp_service(), WEB, SLICE)
     slow, quick = stage.subscribe("web"), stage.subscribe("web")
@@ -248,3 +260,13 @@ def test_views_follow_labels_and_services() -> None:
     assert [each.name for each in services(stream)] == ["billing"]
     stage.publish(namespace(), gone=True)
     assert services(stream) == []
+
+
+def test_a_pod_is_reached_at_its_app_while_its_sidecar_is_older_than_the_tcp_service() -> None:
+    older = pod("orders-a", arguments=["--app=shop/billing=localhost:3002"])
+    stage = Stage(tcp_service(), WEB, older, SLICE)
+    (told,) = services(stage.subscribe("web"))
+    assert [(each.port, each.mesh) for each in told.endpoints] == [(3001, False)]
+    stage.publish(pod("orders-a", arguments=["--app=shop/orders=localhost:3001"]))
+    (told,) = services(stage.subscribe("web"))
+    assert [(each.port, each.mesh) for each in told.endpoints] == [(15801, True)]

@@ -6,6 +6,7 @@ is done here: the status, the token, the authority's file.
 
 from __future__ import annotations
 
+import itertools
 import json
 import urllib.request
 from contextlib import ExitStack
@@ -35,6 +36,10 @@ def tcp_service(**spec: object) -> dict[str, Any]:
         "metadata": {"name": "orders", "namespace": NAMESPACE},
         "spec": {"selector": {"app": "orders"}, "port": APP, "targetPort": "nestjs", **spec},
     }
+
+
+# Each pod of a run has its own: a name server may know what the scene before had for a while.
+ADDRESSES = itertools.count(1)
 
 
 class NameServer:
@@ -169,7 +174,6 @@ class Scene:
         self.api = api
         self.folder = folder
         self._stack = ExitStack()
-        self._count = 0
 
     def __enter__(self) -> Self:
         return self
@@ -184,8 +188,7 @@ class Scene:
 
     def pod(self, name: str, app: str = "orders", *flags: str) -> Pod:
         """Start a pod."""
-        self._count += 1
-        pod = Pod(self, name, self._count, app)
+        pod = Pod(self, name, next(ADDRESSES), app)
         self._stack.callback(pod.close)
         return pod.start(*flags)
 

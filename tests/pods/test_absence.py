@@ -24,8 +24,8 @@ def test_the_operator_goes_while_pods_come_and_go(scene: Scene) -> None:
         knows(caller, operator, "orders-a", "orders-b")
         operator.child.kill()
     with caller.load(seconds=12, rate=200) as load:
-        scene.pod("orders-c")
-        wait_for("the new pod is found by its name", lambda: "orders/198.18.1.4" in caller.replicas(), caller.sidecar)
+        new = scene.pod("orders-c")
+        wait_for("the new pod is found by its name", lambda: f"orders/{new.ip}" in caller.replicas(), caller.sidecar)
         leaving.leave()
         wait_for("the old one is forgotten", lambda: "orders-a" not in caller.replicas(), caller.sidecar)
         report = load.report()
@@ -74,9 +74,9 @@ def test_the_api_server_goes_while_pods_come_and_go(scene: Scene) -> None:
 def test_a_sidecar_that_starts_without_an_operator_finds_replicas_by_name(scene: Scene) -> None:
     with scene.operator() as operator:
         apply(scene)
-        scene.pod("orders-a")
+        pod = scene.pod("orders-a")
         # After an API server's restart, the name server takes its time.
-        wait_for("it has a name", lambda: is_known("orders-replicas.shop.svc.cluster.local"), operator, seconds=60)
+        wait_for("it has a name", lambda: pod.ip in named("orders-replicas.shop"), operator, seconds=60)
         caller = scene.caller()
         operator.child.kill()
         caller.sidecar.stop()
@@ -114,9 +114,9 @@ SERVICE = {
 }
 
 
-def is_known(name: str) -> bool:
-    """Whether the name server knows a name."""
+def named(service: str) -> set[object]:
+    """Return the addresses by which the name server knows a Service."""
     try:
-        return bool(socket.getaddrinfo(name, None))
+        return {found[4][0] for found in socket.getaddrinfo(f"{service}.svc.cluster.local", None)}
     except OSError:
-        return False
+        return set()
