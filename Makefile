@@ -98,8 +98,10 @@ format: $(INSTALLED)  ## Format all Python
 	@$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-crds: $(INSTALLED)  ## Write crds/ from the structs of the spec
+crds: $(INSTALLED)  ## Write crds/ and the chart's files from the structs of the spec and the list of rights
 	@$(BIN)/python -m tcpservice_operator.crd > crds/tcpservices.yaml
+	cp crds/tcpservices.yaml charts/tcpservice/files/
+	$(BIN)/python -m tcpservice_operator.rbac > charts/tcpservice/files/rules.yaml
 
 lock: ## Pin the newest versions that pyproject.toml allows in requirements.txt
 	@$(PYTHON) -m venv --clear build/lock

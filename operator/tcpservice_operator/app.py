@@ -76,13 +76,16 @@ class _Operator:
         self._state = state = State()
         self._leadership = leadership = Leadership(cluster, (home, LEASE), settings.identity, time.monotonic)
         self._reconciler = Reconciler(state, cluster, lambda: leadership.leading, _now)
-        self._trust = Trust(state, cluster, home, names, lambda: leadership.leading, lambda: datetime.now(UTC))
+        self._trust = Trust(
+            state, cluster, home, names, lambda: leadership.leading, lambda: datetime.now(UTC), settings.certificate
+        )
         self._publisher = Publisher(state)
         tokens = Tokens(cluster, settings.audience, time.monotonic)
         self._discovery = Discovery(state, self._publisher, tokens, settings.times)
         self._reader = Reader(state, cluster, self._touch)
         self._serving = Serving()
         self._read = False
+        self._listening = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`."""
@@ -151,6 +154,7 @@ class _Operator:
         host, port = self._settings.listen
         webhook = Webhook(self._state, self._settings.sidecar, self._refresh)
         await self._listen("--listen", self._serving.secure(host, port, self._trust.context, self._discovery, webhook))
+        self._listening = True
 
     async def _refresh(self, namespace: str) -> None:
         """Take in the TcpServices of a namespace that were made a moment ago: one `kubectl apply` makes pods, too."""
@@ -178,7 +182,7 @@ class _Operator:
     def _why_not_ready(self) -> str:
         if not self._read:
             return "the cluster was not read yet"
-        return "" if self._trust.ready.is_set() else "there is no certificate yet"
+        return "" if self._listening else "there is no certificate yet"
 
     def _figures(self) -> dict[str, float]:
         return {

@@ -72,7 +72,11 @@ async def watch(registry: kopf.OperatorRegistry, begun: asyncio.Event) -> None:
     # A watch that died without a word is begun anew after this time.
     settings.watching.server_timeout = _WATCH_S
     settings.watching.client_timeout = _WATCH_S + _CONNECT_S
-    await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, ready_flag=begun)
+    # kopf would make a name of the user's, and a pod's user has none.
+    identity: Any = "standalone"
+    await kopf.operator(
+        registry=registry, settings=settings, standalone=True, clusterwide=True, ready_flag=begun, identity=identity
+    )
 
 
 async def _connection(cluster: Cluster) -> kopf.ConnectionInfo:

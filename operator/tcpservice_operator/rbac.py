@@ -5,12 +5,16 @@ Used for the chart's roles; a test runs the operator with just these, and fails 
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
+
+import yaml
 
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.objects import LEASE, TRUST, WEBHOOK
 
 Rule = dict[str, list[str]]
+_BANNER: Final = "# Generated from tcpservice_operator.rbac by `make crds`; do not edit.\n"
 
 
 def _rule(group: str, resource: str, *verbs: str, name: str = "") -> Rule:
@@ -50,6 +54,12 @@ def roles(name: str, namespace: str, subject: dict[str, str]) -> list[dict[str, 
     ]
 
 
+def text() -> str:
+    """Return the rules as the chart keeps them."""
+    rules = {"everywhere": list(EVERYWHERE), "atHome": list(AT_HOME)}
+    return _BANNER + yaml.safe_dump(rules, sort_keys=False, width=120)
+
+
 def _bound(
     kind: str, metadata: dict[str, str], rules: tuple[Rule, ...], subject: dict[str, str]
 ) -> list[dict[str, Any]]:
@@ -65,3 +75,7 @@ def _bound(
             "subjects": [subject],
         },
     ]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

@@ -9,6 +9,7 @@ import argparse
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
@@ -39,6 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     health: Address
     serving_names: tuple[str, ...]
     audience: str
+    certificate: Path | None
     times: Times
     sidecar: Options
 
@@ -57,6 +59,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
         health=given.health,
         serving_names=(service, f"{service}.cluster.local", *given.serving_name),
         audience=given.audience,
+        certificate=given.certificate,
         times=Times(
             coalesce=given.coalesce,
             heartbeat=given.heartbeat,
@@ -66,6 +69,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
         ),
         sidecar=Options(
             image=given.sidecar_image,
+            pull_policy=given.sidecar_pull_policy,
             operator=given.sidecar_discovery or f"{service}:{given.listen.port}",
             audience=given.audience,
             cpu=given.sidecar_cpu,
@@ -101,6 +105,10 @@ def _parser() -> Parser:
         "--serving-name", metavar="NAME", action="append", default=[],
         help="a host name or address that sidecars call this operator by, beside those of its Service; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--certificate", metavar="DIR", type=Path, default=None,
+        help="a folder with tls.crt, tls.key and ca.crt, as cert-manager keeps them (default: made by the operator)",
+    )  # fmt: skip
     add("--audience", "TEXT", str, AUDIENCE, "the audience of sidecars' tokens")
     add("--coalesce", "TIME", _seconds, times.coalesce, "changes within this time are told as one", "100ms")
     add(
@@ -122,6 +130,7 @@ def _add_sidecar_flags(parser: Parser) -> None:
     options, group = Options(image=IMAGE), parser.add_argument_group("the sidecars that pods get")
     for flag, metavar, default, words in (
         ("--sidecar-image", "IMAGE", IMAGE, "their image"),
+        ("--sidecar-pull-policy", "POLICY", options.pull_policy, "when it is pulled: Always, IfNotPresent or Never"),
         ("--sidecar-cpu", "QUANTITY", options.cpu, "the CPU that they ask for"),
         ("--sidecar-memory", "QUANTITY", options.memory, "the memory that they ask for"),
         ("--sidecar-memory-limit", "QUANTITY", options.memory_limit, "the memory that they may have"),

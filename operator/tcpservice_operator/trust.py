@@ -2,7 +2,8 @@
 
 Used by `app`. The copy that leads makes and renews the authority, and tells of it: in the ConfigMap of each namespace,
 where pods mount it, and in the webhook's configuration. Every copy signs its own serving certificate, and changes it in
-place, without a restart.
+place, without a restart. Where somebody else makes the certificate (cert-manager), it is read from a folder, and only
+told.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tcpservice_operator.objects import MANAGED_BY, OWNER, TRUST, WEBHOOK, Body,
 from tcpservice_operator.state import State
 
 CERTIFICATE: Final = "ca.crt"
+GIVEN_CERTIFICATE, GIVEN_KEY = "tls.crt", "tls.key"
 _SIGNERS: Final = "signers.json"
 _SIGN_AGAIN: Final = SERVING_LIFE / 60
 """Twice a day, which also follows a new signer once it signs."""
@@ -56,12 +58,20 @@ class Store(Protocol):
         """Make a ConfigMap what it should be."""
 
 
+class Unusable(Exception):
+    """A certificate that was given is not one; the text says why."""
+
+
 class Trust:
-    """One copy's certificates; `names` are those that sidecars call it by, `now` gives the time."""
+    """One copy's certificates; `names` are those that sidecars call it by, `now` gives the time.
+
+    `given` is a folder with `tls.crt`, `tls.key` and `ca.crt`, which are then used as they are, and read again when
+    they change.
+    """
 
     def __init__(
         self, state: State, store: Store, home: str, names: Sequence[str], may_write: Callable[[], bool],
-        now: Callable[[], datetime],
+        now: Callable[[], datetime], given: Path | None = None,
     ) -> None:  # fmt: skip
         self._state = state
         self._store = store
@@ -69,7 +79,9 @@ class Trust:
         self._names = names
         self._may_write = may_write
         self._now = now
+        self._given = given
         self._served: tuple[Authority, datetime] | None = None
+        self._loaded = ""
         self._said = ""
         self._wake = asyncio.Event()
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -93,14 +105,14 @@ class Trust:
     async def _look(self) -> bool:
         """Look at all once; return whether that was possible."""
         try:
-            authority = await self._keep_authority()
-            if authority is None:
+            bundle = await self._sign() if self._given is None else self._take(self._given)
+            if bundle is None:
                 return False
-            self._serve(authority)
+            self.ready.set()
             if self._may_write():
-                await self._tell_api_server(authority)
-                await self._tell_everywhere(authority)
-        except ApiError as error:
+                await self._tell_api_server(bundle)
+                await self._tell_everywhere(bundle)
+        except (ApiError, Unusable) as error:
             self._warn(str(error))
             return False
         self._said = ""
@@ -111,6 +123,25 @@ class Trust:
         if text != self._said:
             self._said = text
             _LOGGER.warning("certificates are looked at again each %g s: %s", _AGAIN_S, text)
+
+    async def _sign(self) -> str | None:
+        """Have a certificate of the own authority; return what verifies it, None where there is none yet."""
+        authority = await self._keep_authority()
+        if authority is None:
+            return None
+        self._serve(authority)
+        return authority.bundle
+
+    def _take(self, folder: Path) -> str:
+        """Use the certificate of a folder; return what verifies it. Raises Unusable."""
+        try:
+            files = {name: (folder / name).read_text("ascii") for name in (GIVEN_CERTIFICATE, GIVEN_KEY, CERTIFICATE)}
+            if files[GIVEN_CERTIFICATE] != self._loaded:
+                self.context.load_cert_chain(folder / GIVEN_CERTIFICATE, folder / GIVEN_KEY)
+                self._loaded = files[GIVEN_CERTIFICATE]
+        except (OSError, ValueError) as error:
+            raise Unusable(f"the certificate in {folder} cannot be used: {error}") from error
+        return files[CERTIFICATE]
 
     async def _keep_authority(self) -> Authority | None:
         """Return the authority, made or renewed where this copy may; None where there is none yet."""
@@ -134,12 +165,11 @@ class Trust:
             path.write_text(key + certificate)
             self.context.load_cert_chain(path)
         self._served = authority, now + _SIGN_AGAIN
-        self.ready.set()
 
-    async def _tell_api_server(self, authority: Authority) -> None:
+    async def _tell_api_server(self, verifying: str) -> None:
         """Let the API server trust the webhook, where it is installed and nobody else gives it a certificate."""
         found = await self._store.read_webhook(WEBHOOK)
-        bundle = base64.b64encode(authority.bundle.encode()).decode()
+        bundle = base64.b64encode(verifying.encode()).decode()
         operations = [
             {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle}
             for index, hook in enumerate((found or {}).get("webhooks") or [])
@@ -148,10 +178,10 @@ class Trust:
         if operations:
             await self._store.patch_webhook(WEBHOOK, operations)
 
-    async def _tell_everywhere(self, authority: Authority) -> None:
+    async def _tell_everywhere(self, verifying: str) -> None:
         there = {body["metadata"]["namespace"]: body for body in await self._store.list_config_maps(TRUST)}
         for namespace in sorted(self._state.namespaces):
-            document = _config_map(namespace, authority)
+            document = _config_map(namespace, verifying)
             if not self._may_write():
                 return
             if (there.get(namespace) or {}).get("data") != document["data"]:
@@ -184,6 +214,6 @@ def _secret(key: Key, authority: Authority, before: Body | None) -> dict[str, An
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "stringData": data}
 
 
-def _config_map(namespace: str, authority: Authority) -> dict[str, Any]:
+def _config_map(namespace: str, verifying: str) -> dict[str, Any]:
     metadata = {"name": TRUST, "namespace": namespace, "labels": {MANAGED_BY: OWNER}}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {CERTIFICATE: authority.bundle}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {CERTIFICATE: verifying}}
