@@ -1,7 +1,9 @@
 """A pod with its sidecar: one function, for pods that are being made and for manifests (`offline`).
 
 Pure: a pod and what it has to do with TcpServices go in, the pod as it should be comes out. Every step adds only what
-is missing, so that doing it again changes nothing, and a container that somebody added in between is not left out.
+is missing, so that doing it again changes nothing, and a container that somebody added in between is not left out. The
+API server asks twice for most pods; a TcpService that appeared in between is left for the next pod, as the sidecar that
+is there does not listen for it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from msgspec import Struct
 
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.aliases import Alias, addresses_of
-from tcpservice_operator.objects import INJECT, SIDECAR
+from tcpservice_operator.objects import ALIAS, FRONT, INJECT, SIDECAR, named_by
 from tcpservice_operator.ports import ADMIN, Front, app_ports, move_ports
 from tcpservice_operator.roles import Called, Served
 from tcpservice_operator.sidecar import Options, container_of, volume_of
@@ -45,6 +47,7 @@ def inject(pod: Document, serves: Sequence[Served], calls: Sequence[Called], opt
     reason = _why_not(pod, serves, calls)
     if reason:
         return Injected(pod=pod, reason=reason)
+    serves, calls = _known_to_sidecar(pod, serves, calls)
     made = deepcopy(pod)
     listened = app_ports(made)
     fronts = move_ports(made, serves)
@@ -58,6 +61,19 @@ def inject(pod: Document, serves: Sequence[Served], calls: Sequence[Called], opt
         _add_variables(container, aliases)
     _annotate(made, serves, aliases, notes, options)
     return Injected(pod=made, notes=tuple(notes))
+
+
+def _known_to_sidecar(
+    pod: Document, serves: Sequence[Served], calls: Sequence[Called]
+) -> tuple[Sequence[Served], Sequence[Called]]:
+    """Return of these what the pod's sidecar was made for; all, where there is none yet."""
+    there = (each for each in pod["spec"].get("initContainers") or [] if each["name"] == SIDECAR)
+    arguments = next(there, {}).get("args")
+    fronts, aliases = named_by(arguments, FRONT), named_by(arguments, ALIAS)
+    return (
+        [each for each in serves if fronts is None or "/".join(each.key) in fronts],
+        [each for each in calls if aliases is None or "/".join(each.key) in aliases],
+    )
 
 
 def _why_not(pod: Document, serves: Sequence[Served], calls: Sequence[Called]) -> str:

@@ -141,8 +141,8 @@ def read_pod(body: Body) -> Pod:
         ready=any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or []),
         leaving="deletionTimestamp" in metadata,
         injected=any(container.get("name") == SIDECAR for container in containers),
-        fronts=_named(arguments, FRONT),
-        aliases=_named(arguments, ALIAS),
+        fronts=named_by(arguments, FRONT),
+        aliases=named_by(arguments, ALIAS),
         host_network=bool(spec.get("hostNetwork")),
         port_names=tuple((intern(port["name"]), port["containerPort"]) for port in ports if "name" in port),
         container=intern(containers[0]["name"]),
@@ -152,7 +152,7 @@ def read_pod(body: Body) -> Pod:
     )
 
 
-def _named(arguments: list[str] | None, flag: str) -> tuple[str, ...] | None:
+def named_by(arguments: list[str] | None, flag: str) -> tuple[str, ...] | None:
     """Return the TcpServices for which a sidecar was given a flag."""
     if arguments is None:
         return None

@@ -17,6 +17,7 @@ from tcpservice.spec import read
 from tcpservice_operator.injection import BOOTSTRAP, inject
 from tcpservice_operator.objects import SIDECAR
 from tcpservice_operator.offline import inject_all
+from tcpservice_operator.roles import Called
 from tcpservice_operator.sidecar import Options
 from tcpservice_operator.workloads import template_of
 
@@ -100,3 +101,17 @@ def test_a_container_that_came_later_gets_what_the_others_have() -> None:
 def test_a_pod_without_a_role_is_left_alone() -> None:
     pod = {"metadata": {}, "spec": {"containers": [{"name": "app"}]}}
     assert inject(pod, [], [], OPTIONS).reason == "it serves no TcpService and calls none"
+
+
+def test_a_tcp_service_that_appears_between_two_invocations_is_left_for_the_next_pod() -> None:
+    def called(name: str) -> Called:
+        document = {
+            "apiVersion": "tcpservice.dev/v1alpha1", "kind": "TcpService",
+            "metadata": {"name": name, "namespace": "shop"}, "spec": {"port": 3002},
+        }  # fmt: skip
+        return Called(key=("shop", name), port=3002, others=(), document=document)
+
+    metadata = {"namespace": "shop", "annotations": {"tcpservice.dev/app-ports": ""}}
+    pod = {"metadata": metadata, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
+    once = inject(pod, [], [called("prices")], OPTIONS).pod
+    assert inject(once, [], [called("prices"), called("stock")], OPTIONS).pod == once
