@@ -152,7 +152,7 @@ class _Operator:
         self._publisher.publish()
         await self._trust.ready.wait()
         host, port = self._settings.listen
-        webhook = Webhook(self._state, self._settings.sidecar, self._refresh)
+        webhook = Webhook(self._state, self._settings.sidecar, self._refresh, self._trust.tell)
         await self._listen("--listen", self._serving.secure(host, port, self._trust.context, self._discovery, webhook))
         self._listening = True
 

@@ -67,8 +67,8 @@ def _known_to_sidecar(
     pod: Document, serves: Sequence[Served], calls: Sequence[Called]
 ) -> tuple[Sequence[Served], Sequence[Called]]:
     """Return of these what the pod's sidecar was made for; all, where there is none yet."""
-    there = (each for each in pod["spec"].get("initContainers") or [] if each["name"] == SIDECAR)
-    arguments = next(there, {}).get("args")
+    there: list[Document] = pod["spec"].get("initContainers") or []
+    arguments = next((each.get("args") for each in there if each["name"] == SIDECAR), None)
     fronts, aliases = named_by(arguments, FRONT), named_by(arguments, ALIAS)
     return (
         [each for each in serves if fronts is None or "/".join(each.key) in fronts],

@@ -82,10 +82,21 @@ class Trust:
         self._given = given
         self._served: tuple[Authority, datetime] | None = None
         self._loaded = ""
+        self._bundle = ""
+        self._told: set[str] = set()
         self._said = ""
         self._wake = asyncio.Event()
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.ready = asyncio.Event()
+
+    async def tell(self, namespace: str) -> None:
+        """Let a namespace have what verifies this copy before a pod there wants to mount it; raises ApiError.
+
+        A kubelet that finds no ConfigMap looks again only after a minute. Any copy may do this: all tell the same.
+        """
+        if self._bundle and namespace not in self._told:
+            await self._store.apply_config_map(_config_map(namespace, self._bundle))
+            self._told.add(namespace)
 
     def touch(self) -> None:
         """Look again soon: there is a new namespace, or this copy leads now."""
@@ -108,6 +119,8 @@ class Trust:
             bundle = await self._sign() if self._given is None else self._take(self._given)
             if bundle is None:
                 return False
+            if bundle != self._bundle:
+                self._bundle, self._told = bundle, set()
             self.ready.set()
             if self._may_write():
                 await self._tell_api_server(bundle)
@@ -186,6 +199,7 @@ class Trust:
                 return
             if (there.get(namespace) or {}).get("data") != document["data"]:
                 await self._apply(namespace, document)
+        self._told = set(self._state.namespaces)
 
     async def _apply(self, namespace: str, document: dict[str, Any]) -> None:
         """Write one ConfigMap; a namespace that is just going is no reason to leave out the others."""

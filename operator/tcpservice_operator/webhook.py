@@ -6,6 +6,7 @@ says why in an annotation, and what goes wrong here is a line in the log.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,9 @@ import orjson
 from aiohttp import web
 
 from tcpservice.spec.schema import GROUP
+from tcpservice_operator.cluster import ApiError
 from tcpservice_operator.injection import inject
+from tcpservice_operator.objects import TRUST
 from tcpservice_operator.patching import patch
 from tcpservice_operator.sidecar import Options
 from tcpservice_operator.state import State
@@ -26,18 +29,30 @@ LARGEST: Final = 4 << 20
 NOT_INJECTED: Final = f"{GROUP}/not-injected"
 """The annotation that says why a pod that serves or calls has no sidecar."""
 
+_TELL_S: Final = 1.0
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
 
 Document = dict[str, Any]
 
 
 class Webhook:
-    """Answers AdmissionReviews; `refresh` reads the TcpServices of a namespace that may be younger than any event."""
+    """Answers AdmissionReviews.
 
-    def __init__(self, state: State, options: Options, refresh: Callable[[str], Awaitable[None]]) -> None:
+    `refresh` reads the TcpServices of a namespace, which may be younger than any event; `tell` lets a namespace have
+    what its pods mount.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        options: Options,
+        refresh: Callable[[str], Awaitable[None]],
+        tell: Callable[[str], Awaitable[None]],
+    ) -> None:
         self._state = state
         self._options = options
         self._refresh = refresh
+        self._tell = tell
 
     async def review(self, request: web.Request) -> web.Response:
         """Answer one AdmissionReview."""
@@ -64,6 +79,8 @@ class Webhook:
         if not serves and not calls:
             return {}
         done = inject(before, serves, calls, self._options)
+        if not done.reason:
+            await self._let_mount(namespace)
         after = _with_reason(before, done.reason) if done.reason else done.pod
         operations = list(patch(before, after))
         if not operations:
@@ -71,6 +88,14 @@ class Webhook:
         text = base64.b64encode(orjson.dumps(operations)).decode()
         notes = (f"no sidecar, as {done.reason}",) if done.reason else done.notes
         return {"patchType": "JSONPatch", "patch": text, "warnings": [f"tcpservice: {note}"[:250] for note in notes]}
+
+    async def _let_mount(self, namespace: str) -> None:
+        """Have the namespace's ConfigMap made; a pod does without it where that takes long."""
+        try:
+            async with asyncio.timeout(_TELL_S):
+                await self._tell(namespace)
+        except (ApiError, TimeoutError) as error:
+            _LOGGER.warning("pods of %s may have to wait for the ConfigMap %s: %s", namespace, TRUST, error)
 
 
 def _with_reason(pod: Document, reason: str) -> Document:

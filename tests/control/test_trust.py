@@ -182,6 +182,37 @@ def test_other_copies_wait_and_serve_with_the_same() -> None:
     assert cluster.writes == {"secret": 1, "map": 1}
 
 
+def test_a_pod_that_is_made_with_its_namespace_finds_what_it_mounts() -> None:
+    cluster = Cluster()
+    Copy(cluster, "shop").look()
+    other = Copy(cluster)
+    other.leads = False
+    asyncio.run(other.trust.tell("new"))
+    assert "new" not in cluster.maps, "this copy does not know yet what there is to tell"
+    other.look()
+    for _ in range(2):
+        asyncio.run(other.trust.tell("new"))
+    assert cluster.maps["new"]["data"] == cluster.maps["shop"]["data"]
+    assert cluster.writes["map"] == 2
+
+
+def test_a_certificate_that_is_given_is_used_and_told(tmp_path: Any) -> None:
+    cluster = Cluster()
+    copy = Copy(cluster, "shop")
+    copy.trust = Trust(copy.state, cluster, "system", NAMES, lambda: True, lambda: NOW, tmp_path)
+    assert not copy.look(), "nothing is there yet"
+    for _ in range(2):
+        authority = renewed(None, NOW)
+        certificate, key = serve(authority, NAMES, NOW)
+        for name, text in (("tls.crt", certificate), ("tls.key", key), ("ca.crt", authority.bundle)):
+            (tmp_path / name).write_text(text)
+        assert copy.look()
+        assert not cluster.secrets
+        handshake(cluster.maps["shop"]["data"]["ca.crt"], copy.trust.context, NAMES[0])
+    (tmp_path / "tls.crt").write_text("spoilt")
+    assert not copy.look()
+
+
 def test_certificates_are_renewed_in_place() -> None:
     cluster = Cluster()
     copy = Copy(cluster, "shop")

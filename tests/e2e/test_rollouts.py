@@ -1,0 +1,74 @@
+"""Rolling updates under load: what NestJS would lose when it ends, and is not lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from e2e.cluster import HOME, MAJORS, Cluster, wait_for
+from e2e.load import MIX, Load, Pods, Report
+from e2e.manifests import caller, replicas, service, tcp_service
+
+ROLLOUTS = 3
+PLAIN_LOSES = 0.02
+"""Of what a caller without a sidecar sends while a rollout replaces the pod that its one connection leads to."""
+
+
+def assert_nothing_is_lost(report: Report, pods: Pods) -> None:
+    """All requests ended well, and each pod that ended did so after it had answered what it had."""
+    assert not report.failed, report
+    assert not report.hung, report
+    for name, told in pods.told.items():
+        last = report.replicas[name]["last"] / 1000
+        print(f"{name}: SIGTERM {pods.sigterm[name] - told:.2f} s after it was told, last reply {last - told:.2f} s")
+        assert told < last <= pods.sigterm[name] + 0.1, "a reply was completed while the app's SIGTERM was held"
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_rollouts_lose_nothing(cluster: Cluster, major: int) -> None:
+    with cluster.namespace(f"e2e-rollout-{major}") as there:
+        cluster.apply(tcp_service(there), service(there), replicas(there, major=major), caller(there, major=major))
+        cluster.rolled_out(there, "orders", "web")
+        for _ in range(ROLLOUTS):
+            with Pods.watched(there) as pods, Load(there, seconds=45, rate=300, mix=MIX) as load:
+                cluster.restart(there, "orders")
+                wait_for("the old ones have ended", lambda: len(pods.sigterm) == 3)  # noqa: B023 - called at once
+                report = load.report()
+            print(report)
+            assert len(pods.told) == 3
+            assert_nothing_is_lost(report, pods)
+
+
+def test_what_a_rollout_costs_a_caller_without_a_sidecar(cluster: Cluster) -> None:
+    with cluster.namespace("e2e-rollout-plain") as there:
+        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there, "plain", sidecar=False))
+        cluster.rolled_out(there, "orders", "plain")
+        with Load(there, "plain", seconds=45, rate=300, mix=MIX) as load:
+            cluster.restart(there, "orders")
+            report = load.report()
+        print(f"without a sidecar: {report}")
+        assert not report.hung
+        assert len(report.failed) <= PLAIN_LOSES * report.sent
+
+
+def test_the_operator_is_gone_during_a_whole_rollout(cluster: Cluster) -> None:
+    with cluster.namespace("e2e-alone") as there:
+        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there))
+        cluster.rolled_out(there, "orders", "web")
+        try:
+            with Load(there, seconds=75, rate=300, mix={"quick": 1}) as load:
+                cluster.operators(0)
+                cluster.restart(there, "orders")
+                report = load.report()
+        finally:
+            cluster.operators(2)
+        assert not report.failed, report
+        assert not report.hung, report
+        wait_for("it is said", lambda: cluster.condition(there, "orders", "Injected").get("status") == "False", 10)
+        cluster.restart(there, "orders")
+        wait_for("all are right", lambda: cluster.condition(there, "orders", "Injected").get("status") == "True", 10)
+        with Load(there, total=3000, window=30) as load:
+            report = load.report()
+        assert not report.failed, report
+        assert all(count > 900 for count in report.answers.values()), report
+        assert len(report.answers) == 3, report
+        cluster.rolled_out(HOME, "tcpservice-operator")

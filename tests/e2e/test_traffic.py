@@ -1,0 +1,58 @@
+"""One apply, and messages are balanced; replicas come and go, and nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from e2e.cluster import Cluster, wait_for
+from e2e.load import Load, Pods
+from e2e.manifests import caller, replicas, service, tcp_service
+
+NEW_WITHIN_S = 2.0
+
+
+def test_one_apply_balances_callers_with_and_without_a_sidecar(cluster: Cluster) -> None:
+    with cluster.namespace("e2e-spread") as there:
+        cluster.apply(
+            tcp_service(there), service(there), replicas(there), caller(there), caller(there, "plain", sidecar=False)
+        )
+        cluster.rolled_out(there, "orders", "web", "plain")
+        for name in ("web", "plain"):
+            with Load(there, name, total=9000, window=30) as load:
+                report = load.report()
+            assert not report.failed, report
+            assert len(report.answers) == 3, report
+            assert all(2700 <= count <= 3300 for count in report.answers.values()), report
+        listed = cluster.kubectl("get", "tcps", "-n", there)
+        assert listed.split("\n")[1].split()[:5] == ["orders", "3001", "3", "3", "True"], listed
+
+
+def test_replicas_come_and_go_under_load(cluster: Cluster) -> None:
+    with cluster.namespace("e2e-scale") as there:
+        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there))
+        cluster.rolled_out(there, "orders", "web")
+        with Pods.watched(there) as pods, Load(there, seconds=40, rate=300) as load:
+            old = set(pods.ready)
+            cluster.kubectl("scale", "-n", there, "deployment/orders", "--replicas=6")
+            cluster.rolled_out(there, "orders")
+            new = wait_for("three more are ready", lambda: len(pods.ready) == 6 and set(pods.ready) - old)
+            cluster.kubectl("scale", "-n", there, "deployment/orders", "--replicas=2")
+            report = load.report()
+        assert not report.failed, report
+        assert not report.hung
+        late = {name: report.replicas[name]["first"] / 1000 - pods.ready[name] for name in new}
+        print(f"new replicas after {late}")
+        assert all(seconds < NEW_WITHIN_S for seconds in late.values()), late
+
+
+@pytest.mark.parametrize("name", ["web", "plain"])
+def test_a_replica_that_dies_at_once_costs_what_it_had(cluster: Cluster, name: str) -> None:
+    with cluster.namespace("e2e-dies") as there:
+        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there, name, sidecar=name == "web"))
+        cluster.rolled_out(there, "orders", name)
+        with Pods.watched(there) as pods, Load(there, name, seconds=8, rate=300) as load:
+            victim = next(iter(pods.ready))
+            cluster.kubectl("delete", "pod", "-n", there, victim, "--grace-period=0", "--force")
+            report = load.report()
+        assert not report.hung
+        assert len(report.failed) < 300, report
