@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from telemetry import collector
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "tcpservice"
 HOME = "tcpservice-system"
@@ -27,6 +29,7 @@ IMAGES: dict[str, tuple[str, ...]] = {
     f"tcpservice-sidecar:{TAG}": (".", "--target", "sidecar"),
     f"tcpservice-operator:{TAG}": (".", "--target", "operator"),
     "shop:1.0": ("examples/orders/app",),
+    f"collector:{TAG}": ("build/collector", "-f", "tests/e2e/app/collector.Dockerfile"),
     **{
         f"nest-{major}:{TAG}": ("tests", "-f", "tests/e2e/app/Dockerfile", "--build-arg", f"MAJOR={major}")
         for major in MAJORS
@@ -109,6 +112,7 @@ class Cluster:
 
 def make_images() -> None:
     """Build all images and load them into the cluster, by the command of E2E_IMAGE (kind's by default)."""
+    collector.program()
     command = shlex.split(os.environ.get("E2E_IMAGE", str(ROOT / "tests" / "e2e" / "image-for-kind")))
     for name, arguments in IMAGES.items():
         done = subprocess.run(

@@ -22,7 +22,7 @@ class Report:
         self.sent: int = values["sent"]
         self.ended: int = values["ended"]
         self.hung: int = values["hung"]
-        self.failed: list[list[Any]] = values["failed"]
+        self.failed: dict[str, int] = values["failed"]
         self.replicas: dict[str, dict[str, float]] = values["replicas"]
 
     @property
@@ -30,8 +30,13 @@ class Report:
         """How many requests each replica ended."""
         return {name: int(seen["answers"]) for name, seen in self.replicas.items()}
 
+    @property
+    def lost(self) -> int:
+        """How many requests failed."""
+        return sum(self.failed.values())
+
     def __repr__(self) -> str:
-        return f"sent {self.sent}, failed {len(self.failed)}: {self.failed[:5]}, hung {self.hung}, {self.answers}"
+        return f"sent {self.sent}, failed {self.lost}: {self.failed}, hung {self.hung}, {self.answers}"
 
 
 class Load:

@@ -30,11 +30,19 @@ def service(namespace: str, name: str = "orders", port: int = 3001, target: str 
     }
 
 
-def replicas(namespace: str, name: str = "orders", *, count: int = 3, major: int = 12, **more: Any) -> Document:
+def replicas(
+    namespace: str,
+    name: str = "orders",
+    *,
+    count: int = 3,
+    major: int = 12,
+    labels: Document | None = None,
+    **more: Any,
+) -> Document:
     """Make the Deployment of an app that serves at port 3001; `more` goes into the container."""
     probe = {"tcpSocket": {"port": "nestjs"}, "periodSeconds": 1}
     container = {"ports": [{"name": "nestjs", "containerPort": 3001}], "readinessProbe": probe, **more}
-    return _deployment(namespace, name, count, major, container, {"app": name}, {})
+    return _deployment(namespace, name, count, major, container, {"app": name, **(labels or {})}, {})
 
 
 def caller(namespace: str, name: str = "web", *, major: int = 12, sidecar: bool = True) -> Document:

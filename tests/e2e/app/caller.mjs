@@ -3,8 +3,8 @@
  *
  * `rate` is requests a second on one connection; `mix` gives the share of each pattern, as {"quick":0.9,"slow":0.1}.
  * `total` with `window` sends that many, so many at a time, instead. `once` sends one pattern once and prints its answer.
- * Prints `ready`, then one JSON line: sent, ended, failed ([pattern, code, message, ms]), hung, and of each replica how
- * many requests it ended and when it answered first and last (ms of the clock).
+ * Prints `ready`, then one JSON line: sent, ended, failed (how many by pattern and message), hung, and of each replica
+ * how many requests it ended and when it answered first and last (ms of the clock).
  */
 import { load } from './load.mjs';
 
@@ -15,7 +15,7 @@ const [, { ClientTCP }, { Logger }] = await load('nest', 'reflect-metadata', '@n
 Logger.overrideLogger(false);
 const HANGS_MS = 20_000;
 
-const report = { sent: 0, ended: 0, hung: 0, failed: [], replicas: {} };
+const report = { sent: 0, ended: 0, hung: 0, failed: {}, replicas: {} };
 const running = new Set();
 const client = new ClientTCP({ host, port });
 
@@ -38,7 +38,8 @@ function send(pattern) {
     client.send(pattern, data).subscribe({
       next: answer => { name = answer; },
       error: reason => {
-        report.failed.push([pattern, reason?.code ?? null, reason?.message ?? String(reason), Date.now()]);
+        const words = `${pattern}: ${reason?.message ?? String(reason)}`;
+        report.failed[words] = (report.failed[words] ?? 0) + 1;
         resolve();
       },
       complete: () => { heard(name); resolve(); },
@@ -73,6 +74,5 @@ if (once) {
   else await Promise.all(Array.from({ length: window }, inTurns));
   await Promise.race([Promise.all(running), new Promise(resolve => setTimeout(resolve, HANGS_MS))]);
   report.hung = running.size;
-  console.log(JSON.stringify(report));
-  process.exit(0);
+  process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit(0));
 }

@@ -1,0 +1,52 @@
+"""TcpServices come to Deployments that run already, and go again: nobody notices but for the better."""
+
+from __future__ import annotations
+
+from e2e.cluster import Cluster, wait_for
+from e2e.load import MIX, Load
+from e2e.manifests import caller, replicas, service, tcp_service
+
+
+def test_a_tcp_service_comes_to_what_runs_and_goes_again(cluster: Cluster) -> None:
+    with cluster.namespace("e2e-adopt") as there:
+        cluster.apply(service(there), replicas(there), caller(there), caller(there, "plain", sidecar=False))
+        cluster.rolled_out(there, "orders", "web", "plain")
+
+        def condition(kind: str) -> tuple[str, str]:
+            found = cluster.condition(there, "orders", kind)
+            return found.get("status", ""), found.get("reason", "")
+
+        def lost_by_a_rollout(name: str) -> int:
+            with Load(there, name, seconds=35, rate=300, mix=MIX) as load:
+                cluster.restart(there, "orders")
+                report = load.report()
+            assert not report.hung, report
+            print(report)
+            return report.lost
+
+        before = lost_by_a_rollout("plain")
+        with Load(there, "plain", seconds=10, rate=300, mix=MIX) as load:
+            cluster.apply(tcp_service(there))
+            wait_for("what is missing is said", lambda: condition("Injected") == ("False", "PodsLackSidecar"))
+            assert condition("FrontReady") == ("False", "NoSidecar")
+            wait_for("it serves", lambda: condition("Ready") == ("True", "Serving"))
+            report = load.report()
+        assert not report.failed, report
+
+        during = lost_by_a_rollout("plain")
+        print(f"lost by a rollout: {before} by Kubernetes alone, {during} while sidecars came")
+        assert during <= max(before, 60), "not more than what is in flight on the one connection that NestJS destroys"
+        wait_for("all have it", lambda: condition("Injected") == ("True", "AllInjected"))
+        wait_for("so has the front", lambda: condition("FrontReady") == ("True", "FrontReady"))
+
+        cluster.restart(there, "web")
+        with (
+            Load(there, "web", seconds=10, rate=300, mix=MIX) as with_sidecar,
+            Load(there, "plain", seconds=10, rate=300, mix=MIX) as without,
+        ):
+            cluster.kubectl("delete", "tcpservice", "-n", there, "orders")
+            for load in (with_sidecar, without):
+                report = load.report()
+                assert not report.failed, report
+                assert not report.hung
+                assert len(report.answers) == 3, report
