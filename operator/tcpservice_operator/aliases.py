@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tcpservice_operator.objects import Key
+from tcpservice_operator.objects import NO_ALIAS, Key
 from tcpservice_operator.ports import APP_PORTS, AppPorts
 from tcpservice_operator.roles import Called
 
@@ -45,7 +45,7 @@ def addresses_of(
         names = tuple(_names(called.key, home))
         reason = _why_not(called, listened, served) or _why_taken(names, taken)
         if reason:
-            notes.append(f"{'/'.join(called.key)}: no alias, as {reason}")
+            notes.append(f"{'/'.join(called.key)}{NO_ALIAS}{reason}")
             continue
         address = _address(called.key, {alias.address for alias in aliases})
         variable = f"{called.key[1].upper().replace('-', '_')}_SERVICE_HOST" if called.key[0] == home else ""

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from tcpservice_operator.callers import said_of_callers
 from tcpservice_operator.objects import Labels, Pod, Policy, Service, ServicePort, Wanted
 from tcpservice_operator.reach import closing
 from tcpservice_operator.services import MESH_NUMBER, MESH_PORT, target_of
@@ -37,6 +38,7 @@ class View(Struct, frozen=True, kw_only=True):
     service: Service | None
     replicas: Service | None
     pods: Sequence[Pod]
+    callers: Sequence[Pod]
     rivals: Sequence[str]
     policies: Sequence[Policy]
 
@@ -65,6 +67,8 @@ def verdicts(view: View) -> list[Verdict]:
     found: list[Verdict] = []
     for kind, checks, otherwise in _CHAINS:
         status, reason, message = next((said for check in checks if (said := check(view)) is not None), otherwise)
+        if kind == "Injected" and status != "Unknown":
+            message += said_of_callers(view.wanted.key, view.port, view.callers)
         found.append(Verdict(type=kind, status=status, reason=reason, message=message))
     return [*found, _ready(view, found)]
 
@@ -212,23 +216,17 @@ def _lacking(view: View) -> tuple[Truth, str, str] | None:
     lacking = [pod for pod in view.pods if not pod.has_front(view.wanted.key) and not pod.leaving]
     if not lacking:
         return None
-    owners = sorted({_restartable(pod) for pod in lacking} - {""})
+    refused = [pod for pod in lacking if pod.refused]
+    mends = "; ".join(sorted({pod.restart for pod in lacking if not pod.refused} - {""}))
+    why = f"; {refused[0].key[1]} gets none, as {refused[0].refused}" if refused else ""
     others = sum(pod.injected for pod in lacking)
     older = f" (of {others} it does not serve this TcpService, which is younger)" if others else ""
-    mends = "; ".join(f"kubectl rollout restart -n {view.wanted.key[0]} {owner}" for owner in owners)
     return (
         "False", "PodsLackSidecar",
         f"{len(lacking)} of {len(view.pods)} pods lack the sidecar{older}, which a pod gets when it is created"
-        + (f": {mends}" if mends else f": {_some([pod.key[1] for pod in lacking])}"),
+        + (f": {mends}" if mends else f": {_some([pod.key[1] for pod in lacking])}")
+        + why,
     )  # fmt: skip
-
-
-def _restartable(pod: Pod) -> str:
-    """Return what `kubectl rollout restart` takes for the owner of a pod."""
-    kind, _, name = pod.owner.partition("/")
-    if kind == "ReplicaSet":
-        return f"deployment/{name.rpartition('-')[0]}"
-    return f"{kind.lower()}/{name}" if kind in ("StatefulSet", "DaemonSet") else ""
 
 
 # Ready
@@ -246,7 +244,7 @@ def _no_such_port(view: View) -> tuple[Truth, str, str] | None:
         return None
     port = {"name": target, "containerPort": view.port}
     patch = {"spec": {"template": {"spec": {"containers": [{"name": staying[0].container, "ports": [port]}]}}}}
-    owner = _restartable(staying[0]) or "the owner of the pods"
+    owner = staying[0].workload or "the owner of the pods"
     return (
         "False", "TargetPortMissing",
         f"no container of the pods has a port named {target}; where the app listens on {view.port}: "

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.aliases import Alias, addresses_of
-from tcpservice_operator.objects import ALIAS, FRONT, INJECT, SIDECAR, named_by
+from tcpservice_operator.objects import ALIAS, FRONT, INJECT, NOTES, SIDECAR, named_by
 from tcpservice_operator.ports import ADMIN, Front, app_ports, move_ports
 from tcpservice_operator.roles import Called, Served
 from tcpservice_operator.sidecar import Options, container_of, volume_of
@@ -27,9 +27,6 @@ INJECTED: Final = f"{GROUP}/injected"
 
 BOOTSTRAP: Final = f"{GROUP}/bootstrap"
 """The annotation with the TcpServices that the sidecar begins with; the kubelet hands it on as a file."""
-
-NOTES: Final = f"{GROUP}/injection-notes"
-"""The annotation that says what was left out, and why."""
 
 Document = dict[str, Any]
 

@@ -39,6 +39,13 @@ MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 INJECT: Final = f"{GROUP}/inject"
 """The label by which a namespace or a pod says that it calls: `enabled`, or `disabled`."""
 
+NOTES: Final = f"{GROUP}/injection-notes"
+"""The annotation that says what injection left out, and why."""
+
+NO_ALIAS: Final = ": no alias, as "
+NOT_INJECTED: Final = f"{GROUP}/not-injected"
+"""The annotation that says why a pod that serves or calls has no sidecar."""
+
 CALLS: Final = f"{GROUP}/calls"
 """The annotation by which a pod names what it calls: `orders, billing.payments`."""
 
@@ -52,7 +59,8 @@ class Pod(Struct, frozen=True, kw_only=True):
     """A pod: where it is, and what it has to do with messages.
 
     `fronts` are the TcpServices that its sidecar serves, `aliases` those that it takes from its app, each by namespace
-    and name; both are None where there is no sidecar, or one that somebody wrote by hand.
+    and name; both are None where there is no sidecar, or one that somebody wrote by hand. `left_out` are those that it
+    calls without an alias, for a reason; `refused` is why it has no sidecar.
     """
 
     uid: str
@@ -63,12 +71,35 @@ class Pod(Struct, frozen=True, kw_only=True):
     injected: bool
     fronts: tuple[str, ...] | None
     aliases: tuple[str, ...] | None
+    left_out: tuple[str, ...]
+    refused: str
+    crashing: bool
     host_network: bool
     port_names: tuple[tuple[str, int], ...]
     container: str
     owner: str
     inject: str
     calls: str | None
+
+    def called(self) -> frozenset[Key] | None:
+        """Return the TcpServices that it names as called; None where it does not say."""
+        if self.calls is None:
+            return None
+        words = (word.strip().partition(".") for word in self.calls.split(","))
+        return frozenset((elsewhere or self.key[0], name) for name, _, elsewhere in words)
+
+    @property
+    def workload(self) -> str:
+        """What `kubectl rollout restart` takes for the owner of the pod, nothing where it takes none."""
+        kind, _, name = self.owner.partition("/")
+        if kind == "ReplicaSet":
+            return f"deployment/{name.rpartition('-')[0]}"
+        return f"{kind.lower()}/{name}" if kind in ("StatefulSet", "DaemonSet") else ""
+
+    @property
+    def restart(self) -> str:
+        """The command that has the pod made anew, nothing where there is none."""
+        return f"kubectl rollout restart -n {self.key[0]} {self.workload}" if self.workload else ""
 
     def has_front(self, key: Key) -> bool:
         """Whether a sidecar is there that serves a TcpService: one may be older than the TcpService."""
@@ -129,7 +160,7 @@ def key_of(body: Body) -> Key:
 def read_pod(body: Body) -> Pod:
     """Keep what matters of a pod."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
-    labels = metadata.get("labels") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
     ports = [port for container in containers for port in container.get("ports") or []]
     owner: Body = next(iter(metadata.get("ownerReferences") or []), {})
@@ -143,13 +174,24 @@ def read_pod(body: Body) -> Pod:
         injected=any(container.get("name") == SIDECAR for container in containers),
         fronts=named_by(arguments, FRONT),
         aliases=named_by(arguments, ALIAS),
+        left_out=_left_out(annotations.get(NOTES, "")),
+        refused=intern(annotations.get(NOT_INJECTED, "")),
+        crashing=any(
+            ((one.get("state") or {}).get("waiting") or {}).get("reason") == "CrashLoopBackOff"
+            for one in status.get("containerStatuses") or []
+        ),
         host_network=bool(spec.get("hostNetwork")),
         port_names=tuple((intern(port["name"]), port["containerPort"]) for port in ports if "name" in port),
         container=intern(containers[0]["name"]),
         owner=intern(f"{owner['kind']}/{owner['name']}") if owner else "",
         inject=labels.get(INJECT, ""),
-        calls=(metadata.get("annotations") or {}).get(CALLS),
+        calls=annotations.get(CALLS),
     )
+
+
+def _left_out(notes: str) -> tuple[str, ...]:
+    """Return the TcpServices that the notes of an injection say are left out."""
+    return tuple(intern(note.partition(":")[0]) for note in notes.split("; ") if NO_ALIAS in note)
 
 
 def named_by(arguments: list[str] | None, flag: str) -> tuple[str, ...] | None:

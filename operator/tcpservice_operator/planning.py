@@ -50,6 +50,7 @@ def view_of(state: State, wanted: Wanted) -> View:
         service=state.services.get(wanted.key),
         replicas=state.services.get((namespace, name + REPLICAS_SUFFIX)),
         pods=state.pods_of(wanted),
+        callers=state.callers_of(wanted),
         rivals=_rivals(state, wanted),
         policies=state.policies_in(namespace),
     )

@@ -7,13 +7,14 @@ difference between two events, so that a missed one costs no more than time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from tcpservice.snapshot import Endpoint
 from tcpservice.spec.slices import SERVICE_LABEL
 from tcpservice_operator.endpoints import REPLICAS_SUFFIX, Slice, merge, read_slice, service_of
 from tcpservice_operator.objects import (
+    INJECT,
     Body,
     Key,
     Labels,
@@ -97,15 +98,17 @@ class State:
         key = key_of(body)
         there = self._pods[key[0]]
         before = there.get(key)
-        if gone:
-            there.pop(key, None)
-            return self._serving([before] if before else [])
-        after = there[key] = read_pod(body)
+        after = None if gone else read_pod(body)
         if after == before:
             return set()
-        if before is not None and (before.labels, before.calls) != (after.labels, after.calls):
+        there.pop(key, None)
+        if after is not None:
+            there[key] = after
+        if before is not None and after is not None and (before.labels, before.calls) != (after.labels, after.calls):
             self.views += 1
-        return self._serving([after] if before is None else [before, after])
+        pods = [pod for pod in (before, after) if pod is not None]
+        serving = {wanted.key for pod in pods for wanted in self.served_by(pod)}
+        return serving | (self._called_by(pods) if _stands_out(before) != _stands_out(after) else set())
 
     def see_namespace(self, body: Body, *, gone: bool = False) -> set[Key]:
         """Take an event of a namespace."""
@@ -174,6 +177,30 @@ class State:
         there = self._pods[wanted.key[0]].values() if selector else ()
         return sorted((pod for pod in there if selector.items() <= pod.labels.items()), key=lambda pod: pod.key)
 
+    def served_by(self, pod: Pod) -> Iterator[Wanted]:
+        """Give the TcpServices that select a pod."""
+        for wanted in self.wanted_in(pod.key[0]):
+            selector = self.selector_of(wanted)
+            if selector and selector.items() <= pod.labels.items():
+                yield wanted
+
+    def called_by(self, pod: Pod) -> Iterator[Wanted]:
+        """Give the TcpServices that a pod calls: those that it names, else all of its namespace."""
+        if not self._calls(pod):
+            return
+        called = pod.called()
+        if called is None:
+            yield from self.wanted_in(pod.key[0])
+        else:
+            yield from (self.wanted[key] for key in sorted(called & self.wanted.keys()))
+
+    def callers_of(self, wanted: Wanted) -> list[Pod]:
+        """Return the pods of its namespace that call a TcpService, by name."""
+        calling = (pod for pod in self._pods[wanted.key[0]].values() if self._calls(pod))
+        named = ((pod, pod.called()) for pod in calling)
+        found = (pod for pod, called in named if called is None or wanted.key in called)
+        return sorted(found, key=lambda pod: pod.key)
+
     def pod(self, key: Key) -> Pod | None:
         """Return a pod, None where it was not seen (yet) or has gone."""
         return self._pods[key[0]].get(key)
@@ -200,19 +227,22 @@ class State:
         there = self._policies[namespace]
         return [there[key] for key in sorted(there)]
 
-    def _serving(self, pods: Iterable[Pod]) -> set[Key]:
-        return {
-            wanted.key
-            for pod in pods
-            for wanted in self.wanted_in(pod.key[0])
-            if (selector := self.selector_of(wanted)) and selector.items() <= pod.labels.items()
-        }
+    def _calls(self, pod: Pod) -> bool:
+        return (pod.inject or self.namespaces.get(pod.key[0], {}).get(INJECT)) == "enabled"
+
+    def _called_by(self, pods: Iterable[Pod]) -> set[Key]:
+        return {wanted.key for pod in pods for wanted in self.called_by(pod)}
 
     def _advance(self, kind: str, body: Body) -> None:
         """Note how far a kind of object was seen; Kubernetes lets versions of one kind be compared."""
         revision = body["metadata"].get("resourceVersion", "")
         if revision.isdigit():
             self.revisions[kind] = max(self.revisions[kind], int(revision))
+
+
+def _stands_out(pod: Pod | None) -> tuple[object, ...]:
+    """Return what the TcpServices that a pod calls say of it."""
+    return () if pod is None or pod.leaving else (pod.aliases, pod.crashing)
 
 
 def _stub(key: Key, **more: Labels) -> Body:

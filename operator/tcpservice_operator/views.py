@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tcpservice_operator.objects import INJECT, Body, Key, Pod, Wanted, read_pod
+from tcpservice_operator.objects import Body, Key, Pod, Wanted, read_pod
 from tcpservice_operator.roles import Called, Served
 from tcpservice_operator.services import target_of
 from tcpservice_operator.state import State
@@ -17,7 +17,7 @@ from tcpservice_operator.state import State
 
 def view_of(state: State, pod: Pod) -> frozenset[Key]:
     """Return the TcpServices that a pod serves or calls."""
-    return frozenset(wanted.key for wanted in (*_served(state, pod), *_called(state, pod)))
+    return frozenset(wanted.key for wanted in (*state.served_by(pod), *state.called_by(pod)))
 
 
 def roles_of(state: State, body: Body, namespace: str) -> tuple[list[Served], list[Called]]:
@@ -31,7 +31,7 @@ def roles_of(state: State, body: Body, namespace: str) -> tuple[list[Served], li
             target=target_of(wanted),
             document=wanted.document,
         )
-        for wanted in _served(state, pod)
+        for wanted in state.served_by(pod)
     ]
     called = [
         Called(
@@ -40,7 +40,7 @@ def roles_of(state: State, body: Body, namespace: str) -> tuple[list[Served], li
             others=tuple(_other_ports(state, wanted)),
             document=wanted.document,
         )
-        for wanted in _called(state, pod)
+        for wanted in state.called_by(pod)
     ]
     return served, called
 
@@ -50,24 +50,3 @@ def _other_ports(state: State, wanted: Wanted) -> Iterator[int]:
     for port in service.ports if service is not None else ():
         if port.port != wanted.document["spec"]["port"]:
             yield port.port
-
-
-def _served(state: State, pod: Pod) -> Iterator[Wanted]:
-    for wanted in state.wanted_in(pod.key[0]):
-        selector = state.selector_of(wanted)
-        if selector and selector.items() <= pod.labels.items():
-            yield wanted
-
-
-def _called(state: State, pod: Pod) -> Iterator[Wanted]:
-    namespace = pod.key[0]
-    if (pod.inject or state.namespaces.get(namespace, {}).get(INJECT)) != "enabled":
-        return
-    if pod.calls is None:
-        yield from state.wanted_in(namespace)
-        return
-    for word in pod.calls.split(","):
-        name, _, elsewhere = word.strip().partition(".")
-        wanted = state.wanted.get((elsewhere or namespace, name))
-        if wanted is not None:
-            yield wanted

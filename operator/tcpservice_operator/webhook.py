@@ -15,10 +15,9 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from tcpservice.spec.schema import GROUP
 from tcpservice_operator.cluster import ApiError
 from tcpservice_operator.injection import inject
-from tcpservice_operator.objects import TRUST
+from tcpservice_operator.objects import NOT_INJECTED, TRUST
 from tcpservice_operator.patching import patch
 from tcpservice_operator.sidecar import Options
 from tcpservice_operator.state import State
@@ -26,9 +25,6 @@ from tcpservice_operator.views import roles_of
 
 PATH: Final = "/v1/inject"
 LARGEST: Final = 4 << 20
-NOT_INJECTED: Final = f"{GROUP}/not-injected"
-"""The annotation that says why a pod that serves or calls has no sidecar."""
-
 _TELL_S: Final = 1.0
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
 

@@ -36,6 +36,8 @@ def pod(
     inject: str = "",
     calls: str | None = None,
     arguments: list[str] | None = None,
+    annotations: dict[str, str] | None = None,
+    crashing: bool = False,
     **more: Any,
 ) -> dict[str, Any]:
     """Make a pod of a Deployment."""
@@ -48,7 +50,7 @@ def pod(
         "namespace": "shop",
         "uid": f"uid-{name}",
         "labels": {"app": app, **({"tcpservice.dev/inject": inject} if inject else {})},
-        "annotations": {} if calls is None else {"tcpservice.dev/calls": calls},
+        "annotations": {**({} if calls is None else {"tcpservice.dev/calls": calls}), **(annotations or {})},
         "ownerReferences": [{"kind": "ReplicaSet", "name": f"{app}-5d9f"}],
     }
     if leaving:
@@ -56,7 +58,10 @@ def pod(
     return {
         "metadata": metadata,
         "spec": {"containers": containers, "initContainers": sidecar, **more},
-        "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            "containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}} if crashing else {}}],
+        },
     }
 
 

@@ -97,6 +97,13 @@ def test_when_all_is_well() -> None:
     }
 
 
+NOT_INJECTED = "tcpservice.dev/not-injected"
+LEFT_OUT = {
+    "tcpservice.dev/injection-notes": "shop/billing: no alias, as so; shop/orders: no alias, as it is"
+}
+CRASHING = pod(
+    "web", app="web", inject="enabled", arguments=["--listen=shop/orders=127.77.0.1:3001"], ready=False, crashing=True
+)
 CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
     (
         "no selector", [tcp_service(selector=None)], "Accepted", ("False", "NoSelector"),
@@ -158,6 +165,38 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         "a sidecar older than the TcpService",
         [tcp_service(), *MADE, pod("a"), pod("b", arguments=["--listen=shop/other=127.77.0.1:3001"])], "Injected",
         ("False", "PodsLackSidecar"), "1 of 2 pods lack the sidecar (of 1 it does not serve this TcpService, which is",
+    ),
+    (
+        "one that is refused it",
+        [tcp_service(), *MADE, pod("a"), pod("b", injected=False, annotations={NOT_INJECTED: "it runs on Windows"})],
+        "Injected", ("False", "PodsLackSidecar"), "created: b; b gets none, as it runs on Windows",
+    ),
+    (
+        "a caller that is older", [tcp_service(), *MADE, pod("a"), pod("web", app="web", inject="enabled")], "Injected",
+        ("True", "AllInjected"),
+        "all pods have the sidecar; 1 pods that call it are older than it, and go past their sidecar: "
+        "kubectl rollout restart -n shop deployment/web",
+    ),
+    (
+        "a caller without an alias",
+        [tcp_service(), *MADE, pod("a"), pod("web", app="web", inject="enabled", annotations=LEFT_OUT, arguments=[])],
+        "Injected", ("True", "AllInjected"),
+        "; 1 pods that call it have no alias for it, so that their calls take the Service's address; the annotation "
+        "tcpservice.dev/injection-notes of web says why",
+    ),
+    (
+        "a caller that crashes", [tcp_service(), *MADE, pod("a"), CRASHING], "Injected", ("True", "AllInjected"),
+        "; web crashes again and again; where that is since its app listens on port 3001 itself, say so: kubectl patch "
+        '-n shop deployment/web -p \'{"spec": {"template": {"metadata": {"annotations": '
+        '{"tcpservice.dev/app-ports": "3001"}}}}}\'',
+    ),
+    (
+        "callers of others, and one that goes",
+        [
+            tcp_service(), *MADE, pod("a"), pod("web", app="web", inject="enabled", calls="billing"),
+            pod("none", app="web", inject="enabled", calls=""), pod("going", app="web", inject="enabled", leaving=True),
+        ],
+        "Injected", ("True", "AllInjected"), "all pods have the sidecar",
     ),
     (
         "no pods", [tcp_service(), *MADE], "Injected", ("Unknown", "NoPods"),

@@ -1,0 +1,45 @@
+"""What the callers of a TcpService lack, for its conditions: an alias, or a way out of a crash loop.
+
+Used by `conditions`. Aliases are given when a pod is made; without one, calls take the Service's address, and are
+balanced by the replicas' sidecars.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from tcpservice.spec.schema import GROUP
+from tcpservice_operator.objects import NOTES, Key, Pod
+
+_PORTS: Final = f"{GROUP}/app-ports"
+
+
+def said_of_callers(key: Key, port: int, callers: Sequence[Pod]) -> str:
+    """Return what is to be said of the pods that call a TcpService, nothing where all is well."""
+    staying = [pod for pod in callers if not pod.leaving]
+    return "".join(f"; {text}" for text in _parts("/".join(key), port, staying))
+
+
+def _parts(name: str, port: int, callers: Sequence[Pod]) -> Iterator[str]:
+    left_out = [pod for pod in callers if name in pod.left_out]
+    if left_out:
+        yield (
+            f"{len(left_out)} pods that call it have no alias for it, so that their calls take the Service's address; "
+            f"the annotation {NOTES} of {left_out[0].key[1]} says why"
+        )
+    older = [pod for pod in callers if name not in (pod.aliases or ()) and name not in pod.left_out and not pod.refused]
+    if older:
+        mends = sorted({pod.restart for pod in older} - {""})
+        yield f"{len(older)} pods that call it are older than it, and go past their sidecar" + (
+            ": " + "; ".join(mends) if mends else ""
+        )
+    crashing = [pod for pod in callers if pod.crashing and name in (pod.aliases or ())]
+    if crashing:
+        patch = json.dumps({"spec": {"template": {"metadata": {"annotations": {_PORTS: str(port)}}}}})
+        owner = crashing[0].workload or "OWNER"
+        yield (
+            f"{crashing[0].key[1]} crashes again and again; where that is since its app listens on port {port} itself, "
+            f"say so: kubectl patch -n {crashing[0].key[0]} {owner} -p '{patch}'"
+        )
