@@ -16,6 +16,7 @@ from telemetry import collector
 PROGRAMS: dict[str, Callable[[], Path]] = {
     "etcd, kube-apiserver and kubectl (built in five minutes, once)": found.folder,
     "CoreDNS (built in a minute, once)": found.nameserver,
+    "Helm (built in a minute, once)": found.helm,
     "an OpenTelemetry Collector (built in a minute, once)": collector.program,
 }
 

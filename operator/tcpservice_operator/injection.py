@@ -18,7 +18,7 @@ from msgspec import Struct
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.aliases import Alias, addresses_of
 from tcpservice_operator.objects import ALIAS, FRONT, INJECT, NOTES, SIDECAR, named_by
-from tcpservice_operator.ports import ADMIN, Front, app_ports, move_ports
+from tcpservice_operator.ports import ADMIN, app_ports, move_ports
 from tcpservice_operator.roles import Called, Served
 from tcpservice_operator.sidecar import Options, container_of, volume_of
 
@@ -51,7 +51,7 @@ def inject(pod: Document, serves: Sequence[Served], calls: Sequence[Called], opt
     aliases, notes = addresses_of(made, calls, listened, [front.app_port for front in fronts])
     if not fronts and not aliases:
         return Injected(pod=pod, reason=f"nothing could lead to its sidecar ({'; '.join(notes)})")
-    _add_sidecar(made, fronts, aliases, options)
+    _add_sidecar(made, container_of(_name_of(made, serves), fronts, aliases, options), options)
     _add_aliases(made, aliases)
     for container in made["spec"]["containers"]:
         _add_gate(container)
@@ -100,10 +100,18 @@ _REFUSALS: Final[tuple[tuple[Callable[[Document, Document], bool], str], ...]] =
 )
 
 
-def _add_sidecar(pod: Document, fronts: Sequence[Front], aliases: Sequence[Alias], options: Options) -> None:
+def _name_of(pod: Document, serves: Sequence[Served]) -> str:
+    """Return what a pod is called in traces: what people label it with, else what it serves."""
+    labels = (pod.get("metadata") or {}).get("labels") or {}
+    served = serves[0].key[1] if serves else ""
+    name: str = labels.get("app.kubernetes.io/name") or labels.get("app") or served or "tcpservice"
+    return name
+
+
+def _add_sidecar(pod: Document, container: Document, options: Options) -> None:
     first: list[Document] = pod["spec"].setdefault("initContainers", [])
     if all(container["name"] != SIDECAR for container in first):
-        first.insert(0, container_of(fronts, aliases, options))
+        first.insert(0, container)
     volume = volume_of(BOOTSTRAP, options)
     volumes: list[Document] = pod["spec"].setdefault("volumes", [])
     if all(each["name"] != volume["name"] for each in volumes):

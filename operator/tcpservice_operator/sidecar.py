@@ -22,6 +22,11 @@ IMAGE: Final = f"ghcr.io/tcpservice/sidecar:{__version__}"
 VOLUME: Final = "tcpservice"
 USER: Final = 65532
 _TOKEN_LIFE_S: Final = 3600
+_FIELDS: Final = (
+    ("POD_NAME", "metadata.name", "k8s.pod.name"),
+    ("POD_NAMESPACE", "metadata.namespace", "k8s.namespace.name"),
+    ("NODE_NAME", "spec.nodeName", "k8s.node.name"),
+)
 
 Document = dict[str, Any]
 
@@ -40,15 +45,15 @@ class Options(Struct, frozen=True, kw_only=True):
     variables: tuple[tuple[str, str], ...] = ()
 
 
-def container_of(fronts: Sequence[Front], aliases: Sequence[Alias], options: Options) -> Document:
-    """Make the container."""
+def container_of(name: str, fronts: Sequence[Front], aliases: Sequence[Alias], options: Options) -> Document:
+    """Make the container; `name` is what its pod is called in traces."""
     return {
         "name": SIDECAR,
         "image": options.image,
         "imagePullPolicy": options.pull_policy,
         "restartPolicy": "Always",
         "args": _arguments(fronts, aliases, options),
-        "env": _variables(options),
+        "env": _variables(name, options),
         "ports": _ports(fronts),
         "resources": {
             "requests": {"cpu": options.cpu, "memory": options.memory},
@@ -101,10 +106,12 @@ def _arguments(fronts: Sequence[Front], aliases: Sequence[Alias], options: Optio
     return [flag + value for flag, value in pairs]
 
 
-def _variables(options: Options) -> list[Document]:
-    fields = (("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace"), ("NODE_NAME", "spec.nodeName"))
-    given = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields]
-    return [*given, *({"name": name, "value": value} for name, value in options.variables)]
+def _variables(name: str, options: Options) -> list[Document]:
+    """Make the variables: who the pod is, in the terms of OpenTelemetry, and what the installation asks for."""
+    given = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path, _ in _FIELDS]
+    attributes = ",".join(f"{attribute}=$({variable})" for variable, _, attribute in _FIELDS)
+    values = {"OTEL_SERVICE_NAME": name, "OTEL_RESOURCE_ATTRIBUTES": attributes, **dict(options.variables)}
+    return [*given, *({"name": name, "value": value} for name, value in values.items())]
 
 
 def _ports(fronts: Sequence[Front]) -> list[Document]:

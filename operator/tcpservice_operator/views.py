@@ -20,10 +20,14 @@ def view_of(state: State, pod: Pod) -> frozenset[Key]:
     return frozenset(wanted.key for wanted in (*state.served_by(pod), *state.called_by(pod)))
 
 
+def missing_of(state: State, body: Body, namespace: str) -> frozenset[Key]:
+    """Return the TcpServices that a pod which is being made calls by name, and that are not there."""
+    return (_made(body, namespace).called() or frozenset()) - state.wanted.keys()
+
+
 def roles_of(state: State, body: Body, namespace: str) -> tuple[list[Served], list[Called]]:
     """Return what a pod that is being made, or the template of one, serves and calls."""
-    metadata = {**(body.get("metadata") or {}), "namespace": namespace, "name": "", "uid": ""}
-    pod = read_pod({"metadata": metadata, "spec": body["spec"]})
+    pod = _made(body, namespace)
     served = [
         Served(
             key=wanted.key,
@@ -43,6 +47,11 @@ def roles_of(state: State, body: Body, namespace: str) -> tuple[list[Served], li
         for wanted in state.called_by(pod)
     ]
     return served, called
+
+
+def _made(body: Body, namespace: str) -> Pod:
+    metadata = {**(body.get("metadata") or {}), "namespace": namespace, "name": "", "uid": ""}
+    return read_pod({"metadata": metadata, "spec": body["spec"]})
 
 
 def _other_ports(state: State, wanted: Wanted) -> Iterator[int]:

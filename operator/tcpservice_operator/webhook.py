@@ -21,11 +21,12 @@ from tcpservice_operator.objects import NOT_INJECTED, TRUST
 from tcpservice_operator.patching import patch
 from tcpservice_operator.sidecar import Options
 from tcpservice_operator.state import State
-from tcpservice_operator.views import roles_of
+from tcpservice_operator.views import missing_of, roles_of
 
 PATH: Final = "/v1/inject"
 LARGEST: Final = 4 << 20
 _TELL_S: Final = 1.0
+_PAUSES_S: Final = (0.0, 0.2, 0.3, 0.5)
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
 
 Document = dict[str, Any]
@@ -69,8 +70,8 @@ class Webhook:
         pod, namespace = asked["object"], asked["namespace"]
         before = {**pod, "metadata": {**pod["metadata"], "namespace": namespace}}
         serves, calls = roles_of(self._state, before, namespace)
-        if not serves and not calls:
-            await self._refresh(namespace)
+        if (not serves and not calls) or missing_of(self._state, before, namespace):
+            await self._await_missing(before, namespace)
             serves, calls = roles_of(self._state, before, namespace)
         if not serves and not calls:
             return {}
@@ -84,6 +85,17 @@ class Webhook:
         text = base64.b64encode(orjson.dumps(operations)).decode()
         notes = (f"no sidecar, as {done.reason}",) if done.reason else done.notes
         return {"patchType": "JSONPatch", "patch": text, "warnings": [f"tcpservice: {note}"[:250] for note in notes]}
+
+    async def _await_missing(self, pod: Document, namespace: str) -> None:
+        """Read TcpServices that are younger than any event, and wait a little for those that a pod calls by name.
+
+        One `kubectl apply` makes a folder's objects in the order of its files, some of them after the pods.
+        """
+        for pause in _PAUSES_S:
+            await asyncio.sleep(pause)
+            await self._refresh(namespace)
+            if not missing_of(self._state, pod, namespace):
+                return
 
     async def _let_mount(self, namespace: str) -> None:
         """Have the namespace's ConfigMap made; a pod does without it where that takes long."""

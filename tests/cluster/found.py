@@ -20,8 +20,8 @@ PROGRAMS = {
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
 }
+HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
 BUILD_SECONDS = 2400
-
 
 NAMESERVER = Path(__file__).parent / "nameserver"
 
@@ -46,6 +46,28 @@ def nameserver() -> Path:
     """Return the program of a cluster's name server, CoreDNS; the test is skipped where there is no Go to build it."""
     _build_once(NAMESERVER, "nameserver.built", "-s -w", f"{BUILD}/nameserver", ".")
     return BUILD / "nameserver"
+
+
+@cache
+def helm() -> Path:
+    """Return Helm: the one that is installed, or one that is built with Go, once."""
+    found = shutil.which("helm")
+    if found is not None:
+        return Path(found)
+    if shutil.which("go") is None:
+        pytest.skip("neither helm nor go, by which it would be built, is installed")
+    path = BUILD / "helm"
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            environment = {**os.environ, "GOBIN": str(BUILD)}
+            command = ["go", "install", "-ldflags=-s -w", HELM]
+            built = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+            )
+            assert built.returncode == 0, built.stderr
+    return path
 
 
 def _build_once(module: Path, stamp: str, flags: str, output: str, *packages: str) -> bool:

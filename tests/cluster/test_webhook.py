@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -15,12 +18,14 @@ from cluster.apiserver import ApiServer
 from cluster.running import Operator, condition, empty, wait_for
 from cluster.test_discovery import trust
 from control.objects import tcp_service
+from tcpservice_operator.authority import renewed, serve
 from tcpservice_operator.offline import inject_all
 from tcpservice_operator.sidecar import Options
 from tcpservice_operator.workloads import template_of
 
 GOLDEN = Path(__file__).parents[1] / "control" / "golden"
 SHAPES = sorted(path.stem for path in GOLDEN.glob("*.yaml") if not path.stem.endswith(".out"))
+NAMED = {"name": "orders", "namespace": "shop"}
 PODS = "/api/v1/namespaces/shop/pods"
 
 
@@ -102,6 +107,57 @@ def test_one_apply_of_a_tcp_service_and_its_pod_gives_it_the_sidecar(api: ApiSer
         operator.child.kill()
         api.kubectl("apply", "-f", "-", text=json.dumps(pod("orders-b")))
         assert sidecars(api, "orders-b") == [], "nobody answers, and the pod is there all the same"
+
+
+def test_a_pod_waits_a_moment_for_what_it_calls_by_name(api: ApiServer) -> None:
+    """One apply of a folder makes objects in the order of its files; Deployments make pods meanwhile."""
+    with Operator(api) as operator:
+        install_webhook(api, operator)
+        calling = pod("web", app="web")
+        calling["metadata"]["labels"]["tcpservice.dev/inject"] = "enabled"
+        calling["metadata"]["annotations"] = {"tcpservice.dev/calls": "stock", "tcpservice.dev/app-ports": ""}
+        stock = {**tcp_service("stock"), "metadata": {"name": "stock", "namespace": "shop"}}
+
+        def applied() -> bool:
+            api.kubectl("delete", "tcps,pods", "-n", "shop", "--all", "--grace-period=0", "--force")
+            with ThreadPoolExecutor() as beside:
+                made = beside.submit(api.kubectl, "apply", "-f", "-", text=json.dumps(calling))
+                api.kubectl("apply", "-f", "-", text=json.dumps(stock))
+                made.result()
+            return sidecars(api, "web") == ["tcpservice-sidecar"]
+
+        wait_for("it finds what came after it", applied, operator)
+
+
+def test_whoever_answers_late_or_with_an_old_certificate_keeps_no_pod_from_being_made(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    then = datetime.now(UTC) - timedelta(days=60)
+    authority = renewed(None, then)
+    certificate, key = serve(authority, ["127.0.0.1"], then)
+    for name, text in (("tls.crt", certificate), ("tls.key", key), ("ca.crt", authority.bundle)):
+        (tmp_path / name).write_text(text)
+    api.kubectl("apply", "-f", "-", text=json.dumps({**tcp_service(), "metadata": NAMED}))
+    with Operator(api, "one", "--certificate", str(tmp_path)) as operator:
+        install_webhook(api, operator)
+        api.kubectl("apply", "-f", "-", text=json.dumps(pod("expired")))
+        assert sidecars(api, "expired") == []
+    with Operator(api) as operator:
+        install_webhook(api, operator)
+
+        def injected() -> bool:
+            api.kubectl("delete", "pods", "-n", "shop", "--all", "--grace-period=0", "--force")
+            api.kubectl("apply", "-f", "-", text=json.dumps(pod("orders-a")))
+            return sidecars(api, "orders-a") != []
+
+        wait_for("it answers", injected, operator)
+        operator.child.signal(signal.SIGSTOP)
+        try:
+            api.kubectl("apply", "-f", "-", text=json.dumps(pod("late")))
+        finally:
+            operator.child.signal(signal.SIGCONT)
+        assert sidecars(api, "late") == []
+        wait_for("it is said", lambda: condition(api, "Injected") == ("False", "PodsLackSidecar"), operator)
 
 
 def test_what_is_no_review_is_refused(api: ApiServer) -> None:

@@ -98,9 +98,7 @@ def test_when_all_is_well() -> None:
 
 
 NOT_INJECTED = "tcpservice.dev/not-injected"
-LEFT_OUT = {
-    "tcpservice.dev/injection-notes": "shop/billing: no alias, as so; shop/orders: no alias, as it is"
-}
+LEFT_OUT = {"tcpservice.dev/injection-notes": "shop/billing: no alias, as so; shop/orders: no alias, as it is"}
 CRASHING = pod(
     "web", app="web", inject="enabled", arguments=["--listen=shop/orders=127.77.0.1:3001"], ready=False, crashing=True
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
+from cluster.found import helm
 from telemetry import collector
 
 ROOT = Path(__file__).parents[2]
@@ -78,12 +77,13 @@ class Cluster:
             "--timeout", "120s", *values,
         )  # fmt: skip
         wait_for("the API server trusts the webhook", self._is_trusted)
+        self._only(2)
 
     def operators(self, count: int) -> None:
         """Let there be so many copies of the operator, and wait until it is so."""
         self.kubectl("scale", "-n", HOME, "deployment/tcpservice-operator", f"--replicas={count}")
         self.rolled_out(HOME, "tcpservice-operator")
-        wait_for("others are gone", lambda: len(self.get("pods", "-n", HOME)["items"]) == count)
+        self._only(count)
 
     @contextmanager
     def namespace(self, name: str, **labels: str) -> Iterator[str]:
@@ -99,6 +99,10 @@ class Cluster:
         """Return one condition of a TcpService, nothing where it has none."""
         status = self.get("tcpservice", "-n", namespace, name).get("status") or {}
         return next((one for one in status.get("conditions") or [] if one["type"] == kind), {})
+
+    def _only(self, count: int) -> None:
+        """Wait until older copies, whose webhook goes on for some seconds, have ended."""
+        wait_for("others are gone", lambda: len(self.get("pods", "-n", HOME)["items"]) == count)
 
     def _is_trusted(self) -> bool:
         (hook,) = self.get("mutatingwebhookconfiguration", "tcpservice")["webhooks"]
@@ -120,24 +124,6 @@ def make_images() -> None:
             cwd=ROOT, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{name}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
-
-
-def helm() -> Path:
-    """Return Helm: the one that is installed, or one that is built with Go, once."""
-    found = shutil.which("helm")
-    if found is not None:
-        return Path(found)
-    path = ROOT / "build" / "tools" / "helm"
-    if not path.exists():
-        if shutil.which("go") is None:
-            pytest.skip("neither helm nor go, by which it would be built, is installed")
-        environment = {**os.environ, "GOBIN": str(path.parent)}
-        command = ["go", "install", "-ldflags=-s -w", "helm.sh/helm/v3/cmd/helm@v3.22.0"]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-        )
-        assert done.returncode == 0, done.stderr
-    return path
 
 
 def wait_for(what: str, holds: Callable[[], Any], seconds: float = SECONDS) -> Any:

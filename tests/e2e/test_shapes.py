@@ -29,17 +29,24 @@ def served(namespace: str, name: str = "web", **options: Any) -> Report:
     return report
 
 
+def once(namespace: str, **options: Any) -> Any:
+    """Send one message; return its answer or its error."""
+    with Load(namespace, "web", **options) as load:
+        return load.answer() or {}
+
+
 def test_a_chain_of_services_at_one_port_with_a_call_of_itself(cluster: Cluster) -> None:
     following = {"a": "b:3001,a:3001", "b": "c:3001", "c": ""}
     with cluster.namespace("e2e-chain") as there:
-        for name, places in following.items():
-            environment = [{"name": "NEXT", "value": places}]
-            cluster.apply(
-                tcp_service(there, name), service(there, name),
-                replicas(there, name, count=2, labels=CALLS, env=environment),
-            )  # fmt: skip
-        cluster.apply(caller(there))
+        apps = [
+            replicas(there, name, count=2, labels=CALLS, env=[{"name": "NEXT", "value": places}])
+            for name, places in following.items()
+        ]
+        known = [make(there, name) for name in following for make in (tcp_service, service)]
+        cluster.apply(*known, *apps, caller(there))
         cluster.rolled_out(there, *following, "web")
+        # kube-proxy takes a second to know what is ready, and calls take the Service's address here.
+        wait_for("the Services lead somewhere", lambda: "answer" in once(there, host="a", once="chain", data=2))
         report = served(there, host="a", mix={"chain": 1}, data=2, total=400, rate=0)
         asked = Counter(name for names, count in report.answers.items() for name in names.split(",") * count)
         by_service = {service: {n: c for n, c in asked.items() if n.startswith(f"{service}-")} for service in following}
@@ -87,11 +94,13 @@ def test_two_tcp_services_in_one_pod(cluster: Cluster) -> None:
             "readinessProbe": {"tcpSocket": {"port": "billing"}, "periodSeconds": 1},
         }  # fmt: skip
         both["spec"]["template"]["spec"]["containers"].append(second)
+        billing = service(there, "billing", 3002, "billing")
+        billing["spec"]["selector"] = {"app": "orders"}
         cluster.apply(
-            tcp_service(there), service(there), both, caller(there), service(there, "billing", 3002, "billing"),
+            tcp_service(there), service(there), billing,
             tcp_service(there, "billing", selector={"app": "orders"}, port=3002, targetPort="billing"),
+            both, caller(there),
         )  # fmt: skip
-        cluster.kubectl("patch", "service", "-n", there, "billing", "-p", '{"spec":{"selector":{"app":"orders"}}}')
         cluster.rolled_out(there, "orders", "web")
         assert len(served(there).answers) == 3
         assert len(served(there, host="billing", port=3002).answers) == 3

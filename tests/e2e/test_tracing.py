@@ -60,7 +60,7 @@ def test_one_trace_over_both_sidecars_and_the_app(cluster: Cluster) -> None:
     with cluster.namespace("e2e-traces") as there:
         cluster.apply(*collector(there))
         cluster.rolled_out(there, "collector")
-        cluster.install(f"otlpEndpoint=http://collector.{there}:4317")
+        cluster.install(f"otlpEndpoint=http://collector.{there}:4318")
         try:
             environment = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": f"http://collector.{there}:4318"}]
             traced = tcp_service(there, tracing={"samplingPercent": "100"})
@@ -72,8 +72,8 @@ def test_one_trace_over_both_sidecars_and_the_app(cluster: Cluster) -> None:
 
             def written() -> list[list[tuple[str, dict[str, Any]]]]:
                 text = cluster.kubectl("exec", "-n", there, "deployment/collector", "--", "cat", "/out/traces.json")
-                whole = [spans for spans in traces(text).values() if {name for name, _ in spans} >= {"orders-app"}]
-                return [spans for spans in whole if len(spans) >= 4]
+                names = {"web", "orders", "orders-app"}
+                return [spans for spans in traces(text).values() if {name for name, _ in spans} == names]
 
             (spans, *_) = wait_for("traces are written", written)
             for name, span in spans:
@@ -84,7 +84,7 @@ def test_one_trace_over_both_sidecars_and_the_app(cluster: Cluster) -> None:
             while at.get("parentSpanId"):
                 name, at = by_id[at["parentSpanId"]]
                 chain.append(name)
-            assert set(chain) == {"orders", "web"}, "the app's span, in its sidecar's, in the caller's sidecar's"
-            assert len(by_id) == len(spans)
+            assert chain == ["orders", "web"], "the app's span, in its sidecar's, in the caller's sidecar's"
+            assert len(by_id) == len(spans) == 3
         finally:
             cluster.install()

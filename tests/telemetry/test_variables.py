@@ -30,6 +30,14 @@ BOTH = Export(variable="OTEL_EXPORTER_OTLP_ENDPOINT", endpoint="http://collector
             ),
         ),
         (
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4317"},
+            Telemetry(
+                traces=Export(
+                    variable="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint="http://collector:4317", protocol="grpc"
+                )
+            ),
+        ),
+        (
             ENDPOINT
             | {
                 "OTEL_BSP_MAX_QUEUE_SIZE": "10",

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 GRPC: Final = "grpc"
 HTTP: Final = "http/protobuf"
+_GRPC_PORT: Final = 4317
 
 _URL: Final = "a URL such as http://collector:4318"
 _PAIRS: Final = "key=value pairs separated by commas"
@@ -66,10 +67,16 @@ def _export(given: Mapping[str, str], signal: str) -> Export | None:
         return None
     for variable in (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
         if variable in given:
-            common = given.get("OTEL_EXPORTER_OTLP_PROTOCOL", HTTP)
+            common = given.get("OTEL_EXPORTER_OTLP_PROTOCOL") or _protocol_at(given[variable])
             protocol = given.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", common)
             return Export(variable=variable, endpoint=given[variable], protocol=protocol)
     return None
+
+
+def _protocol_at(endpoint: str) -> str:
+    """Return the protocol of an endpoint where none is given: gRPC at its own port, where nothing else is spoken."""
+    port = urlsplit(endpoint if "//" in endpoint else f"http://{endpoint}").port
+    return GRPC if port == _GRPC_PORT else HTTP
 
 
 def _one_of(*allowed: str) -> Callable[[str], str | None]:

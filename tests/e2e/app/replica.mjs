@@ -8,7 +8,8 @@ import { hostname } from 'node:os';
 import { load } from './load.mjs';
 
 const { HOST = '0.0.0.0', PORT = '3001', NEXT = '', OTEL_EXPORTER_OTLP_ENDPOINT } = process.env;
-const [, { Controller, Module }, { NestFactory }, { ClientTCP, Ctx, MessagePattern, Payload, Transport }, { Observable, firstValueFrom }] =
+const [, { Controller, Module }, { NestFactory }, { ClientTCP, Ctx, MessagePattern, Payload, RpcException, Transport },
+  { Observable, firstValueFrom }] =
   await load('nest', 'reflect-metadata', '@nestjs/common', '@nestjs/core', '@nestjs/microservices', 'rxjs');
 
 const name = hostname();
@@ -35,7 +36,10 @@ class Work {
   }
   /** Asks the next ones in turn, each of which is told how far it is; answers who was asked. */
   async chain(depth) {
-    const asked = depth > 0 ? await Promise.all(next.map(client => firstValueFrom(client.send('chain', depth - 1)))) : [];
+    const ask = client => firstValueFrom(client.send('chain', depth - 1)).catch(reason => {
+      throw new RpcException(`${name}: ${reason?.message ?? reason}`);
+    });
+    const asked = depth > 0 ? await Promise.all(next.map(ask)) : [];
     return [name, ...asked.flat()];
   }
   traced(data, context) {

@@ -1,0 +1,113 @@
+"""The chart: what Helm makes of it is written down, and a real API server takes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.apiserver import ApiServer
+from cluster.found import helm
+from tcpservice import __version__
+from tcpservice_operator import crd, rbac
+from tcpservice_operator.settings import read_settings
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "tcpservice"
+GOLDEN = Path(__file__).parent / "charts"
+HOME = "tcpservice-system"
+CASES = sorted(path.name.removesuffix(".values.yaml") for path in GOLDEN.glob("*.values.yaml"))
+FOREIGN = {"ServiceMonitor", "PodMonitor", "Certificate"}
+"""Kinds of the Prometheus operator and of cert-manager, which this API server does not know."""
+
+WRONG = [
+    ("replica=3", "'replica' not allowed"),
+    ("replicas=many", "/replicas"),
+    ("otlpEndpoint=collector:4317", "/otlpEndpoint"),
+    ("sidecar.memory=much", "/sidecar/memory"),
+    ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
+    ("webhook.timeoutSeconds=60", "/webhook/timeoutSeconds"),
+    ("extraArgs[0]=streams=9", "/extraArgs/0"),
+]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(helm()), *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def rendered(*arguments: str) -> str:
+    done = run("template", "tcpservice", str(CHART), "-n", HOME, "--kube-version", "1.31", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def of_case(name: str) -> str:
+    return rendered("-f", str(GOLDEN / f"{name}.values.yaml"), "--set", "crds.install=false")
+
+
+def test_it_is_linted() -> None:
+    done = run("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout
+
+
+def test_its_files_are_those_of_the_operator() -> None:
+    assert (CHART / "files" / "tcpservices.yaml").read_text() == crd.text(), "run `make crds`"
+    assert (CHART / "files" / "rules.yaml").read_text() == rbac.text(), "run `make crds`"
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == chart["version"] == __version__
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_become_what_is_written(name: str) -> None:
+    text, path = of_case(name), GOLDEN / f"{name}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_the_crd_is_upgraded_with_the_chart_and_outlives_it() -> None:
+    found = [each for each in yaml.safe_load_all(rendered()) if each["kind"] == "CustomResourceDefinition"]
+    (definition,) = found
+    assert definition["spec"] == crd.definition()["spec"]
+    assert definition["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+@pytest.mark.parametrize(("value", "named"), WRONG)
+def test_wrong_values_are_named(value: str, named: str) -> None:
+    done = run("template", "tcpservice", str(CHART), "--set", value)
+    assert done.returncode != 0
+    assert named in done.stderr
+
+
+@pytest.fixture
+def home(api: ApiServer) -> Iterator[ApiServer]:
+    api.kubectl("create", "namespace", HOME)
+    yield api
+    api.kubectl("delete", "namespace", HOME, "--wait=false")
+
+
+def test_an_api_server_takes_every_field_of_it(home: ApiServer) -> None:
+    for text in (rendered(), *(of_case(name) for name in CASES)):
+        for document in yaml.safe_load_all(text):
+            if document["kind"] not in FOREIGN:
+                home.kubectl(
+                    "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-",
+                    text=json.dumps(document),
+                )  # fmt: skip
+
+
+def test_the_operator_takes_its_flags() -> None:
+    """All that the chart can pass, as the operator itself reads it."""
+    for name in CASES:
+        documents = list(yaml.safe_load_all(of_case(name)))
+        deployment = next(each for each in documents if each["kind"] == "Deployment")
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        flags = [flag.replace("$(POD_NAMESPACE)", HOME).replace("$(POD_NAME)", "one") for flag in container["args"]]
+        settings = read_settings(flags, {})
+        assert settings.namespace == HOME
+        assert settings.sidecar.operator == f"tcpservice-operator.{HOME}.svc:15810"
