@@ -32,7 +32,7 @@ endef
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo example crds test core fuzz bench bench-quick lint format lock clean
+.PHONY: help demo example crds test e2e core fuzz bench bench-quick lint format lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ test: $(INSTALLED)  ## Lint, types, layers, and all tests with their counts; two
 	$(call together,$(MAKE) --no-print-directory lint core,TCPSERVICE_SCAN=reference $(PYTEST) tests/interop)
 	echo "Sockets, a real API server, pods in a network of their own, a real collector, real NestJS, faults, README ..."
 	$(call together,$(PYTEST) $(FIRST_HALF),tests/pods/enter $(PYTEST) tests/pods && $(PYTEST) $(OTHER_HALF))
+
+e2e: $(INSTALLED)  ## A real cluster (KUBECONFIG): the chart, rollouts under load, traces; E2E_IMAGE builds and loads images
+	@$(PYTEST) tests/e2e
 
 core: $(INSTALLED)
 	@$(BIN)/coverage erase

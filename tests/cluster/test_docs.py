@@ -27,7 +27,8 @@ def _clean(api: ApiServer) -> Iterator[None]:
 
 def commands() -> list[list[str]]:
     """Return what the page lets people type."""
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    section = PAGE.split("## The operator from your own machine")[1]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     return [shlex.split(line) for block in blocks[:2] for line in block.splitlines()]
 
 

@@ -20,7 +20,8 @@ from telemetry import collector
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "tcpservice"
 HOME = "tcpservice-system"
-TAG = "e2e"
+VALUES = ROOT / "examples" / "kind" / "values.yaml"
+TAG = "dev"
 MAJORS = (12, 11, 10)
 SECONDS = 60.0
 BUILD_SECONDS = 900
@@ -34,10 +35,6 @@ IMAGES: dict[str, tuple[str, ...]] = {
         for major in MAJORS
     },
 }
-VALUES = (
-    "image.repository=tcpservice-operator", f"image.tag={TAG}",
-    "sidecar.image.repository=tcpservice-sidecar", f"sidecar.image.tag={TAG}",
-)  # fmt: skip
 
 
 class Cluster:
@@ -45,11 +42,11 @@ class Cluster:
 
     def kubectl(self, *arguments: str, text: str | None = None, check: bool = True) -> str:
         """Run kubectl; return what it prints."""
-        return self._run("kubectl", *arguments, text=text, check=check)
+        return self.run("kubectl", *arguments, text=text, check=check)
 
     def helm(self, *arguments: str) -> str:
         """Run Helm; return what it prints."""
-        return self._run(str(helm()), *arguments)
+        return self.run(str(helm()), *arguments)
 
     def get(self, *arguments: str) -> Any:
         """Return what kubectl gets, as data."""
@@ -71,7 +68,7 @@ class Cluster:
 
     def install(self, *more: str) -> None:
         """Install or upgrade the chart, with the images of this test."""
-        values = [word for value in (*VALUES, *more) for word in ("--set", value)]
+        values = ["-f", str(VALUES), *(word for value in more for word in ("--set", value))]
         self.helm(
             "upgrade", "--install", "tcpservice", str(CHART), "-n", HOME, "--create-namespace", "--wait",
             "--timeout", "120s", *values,
@@ -108,22 +105,28 @@ class Cluster:
         (hook,) = self.get("mutatingwebhookconfiguration", "tcpservice")["webhooks"]
         return bool(hook["clientConfig"].get("caBundle"))
 
-    def _run(self, *command: str, text: str | None = None, check: bool = True) -> str:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=300, check=False)
+    def run(self, *command: str, text: str | None = None, check: bool = True) -> str:
+        """Run a command of people; return what it prints."""
+        done = subprocess.run(command, input=text, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0 or not check, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
         return done.stdout
 
 
 def make_images() -> None:
-    """Build all images and load them into the cluster, by the command of E2E_IMAGE (kind's by default)."""
+    """Build all images and load them into the cluster."""
     collector.program()
-    command = shlex.split(os.environ.get("E2E_IMAGE", str(ROOT / "tests" / "e2e" / "image-for-kind")))
     for name, arguments in IMAGES.items():
-        done = subprocess.run(
-            [*command, name, *arguments],
-            cwd=ROOT, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{name}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
+        make_image(name, *arguments)
+
+
+def make_image(name: str, context: str, *options: str) -> None:
+    """Build an image and load it into the cluster, by the command of E2E_IMAGE (kind's by default)."""
+    command = shlex.split(os.environ.get("E2E_IMAGE", str(ROOT / "tests" / "e2e" / "image-for-kind")))
+    done = subprocess.run(
+        [*command, name, context, *options],
+        cwd=ROOT, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{name}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
 
 
 def wait_for(what: str, holds: Callable[[], Any], seconds: float = SECONDS) -> Any:
