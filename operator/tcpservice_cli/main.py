@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import tcpservice
-from tcpservice_cli import inject, send, up
+from tcpservice_cli import check, inject, send, up
 from tcpservice_flags import USAGE_ERROR, Parser, SettingsError, usage_line
 
 INTERRUPTED: Final = 130
@@ -42,7 +42,7 @@ def parser(variables: Mapping[str, str]) -> argparse.ArgumentParser:
     whole = Parser(prog="tcpservice", description="Message-level load balancing for NestJS's TCP transport.")
     whole.add_argument("--version", action="version", version=f"tcpservice {tcpservice.__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (inject.add_to(commands), send.add_to(commands), up.add_to(commands)):
+    for command in (check.add_to(commands), inject.add_to(commands), send.add_to(commands), up.add_to(commands)):
         _take_defaults(command, variables)
     return whole
 

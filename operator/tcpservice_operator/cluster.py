@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from typing import Any, Final, NamedTuple, Self, TypeVar
+from urllib.parse import parse_qsl
 
 import aiohttp
 import orjson
@@ -87,6 +88,32 @@ class Cluster:
     async def close(self) -> None:
         """Close its connections."""
         await self._api.close()  # type: ignore[no-untyped-call]
+
+    # Any question
+
+    async def ask(self, path: str, post: Body | None = None) -> Body:
+        """Return what stands at a path, or what the API server answers to what is posted there."""
+        answer = await self._call(path, post)
+        body: Body = orjson.loads(await answer.read())
+        _refuse(body, answer.status)
+        return body
+
+    async def ask_text(self, path: str) -> str:
+        """Return the text that stands at a path."""
+        answer = await self._call(path, None)
+        text: str = (await answer.read()).decode()
+        if answer.status >= _REFUSED:
+            raise ApiError(answer.status, text[:500])
+        return text
+
+    async def _call(self, path: str, post: Body | None) -> Any:
+        bare, _, query = path.partition("?")
+        prepared = await self._api.param_serialize(
+            "GET" if post is None else "POST", bare, query_params=parse_qsl(query), body=post, post_params=[], files={},
+            header_params={"Accept": "*/*", "Content-Type": "application/json"}, auth_settings=["BearerToken"],
+        )  # fmt: skip
+        answer: Any = await _asked(self._api.call_api(*prepared, _preload_content=False))
+        return answer.response
 
     # Reading
 

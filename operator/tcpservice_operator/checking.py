@@ -1,0 +1,237 @@
+"""What the facts of a cluster mean for its people: lines that passed, are to be looked at, or failed, with the mend.
+
+Pure; used by `tcpservice check`, which asks for the facts (`survey`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from tcpservice import __version__
+from tcpservice.spec.schema import GROUP
+from tcpservice_operator import crd
+from tcpservice_operator.objects import CALLS, WEBHOOK, Body, Key, Pod
+
+Mark = Literal["passed", "warned", "failed"]
+OLDEST: Final = (1, 29)
+"""The first Kubernetes with native sidecars that are on by default."""
+
+LEASE_LIFE: Final = timedelta(seconds=15)
+_SEVERE: Final = ("Accepted", "Programmed", "Ready")
+_INSTALL: Final = "helm upgrade --install tcpservice charts/tcpservice -n tcpservice-system --create-namespace"
+
+
+class Finding(Struct, frozen=True):
+    """One line: what was looked at, and what was found, with the mend where there is something to mend."""
+
+    mark: Mark
+    subject: str
+    message: str
+
+
+class Unknown(Struct, frozen=True):
+    """A question that nobody answered, and why."""
+
+    reason: str
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """A pod, the version of its sidecar, and all words of its containers that may name a service."""
+
+    pod: Pod
+    version: str
+    words: frozenset[str]
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What was asked. None: there is no such object.
+
+    `denied` are the rights that the operator lacks; `tried` has, for each TcpService, what a pod of it would become: an
+    empty text where it would get the sidecar, else why not.
+    """
+
+    now: datetime
+    version: tuple[int, int]
+    definition: Body | Unknown | None
+    webhook: Body | Unknown | None
+    operator: Body | Unknown | None
+    lease: Body | Unknown | None
+    denied: tuple[str, ...] | Unknown
+    unanswered: int | Unknown
+    services: tuple[Body, ...] | Unknown
+    tried: dict[Key, str | Unknown]
+    pods: tuple[Seen, ...] | Unknown
+
+
+def check(facts: Facts) -> list[Finding]:
+    """Return all findings, in the order in which things depend on each other."""
+    return [finding for look in _LOOKS for finding in look(facts)]
+
+
+def _kubernetes(facts: Facts) -> Iterator[Finding]:
+    words = "Kubernetes {}.{}".format(*facts.version)
+    if facts.version < OLDEST:
+        yield Finding("failed", "cluster", f"{words} has no native sidecars; 1.29 is the first that has")
+    else:
+        yield Finding("passed", "cluster", words)
+
+
+def _definition(facts: Facts) -> Iterator[Finding]:
+    found = facts.definition
+    if isinstance(found, Unknown):
+        yield Finding("warned", "CRD", found.reason)
+    elif found is None:
+        yield Finding("failed", "CRD", f"{crd.NAME} is not there: {_INSTALL}")
+    elif _schemas(found) != _schemas(crd.definition()):
+        yield Finding("warned", "CRD", f"it is of another version than this command ({__version__}): {_INSTALL}")
+    else:
+        yield Finding("passed", "CRD", f"{crd.NAME} is that of {__version__}")
+
+
+def _schemas(definition: Body) -> list[object]:
+    return [version["schema"]["openAPIV3Schema"] for version in definition["spec"]["versions"]]
+
+
+def _webhook(facts: Facts) -> Iterator[Finding]:
+    found = facts.webhook
+    if isinstance(found, Unknown):
+        yield Finding("warned", "webhook", found.reason)
+        return
+    hooks = found["webhooks"] if found is not None else []
+    if not hooks:
+        yield Finding("failed", "webhook", f"there is no configuration {WEBHOOK}: {_INSTALL}")
+        return
+    if not hooks[0]["clientConfig"].get("caBundle"):
+        look = f"kubectl logs -n {hooks[0]['clientConfig']['service']['namespace']} deployment/tcpservice-operator"
+        yield Finding("failed", "webhook", f"the operator has not let the API server trust it yet: {look}")
+    elif hooks[0].get("failurePolicy") != "Ignore":
+        yield Finding("warned", "webhook", "its failurePolicy is not Ignore: without the operator, no pod is created")
+    else:
+        yield Finding("passed", "webhook", "it is configured, and the API server trusts it")
+    if isinstance(facts.unanswered, int) and facts.unanswered:
+        yield Finding(
+            "warned", "webhook", f"{facts.unanswered} times it did not answer, since the API server was started; "
+            "pods that were created then lack the sidecar, as the conditions say",
+        )  # fmt: skip
+
+
+def _operator(facts: Facts) -> Iterator[Finding]:
+    found = facts.operator
+    if isinstance(found, Unknown):
+        yield Finding("warned", "operator", found.reason)
+    elif found is None:
+        yield Finding("failed", "operator", f"there is no Deployment tcpservice-operator: {_INSTALL}")
+    else:
+        yield _copies(found)
+        version = (found["metadata"].get("labels") or {}).get("app.kubernetes.io/version", __version__)
+        if version != __version__:
+            yield Finding("warned", "operator", f"its version is {version}, that of this command {__version__}")
+
+
+def _copies(deployment: Body) -> Finding:
+    namespace = deployment["metadata"]["namespace"]
+    wanted = deployment["spec"].get("replicas", 1)
+    ready = (deployment.get("status") or {}).get("availableReplicas", 0)
+    look = f"kubectl describe pods -n {namespace} -l app.kubernetes.io/name=tcpservice-operator"
+    scale = f"kubectl scale -n {namespace} deployment/tcpservice-operator --replicas=2"
+    if ready < wanted:
+        return Finding("failed" if not ready else "warned", "operator", f"{ready} of {wanted} copies are ready: {look}")
+    if wanted < 2:
+        return Finding("failed" if not wanted else "warned", "operator", f"{wanted} copies: {scale}")
+    return Finding("passed", "operator", f"{ready} copies are ready")
+
+
+def _leader(facts: Facts) -> Iterator[Finding]:
+    found = facts.lease
+    if facts.operator is None:
+        return
+    if isinstance(found, Unknown):
+        yield Finding("warned", "leader", found.reason)
+        return
+    spec = (found or {}).get("spec") or {}
+    holder, renewed = spec.get("holderIdentity"), spec.get("renewTime")
+    if not holder or not renewed or facts.now - datetime.fromisoformat(renewed) > LEASE_LIFE:
+        yield Finding("failed", "leader", "no copy leads, so that nothing is written: see the operator's log")
+    else:
+        yield Finding("passed", "leader", f"{holder} leads")
+
+
+def _rights(facts: Facts) -> Iterator[Finding]:
+    if facts.operator is None:
+        return
+    if isinstance(facts.denied, Unknown):
+        yield Finding("warned", "rights", facts.denied.reason)
+    elif facts.denied:
+        yield Finding("failed", "rights", f"the operator may not {', '.join(facts.denied)}: {_INSTALL}")
+    else:
+        yield Finding("passed", "rights", "the operator has all that it needs")
+
+
+def _services(facts: Facts) -> Iterator[Finding]:
+    if isinstance(facts.services, Unknown):
+        yield Finding("warned", "TcpServices", facts.services.reason)
+        return
+    if not facts.services:
+        yield Finding("warned", "TcpServices", "there are none yet: kubectl apply -f examples/orders/")
+    for body in facts.services:
+        yield from _service(body, facts)
+
+
+def _service(body: Body, facts: Facts) -> Iterator[Finding]:
+    key = (body["metadata"]["namespace"], body["metadata"]["name"])
+    subject, status = "/".join(key), body.get("status") or {}
+    conditions = status.get("conditions") or []
+    if status.get("observedGeneration") != body["metadata"].get("generation"):
+        yield Finding("warned", subject, "the operator has not looked at its last change yet")
+    bad = [one for one in conditions if one["status"] == "False" and one["reason"] != "NotAccepted"]
+    for one in bad:
+        mark: Mark = "failed" if one["type"] in _SEVERE else "warned"
+        yield Finding(mark, subject, f"{one['type']}: {one['message']}")
+    if conditions and not bad:
+        counts = status.get("replicas") or {}
+        yield Finding("passed", subject, f"{counts.get('ready')} of {counts.get('total')} pods are ready")
+    tried = facts.tried.get(key)
+    if isinstance(tried, Unknown):
+        yield Finding("warned", subject, f"whether a new pod gets the sidecar could not be tried: {tried.reason}")
+    elif tried:
+        yield Finding("failed", subject, f"a new pod would get no sidecar: {tried}")
+    elif tried is not None:
+        yield Finding("passed", subject, "a new pod gets the sidecar")
+
+
+def _pods(facts: Facts) -> Iterator[Finding]:
+    if isinstance(facts.pods, Unknown):
+        yield Finding("warned", "pods", facts.pods.reason)
+        return
+    for seen in facts.pods:
+        if seen.pod.refused:
+            yield Finding("warned", "/".join(seen.pod.key), f"it has no sidecar, as {seen.pod.refused}")
+    skewed = [seen for seen in facts.pods if seen.version not in ("", __version__) and not seen.pod.leaving]
+    for version in sorted({seen.version for seen in skewed}):
+        those = [seen.pod for seen in skewed if seen.version == version]
+        mends = "; ".join(sorted({pod.restart for pod in those} - {""}))
+        yield Finding("warned", "pods", f"{len(those)} pods have sidecars of {version}, not {__version__}: {mends}")
+
+
+def _crossing(facts: Facts) -> Iterator[Finding]:
+    """Find pods that name a TcpService of another namespace, and are not told of it."""
+    if isinstance(facts.pods, Unknown) or isinstance(facts.services, Unknown):
+        return
+    names = {f"{body['metadata']['name']}.{body['metadata']['namespace']}" for body in facts.services}
+    for seen in facts.pods:
+        called = {".".join(reversed(key)) for key in seen.pod.called() or ()}
+        for name in sorted((seen.words & names) - called):
+            if name.partition(".")[2] != seen.pod.key[0]:
+                yield Finding(
+                    "warned", "/".join(seen.pod.key), f"it seems to call {name} past its sidecar; "
+                    f'let its template have the label {GROUP}/inject: enabled and the annotation {CALLS}: "{name}"',
+                )  # fmt: skip
+
+
+_LOOKS: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
+    _kubernetes, _definition, _webhook, _operator, _leader, _rights, _services, _pods, _crossing,
+)  # fmt: skip
