@@ -206,6 +206,14 @@ class Cluster:
         """Tell people of something that happened."""
         await self._write(self._core.create_namespaced_event(document["metadata"]["namespace"], _plain(document)))
 
+    async def evict(self, pod: Key) -> None:
+        """End a pod within its disruption budget; where that does not allow it, ApiError has the status 429."""
+        namespace, name = pod
+        metadata = {"namespace": namespace, "name": name}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        self.writes += 1
+        await self.ask(f"/api/v1/namespaces/{namespace}/pods/{name}/eviction", post=eviction)
+
     async def _apply(self, patch: Any, document: Body) -> None:
         metadata = document["metadata"]
         await self._write(

@@ -14,17 +14,23 @@ from tcpservice.spec.schema import LONGEST_MESSAGE
 from tcpservice_operator.conditions import Verdict, View, is_accepted, verdicts
 from tcpservice_operator.endpoints import REPLICAS_SUFFIX
 from tcpservice_operator.events import Happened, changes
-from tcpservice_operator.objects import Key, Wanted
+from tcpservice_operator.evicting import next_to_evict
+from tcpservice_operator.objects import Key, Pod, Wanted
 from tcpservice_operator.services import Document, services_for, target_of
 from tcpservice_operator.state import State
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """Services to apply and the status, both whole; and what people should hear of, once the status is written."""
+    """Services to apply and the status, both whole, and what people should hear of, once the status is written.
+
+    `evicted` is the pod that is to be made anew; `pods` are the uids of all that serve.
+    """
 
     services: tuple[Document, ...]
     status: dict[str, Any]
     happened: tuple[Happened, ...]
+    evicted: Pod | None
+    pods: frozenset[str]
 
 
 def make_plan(state: State, key: Key, now: str) -> Plan | None:
@@ -38,7 +44,13 @@ def make_plan(state: State, key: Key, now: str) -> Plan | None:
         services = [document for document in services if document["metadata"]["name"] != view.replicas.key[1]]
     status = _status(view, now)
     happened = changes(wanted.status.get("conditions") or [], status["conditions"])
-    return Plan(services=tuple(services), status=status, happened=tuple(happened))
+    return Plan(
+        services=tuple(services),
+        status=status,
+        happened=tuple(happened),
+        evicted=next_to_evict(view),
+        pods=frozenset(pod.uid for pod in view.pods),
+    )
 
 
 def view_of(state: State, wanted: Wanted) -> View:

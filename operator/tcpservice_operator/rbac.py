@@ -27,6 +27,7 @@ EVERYWHERE: Final[tuple[Rule, ...]] = (
     _rule(GROUP, "tcpservices/status", "patch"),
     _rule("", "services", "create", "list", "patch", "watch"),
     _rule("", "pods", "list", "watch"),
+    _rule("", "pods/eviction", "create"),
     _rule("", "namespaces", "list", "watch"),
     _rule("", "events", "create"),
     _rule("", "configmaps", "create", "list", "patch", name=TRUST),

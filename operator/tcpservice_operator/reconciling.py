@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tcpservice_operator.cluster import ApiError
 from tcpservice_operator.endpoints import REPLICAS_SUFFIX
 from tcpservice_operator.events import Happened, write_event
-from tcpservice_operator.objects import Body, Key, Wanted, key_of, read_service
+from tcpservice_operator.objects import Body, Key, Pod, Wanted, key_of, read_service
 from tcpservice_operator.planning import make_plan
 from tcpservice_operator.services import Document
 from tcpservice_operator.state import State
@@ -44,6 +44,9 @@ class Writer(Protocol):
     async def post_event(self, document: Body) -> None:
         """Tell people of something that happened. Raises ApiError."""
 
+    async def evict(self, pod: Key) -> None:
+        """End a pod, so that its owner makes it anew. Raises ApiError; 429: its disruption budget does not allow it."""
+
 
 class Reconciler:
     """Keeps TcpServices in line while `may_write` says that this copy leads; `now` gives the time as RFC 3339."""
@@ -57,6 +60,8 @@ class Reconciler:
         self.looks = 0
         self._failures: dict[Key, int] = {}
         self._written: dict[Key, deque[float]] = {}
+        self._evictable: dict[Key, frozenset[str]] = {}
+        self._told_stopped: set[Key] = set()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._wake = asyncio.Event()
 
@@ -101,6 +106,19 @@ class Reconciler:
         if self._may_write() and wanted is not None and wanted.status != plan.status:
             await self._writer.apply_status(key, plan.status)
             await self._tell(wanted, plan.happened)
+        if plan.evicted is not None and wanted is not None and self._may_write():
+            await self._evict(wanted, plan.evicted, plan.pods)
+
+    async def _evict(self, wanted: Wanted, pod: Pod, there: frozenset[str]) -> None:
+        """Have a pod made anew, unless it was already: then the webhook gives no sidecar, and more would not help."""
+        key, name = wanted.key, pod.key[1]
+        if pod.uid in self._evictable.setdefault(key, there):
+            await self._writer.evict(pod.key)
+            await self._tell(wanted, [Happened("Normal", "Evicted", f"{name}, which lacks the sidecar, is made anew")])
+        elif key not in self._told_stopped:
+            self._told_stopped.add(key)
+            text = f"{name} was made without the sidecar, too; why: tcpservice check"
+            await self._tell(wanted, [Happened("Warning", "EvictingStopped", text)])
 
     async def _tell(self, wanted: Wanted, happened: Iterable[Happened]) -> None:
         """Write Events; nothing depends on them, so that none is written twice."""
@@ -128,6 +146,8 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         for name in (key[1], key[1] + REPLICAS_SUFFIX):
             self._written.pop((key[0], name), None)
+        self._evictable.pop(key, None)
+        self._told_stopped.discard(key)
 
     def _fail(self, key: Key, error: ApiError) -> None:
         """Try again later; what is gone by now needs nothing."""

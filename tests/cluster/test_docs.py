@@ -66,7 +66,7 @@ def test_the_rights_are_those_that_are_listed() -> None:
     words = {
         "tcpservices": "TcpServices", "services": "Services", "endpointslices": "EndpointSlices",
         "networkpolicies": "NetworkPolicies", "tokenreviews": "verify tokens", "tcpservices/status": "the status",
-        "secrets": "Secret", "leases": "Lease", "configmaps": "ConfigMaps",
+        "secrets": "Secret", "pods/eviction": "evict pods", "leases": "Lease", "configmaps": "ConfigMaps",
         "mutatingwebhookconfigurations": "its own webhook",
     }  # fmt: skip
     for rule in (*rbac.EVERYWHERE, *rbac.AT_HOME):

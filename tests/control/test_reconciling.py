@@ -24,6 +24,7 @@ class Server:
         self.state = state
         self.writes: Counter[str] = Counter()
         self.events: list[str] = []
+        self.evicted: list[str] = []
         self.refuse: list[str] = []
 
     async def apply_service(self, document: Body) -> None:
@@ -36,6 +37,10 @@ class Server:
         wanted = self.state.wanted[key]
         metadata = {**wanted.document["metadata"], "uid": wanted.uid, "generation": wanted.generation}
         self.state.see_wanted({**wanted.document, "metadata": metadata, "status": status})
+
+    async def evict(self, pod: Key) -> None:
+        self._count("eviction")
+        self.evicted.append(pod[1])
 
     async def post_event(self, document: Body) -> None:
         self._count("event")
@@ -132,3 +137,62 @@ def test_a_tcp_service_that_has_gone_needs_nothing() -> None:
     server.writes.clear()
     asyncio.run(reconciler.reconcile(("shop", "orders")))
     assert not server.writes
+
+
+def bare(name: str, **more: Any) -> dict[str, Any]:
+    return pod(name, injected=False, **more)
+
+
+@pytest.mark.parametrize(
+    ("pods", "evicted"),
+    [
+        ([bare("a"), bare("b")], ["a"]),
+        ([pod("a"), bare("b")], ["b"]),
+        ([pod("a"), pod("b")], []),
+        ([bare("a"), bare("b", ready=False)], []),
+        ([bare("a"), bare("b", leaving=True)], []),
+        ([bare("a", annotations={"tcpservice.dev/not-injected": "it runs on Windows"}), bare("b")], ["b"]),
+        ([bare("a", hostNetwork=True)], []),
+        ([{**bare("a"), "metadata": {**bare("a")["metadata"], "ownerReferences": []}}], []),
+    ],
+)
+def test_pods_without_a_sidecar_are_evicted_one_at_a_time_where_that_is_asked_for(
+    pods: list[dict[str, Any]], evicted: list[str]
+) -> None:
+    for restart in ("Evict", "Manual"):
+        state, server, reconciler, _ = stage(tcp_service(injection={"restart": restart}), service(), *pods)
+        asyncio.run(reconciler.reconcile(("shop", "orders")))
+        assert server.evicted == (evicted if restart == "Evict" else [])
+        assert state.wanted
+
+
+def test_evicting_stops_where_it_does_not_help() -> None:
+    state, server, reconciler, leads = stage(
+        tcp_service(injection={"restart": "Evict"}), service(), bare("a"), bare("b")
+    )
+
+    async def play() -> None:
+        await settle(reconciler, state, 1)
+        state.see_pod(bare("a"), gone=True)
+        state.see_pod(bare("c"))
+        state.see_pod(bare("b"), gone=True)
+        state.see_pod(pod("b"))
+        await settle(reconciler, state)
+        assert server.evicted == ["a"], "c came in the place of a, and lacks it, too"
+        assert server.events.count("EvictingStopped") == 1
+        leads["now"] = False
+        state.see_pod(bare("c"), gone=True)
+        await settle(reconciler, state)
+
+    asyncio.run(play())
+    assert server.events.count("Evicted") == 1
+
+
+def test_a_disruption_budget_is_waited_for() -> None:
+    state, server, reconciler, _ = stage(tcp_service(injection={"restart": "Evict"}), service(), bare("a"))
+    server.refuse.append("eviction")
+    with pytest.raises(ApiError):
+        asyncio.run(settle(reconciler, state, 1))
+    server.refuse.clear()
+    asyncio.run(settle(reconciler, state, 1))
+    assert server.evicted == ["a"]

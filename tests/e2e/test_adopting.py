@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
 from e2e.cluster import Cluster, wait_for
 from e2e.load import MIX, Load
 from e2e.manifests import caller, replicas, service, tcp_service
@@ -50,3 +58,42 @@ def test_a_tcp_service_comes_to_what_runs_and_goes_again(cluster: Cluster) -> No
                 assert not report.failed, report
                 assert not report.hung
                 assert len(report.answers) == 3, report
+
+
+def test_one_chart_with_apps_and_tcp_service_ends_injected(cluster: Cluster, tmp_path: Path) -> None:
+    """Helm makes custom resources last, so that all pods are there before anybody knows that they serve."""
+    with cluster.namespace("e2e-helm") as there:
+        selector = {"matchLabels": {"app": "orders"}}
+        budget = {
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "orders"},
+            "spec": {"minAvailable": 2, "selector": selector},
+        }  # fmt: skip
+        evicting = tcp_service(there, injection={"restart": "Evict"})
+        documents = [evicting, service(there), replicas(there), budget]
+        (tmp_path / "templates").mkdir()
+        (tmp_path / "templates" / "all.yaml").write_text(yaml.safe_dump_all(documents))
+        (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: shop, version: 0.1.0}")
+        cluster.helm("install", "shop", str(tmp_path), "-n", there)
+        wait_for(
+            "all have the sidecar",
+            lambda: cluster.condition(there, "orders", "Injected").get("reason") == "AllInjected",
+            seconds=120,
+        )
+        cluster.rolled_out(there, "orders")
+        events = [each["reason"] for each in cluster.get("events", "-n", there)["items"]]
+        assert "EvictingStopped" not in events
+        assert events.count("Evicted") == 3
+
+
+def test_the_check_finds_nothing_to_mend(cluster: Cluster) -> None:
+    with cluster.namespace("e2e-check") as there:
+        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there))
+        cluster.rolled_out(there, "orders", "web")
+        wait_for("it is well", lambda: cluster.condition(there, "orders", "Injected").get("status") == "True")
+        command = [str(Path(sys.executable).parent / "tcpservice"), "check", "-o", "json"]
+        done = subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=60, check=False)
+        found = json.loads(done.stdout)
+        assert done.returncode == 0, found
+        told = {(each["mark"], each["subject"]) for each in found}
+        subjects = ("cluster", "CRD", "webhook", "operator", "leader", "rights", f"{there}/orders")
+        assert told >= {("passed", subject) for subject in subjects}

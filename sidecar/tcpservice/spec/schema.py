@@ -40,7 +40,7 @@ class Injection(Group, frozen=True, kw_only=True):
 
     restart: Annotated[
         Literal["Manual", "Evict"] | None,
-        Meta(description="Evict: pods that lack it are evicted, within their disruption budgets. Default Manual."),
+        Meta(description="Evict: pods that lack it are evicted, by one, within disruption budgets. Default Manual."),
     ] = None
 
 
