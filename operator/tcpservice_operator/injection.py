@@ -8,6 +8,7 @@ is there does not listen for it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any, Final
@@ -17,10 +18,10 @@ from msgspec import Struct
 
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.aliases import Alias, addresses_of
-from tcpservice_operator.objects import ALIAS, FRONT, INJECT, NOTES, SIDECAR, named_by
-from tcpservice_operator.ports import ADMIN, app_ports, move_ports
+from tcpservice_operator.objects import ALIAS, FRONT, HOOK_KEY, INJECT, NOTES, SIDECAR, named_by
+from tcpservice_operator.ports import app_ports, move_ports
 from tcpservice_operator.roles import Called, Served
-from tcpservice_operator.sidecar import Options, container_of, volume_of
+from tcpservice_operator.sidecar import Options, container_of, hook_of, volume_of
 
 INJECTED: Final = f"{GROUP}/injected"
 """The annotation that says which version's sidecar a pod has."""
@@ -51,10 +52,11 @@ def inject(pod: Document, serves: Sequence[Served], calls: Sequence[Called], opt
     aliases, notes = addresses_of(made, calls, listened, [front.app_port for front in fronts])
     if not fronts and not aliases:
         return Injected(pod=pod, reason=f"nothing could lead to its sidecar ({'; '.join(notes)})")
-    _add_sidecar(made, container_of(_name_of(made, serves), fronts, aliases, options), options)
+    key = _key_of(pod, options.secret)
+    _add_sidecar(made, container_of(_name_of(made, serves), key, fronts, aliases, options), options)
     _add_aliases(made, aliases)
     for container in made["spec"]["containers"]:
-        _add_gate(container)
+        _add_gate(container, key)
         _add_variables(container, aliases)
     _annotate(made, serves, aliases, notes, options)
     return Injected(pod=made, notes=tuple(notes))
@@ -100,6 +102,17 @@ _REFUSALS: Final[tuple[tuple[Callable[[Document, Document], bool], str], ...]] =
 )
 
 
+def _key_of(pod: Document, secret: str) -> str:
+    """Return the key of a pod's hooks: that of the sidecar that is there, else one that nobody can guess."""
+    there: list[Document] = pod["spec"].get("initContainers") or []
+    arguments = next((each.get("args") for each in there if each["name"] == SIDECAR), None) or []
+    given = next((argument for argument in arguments if argument.startswith(HOOK_KEY)), "")
+    if given:
+        return str(given.removeprefix(HOOK_KEY))
+    text = orjson.dumps(pod, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, key=secret.encode(), digest_size=16).hexdigest()
+
+
 def _name_of(pod: Document, serves: Sequence[Served]) -> str:
     """Return what a pod is called in traces: what people label it with, else what it serves."""
     labels = (pod.get("metadata") or {}).get("labels") or {}
@@ -126,11 +139,11 @@ def _add_aliases(pod: Document, aliases: Sequence[Alias]) -> None:
     there += [{"ip": each.address, "hostnames": list(each.names)} for each in aliases if each.address not in known]
 
 
-def _add_gate(container: Document) -> None:
+def _add_gate(container: Document, key: str) -> None:
     """Let the app's SIGTERM wait until the sidecar has nothing in flight for it."""
     lifecycle: Document = container.get("lifecycle") or {}
     if "preStop" not in lifecycle:
-        container["lifecycle"] = {**lifecycle, "preStop": {"httpGet": {"path": "/gate", "port": ADMIN}}}
+        container["lifecycle"] = {**lifecycle, "preStop": hook_of("/gate", key)}
 
 
 def _add_variables(container: Document, aliases: Sequence[Alias]) -> None:

@@ -21,7 +21,8 @@ SIDECAR: Final = "tcpservice-sidecar"
 
 FRONT: Final = "--app="
 ALIAS: Final = "--listen="
-"""The flags by which an injected sidecar serves a TcpService, and takes one from its app."""
+HOOK_KEY: Final = "--hook-key="
+"""The flags by which an injected sidecar serves a TcpService, takes one from its app, and knows the kubelet."""
 
 OWNER: Final = "tcpservice-operator"
 """The field manager of all that the operator writes, and the value of `app.kubernetes.io/managed-by`."""

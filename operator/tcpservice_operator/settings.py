@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -76,6 +77,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
             memory=given.sidecar_memory,
             memory_limit=given.sidecar_memory_limit,
             variables=tuple(given.sidecar_env),
+            secret=secrets.token_hex(32),
         ),
     )
 

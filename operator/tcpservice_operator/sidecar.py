@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tcpservice import __version__
 from tcpservice_operator.aliases import Alias
-from tcpservice_operator.objects import ALIAS, FRONT, SIDECAR
+from tcpservice_operator.objects import ALIAS, FRONT, HOOK_KEY, SIDECAR
 from tcpservice_operator.ports import ADMIN, Front
 from tcpservice_operator.services import MESH_NUMBER, MESH_PORT
 
@@ -32,7 +32,10 @@ Document = dict[str, Any]
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """How the sidecars of an installation are made; quantities as Kubernetes writes them."""
+    """How the sidecars of an installation are made; quantities as Kubernetes writes them.
+
+    Keys of pods' hooks are made with `secret`, so that nobody knows them who cannot read the pods.
+    """
 
     image: str
     version: str = __version__
@@ -43,16 +46,22 @@ class Options(Struct, frozen=True, kw_only=True):
     memory: str = "64Mi"
     memory_limit: str = "256Mi"
     variables: tuple[tuple[str, str], ...] = ()
+    secret: str = ""
 
 
-def container_of(name: str, fronts: Sequence[Front], aliases: Sequence[Alias], options: Options) -> Document:
-    """Make the container; `name` is what its pod is called in traces."""
+def hook_of(path: str, key: str) -> Document:
+    """Make a hook that the kubelet calls when the pod ends."""
+    return {"httpGet": {"path": path, "port": ADMIN, "httpHeaders": [{"name": "X-TcpService-Key", "value": key}]}}
+
+
+def container_of(name: str, key: str, fronts: Sequence[Front], aliases: Sequence[Alias], options: Options) -> Document:
+    """Make the container; `name` is what its pod is called in traces, `key` lets the kubelet call the hooks."""
     return {
         "name": SIDECAR,
         "image": options.image,
         "imagePullPolicy": options.pull_policy,
         "restartPolicy": "Always",
-        "args": _arguments(fronts, aliases, options),
+        "args": [*_arguments(fronts, aliases, options), f"{HOOK_KEY}{key}"],
         "env": _variables(name, options),
         "ports": _ports(fronts),
         "resources": {
@@ -70,7 +79,7 @@ def container_of(name: str, fronts: Sequence[Front], aliases: Sequence[Alias], o
         "startupProbe": {**_probe("/readyz"), "periodSeconds": 1, "failureThreshold": 60},
         "readinessProbe": {**_probe("/readyz"), "periodSeconds": 5},
         "livenessProbe": {**_probe("/livez"), "periodSeconds": 10, "failureThreshold": 6},
-        "lifecycle": {"preStop": {"httpGet": {"path": "/leave", "port": ADMIN}}},
+        "lifecycle": {"preStop": hook_of("/leave", key)},
         "volumeMounts": [{"name": VOLUME, "mountPath": FILES, "readOnly": True}],
     }
 

@@ -1,11 +1,14 @@
 """The admin port: health, metrics, the state in force, and the word to leave.
 
-Used by `app`. Plain HTTP for kubelets, collectors and people.
+Used by `app`. Plain HTTP for kubelets, collectors and people. In a cluster any pod can reach it: the word to leave
+needs a key, which the kubelet has from the pod's manifest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import orjson
 from aiohttp import web
@@ -17,6 +20,9 @@ from tcpservice_flags import Address, SettingsError, bind_error
 from tcpservice_sidecar.appcheck import why_not_ready
 from tcpservice_sidecar.leaving import Leaving
 from tcpservice_sidecar.prometheus import Exposition
+
+KEY_HEADER: Final = "X-TcpService-Key"
+_HOOKS: Final = ("/leave", "/gate", "/drain")
 
 
 class Admin:
@@ -30,17 +36,19 @@ class Admin:
         apps: dict[str, Endpoint],
         why_not_ready: Callable[[], str | None],
         leaving: Leaving,
+        hook_key: str = "",
     ) -> None:
         self._exchange = exchange
         self._metrics = metrics
         self._apps = apps
         self._why_not_ready = why_not_ready
         self._leaving = leaving
+        self._hook_key = hook_key.encode()
         self._runner: web.AppRunner | None = None
 
     async def start(self, address: Address) -> Address:
         """Listen; return the address that was bound. Raises SettingsError."""
-        app = web.Application()
+        app = web.Application(middlewares=[self._guard])
         app.add_routes(
             [
                 web.get("/livez", self._live),
@@ -68,6 +76,16 @@ class Admin:
         """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Refuse hooks to those without the key."""
+        given = request.headers.get(KEY_HEADER, "").encode()
+        if request.path in _HOOKS and self._hook_key and not secrets.compare_digest(given, self._hook_key):
+            return web.Response(status=403, text=f"this needs the key of --hook-key as the header {KEY_HEADER}\n")
+        return await handler(request)
 
     async def _live(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

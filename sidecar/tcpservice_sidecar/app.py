@@ -157,6 +157,7 @@ class Sidecar:
             apps=apps,
             why_not_ready=self._why_not_ready,
             leaving=self._leaving,
+            hook_key=self._settings.hook_key,
         )
         bound = await self._bind(snapshot)
         if self._settings.admin is not None:

@@ -75,6 +75,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     mesh: Address | None = None
     apps: tuple[Named, ...] = ()
     admin: Address | None = None
+    hook_key: str = ""
     discovery: Discovery | None = None
     log_format: str = "auto"
     bounds: Bounds = Bounds()
@@ -129,6 +130,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
         mesh=given.mesh,
         apps=tuple(given.app),
         admin=given.admin,
+        hook_key=given.hook_key,
         discovery=_discovery(given),
         log_format=given.log_format,
         bounds=Bounds(**{b.field: getattr(given, b.field) for b in _BOUNDS if getattr(given, b.field) is not None}),
@@ -221,7 +223,9 @@ def _parser() -> Parser:
     add("--app", metavar="NAME=HOST:PORT", type=argument(parse_named), action="append", default=[],
         help="the pod's own app, and the service that it serves; may be repeated")  # fmt: skip
     add("--admin", metavar="HOST:PORT", type=argument(lambda text: parse_address(text, lowest=0)),
-        help="serve /livez /readyz /app/readyz /metrics /snapshot /drain here")  # fmt: skip
+        help="serve /livez /readyz /app/readyz /metrics /snapshot /leave /gate /drain here")  # fmt: skip
+    add("--hook-key", metavar="TEXT", type=str, default="",
+        help="only who sends it as X-TcpService-Key may call /leave, /gate and /drain (default: anybody)")  # fmt: skip
     add("--discovery", metavar="HOST:PORT", type=argument(parse_address),
         help="the operator, which tells of replicas and policies; --file then says what to begin with")  # fmt: skip
     add("--log-format", choices=("auto", "human", "json"), default="auto",

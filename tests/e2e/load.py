@@ -115,6 +115,14 @@ class Pods:
 
 
 @contextmanager
+def lines_of(command: list[str]) -> Iterator[list[str]]:
+    """Have the lines that a command prints, while this lasts."""
+    lines: list[str] = []
+    with _lines(command, lines.append):
+        yield lines
+
+
+@contextmanager
 def _lines(command: list[str], take: Any) -> Iterator[None]:
     """Give each line that a command prints to a function, while this lasts."""
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

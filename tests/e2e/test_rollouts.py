@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 
 from e2e.cluster import HOME, MAJORS, Cluster, wait_for
-from e2e.load import MIX, Load, Pods, Report
+from e2e.load import MIX, Load, Pods, Report, lines_of
 from e2e.manifests import caller, replicas, service, tcp_service
 
 ROLLOUTS = 3
@@ -48,6 +51,26 @@ def test_what_a_rollout_costs_a_caller_without_a_sidecar(cluster: Cluster) -> No
         print(f"without a sidecar: {report}")
         assert not report.hung
         assert report.lost <= PLAIN_LOSES * report.sent
+
+
+def test_a_caller_that_ends_finishes_its_last_calls(cluster: Cluster) -> None:
+    with cluster.namespace("e2e-last") as there:
+        ending = caller(there)
+        (container,) = ending["spec"]["template"]["spec"]["containers"]
+        container["command"] = ["node", "caller.mjs", json.dumps({"seconds": 60, "rate": 100, "mix": MIX, "last": 100})]
+        cluster.apply(tcp_service(there), service(there), replicas(there))
+        cluster.rolled_out(there, "orders")
+        cluster.apply(ending)
+        cluster.rolled_out(there, "web")
+        with lines_of(["kubectl", "logs", "-n", there, "deployment/web", "-c", "app", "-f"]) as lines:
+            wait_for("it calls", lambda: "ready\n" in lines)
+            time.sleep(5)
+            cluster.kubectl("delete", "deployment", "-n", there, "web", "--wait=false")
+            report = Report(wait_for("it has ended", lambda: next((each for each in lines if each[0] == "{"), "")))
+        print(report)
+        assert report.sent > 300, report
+        assert not report.failed, report
+        assert not report.hung, report
 
 
 def test_the_operator_is_gone_during_a_whole_rollout(cluster: Cluster) -> None:

@@ -67,9 +67,10 @@ def serve(replica: RawReplica, count: int) -> None:
         arrived.answer(reply(arrived.id))
 
 
-def ask(sidecar: Sidecar, path: str, *, method: str = "GET") -> Answer:
+def ask(sidecar: Sidecar, path: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> Answer:
     """Ask the admin port."""
-    request = urllib.request.Request(f"http://127.0.0.1:{sidecar.ports['admin']}{path}", method=method)
+    url = f"http://127.0.0.1:{sidecar.ports['admin']}{path}"
+    request = urllib.request.Request(url, method=method, headers=headers or {})
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             return Answer(answer.status, answer.read().decode())

@@ -12,14 +12,14 @@ from interop.sidecar import Sidecar
 from shell.running import Answer, ask, events, packet, reply, wait_until
 
 
-def front(folder: Path, replica: RawReplica) -> Sidecar:
+def front(folder: Path, replica: RawReplica, *flags: str) -> Sidecar:
     """Run the sidecar of a pod that serves: others come to its front, the own app to its listener."""
     spec = {"drain": {"timeout": "1s", "streamTimeout": "2s"}}
     slices = endpoint_slice("orders", replica.port, port_name="app")
     manifest = write_documents(folder / "orders.yaml", [tcp_service("orders", spec), slices])
     return Sidecar(
         "--file", str(manifest), "--front", "orders=127.0.0.1:0", "--listen", "orders=127.0.0.1:0",
-        "--admin", "127.0.0.1:0",
+        "--admin", "127.0.0.1:0", *flags,
     )  # fmt: skip
 
 
@@ -34,6 +34,16 @@ def at_the_gate(sidecar: Sidecar) -> tuple[threading.Thread, list[Answer]]:
     thread = threading.Thread(target=lambda: answers.append(ask(sidecar, "/gate")))
     thread.start()
     return thread, answers
+
+
+def test_only_whoever_has_the_key_is_heard(tmp_path: Path) -> None:
+    with RawReplica() as replica, front(tmp_path, replica, "--hook-key=secret") as sidecar:
+        for path in ("/leave", "/gate", "/drain"):
+            for given in ({}, {"X-TcpService-Key": "wrong"}):
+                status, text = ask(sidecar, path, headers=given)
+                assert (status, text) == (403, "this needs the key of --hook-key as the header X-TcpService-Key\n")
+        assert ask(sidecar, "/readyz").status == 200, "nothing has happened"
+        assert ask(sidecar, "/gate", headers={"X-TcpService-Key": "secret"}) == (200, "staying\n")
 
 
 def test_the_gate_holds_until_others_have_nothing_in_flight(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
  *
  * `rate` is requests a second on one connection; `mix` gives the share of each pattern, as {"quick":0.9,"slow":0.1}.
  * `total` with `window` sends that many, so many at a time, instead. `once` sends one pattern once and prints its answer.
+ * `last` is how many it sends one by one after SIGTERM, before it ends.
  * Prints `ready`, then one JSON line: sent, ended, failed (how many by pattern and message), hung, and of each replica
  * how many requests it ended and when it answered first and last (ms of the clock).
  */
 import { load } from './load.mjs';
 
 const {
-  host = 'orders', port = 3001, seconds = 0, rate = 0, mix = { quick: 1 }, total = 0, window = 1, once, data = '',
+  host = 'orders', port = 3001, seconds = 0, rate = 0, mix = { quick: 1 }, total = 0, window = 1, once, data = '', last = 0,
 } = JSON.parse(process.argv[2]);
 const [, { ClientTCP }, { Logger }] = await load('nest', 'reflect-metadata', '@nestjs/microservices', '@nestjs/common');
 Logger.overrideLogger(false);
@@ -17,6 +18,8 @@ const HANGS_MS = 20_000;
 
 const report = { sent: 0, ended: 0, hung: 0, failed: {}, replicas: {} };
 const running = new Set();
+let ending = false;
+if (last) process.once('SIGTERM', () => { ending = true; });
 const client = new ClientTCP({ host, port });
 
 function choose() {
@@ -51,7 +54,7 @@ function send(pattern) {
 
 async function steadily() {
   const began = performance.now();
-  for (let now = began; now < began + seconds * 1000; now = performance.now()) {
+  for (let now = began; now < began + seconds * 1000 && !ending; now = performance.now()) {
     while (report.sent < ((now - began) / 1000) * rate) send(choose());
     await new Promise(resolve => setTimeout(resolve, 2));
   }
@@ -72,6 +75,7 @@ if (once) {
 } else {
   if (rate) await steadily();
   else await Promise.all(Array.from({ length: window }, inTurns));
+  if (ending) for (let sent = 0; sent < last; sent += 1) await send('quick');
   await Promise.race([Promise.all(running), new Promise(resolve => setTimeout(resolve, HANGS_MS))]);
   report.hung = running.size;
   process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit(0));
