@@ -32,8 +32,8 @@ class Report:
 
     @property
     def lost(self) -> int:
-        """How many requests failed."""
-        return sum(self.failed.values())
+        """How many requests failed, but for those whose name the cluster did not resolve: nobody had these yet."""
+        return sum(count for words, count in self.failed.items() if "EAI_AGAIN" not in words)
 
     def __repr__(self) -> str:
         return f"sent {self.sent}, failed {self.lost}: {self.failed}, hung {self.hung}, {self.answers}"

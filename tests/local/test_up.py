@@ -156,7 +156,8 @@ def test_what_the_command_line_says_wins(tmp_path: Path) -> None:
     path = orders(tmp_path / "orders.yaml", 5)
     with Up("-f", str(path), "--replicas", "orders=1", "--port", "orders=4611") as up:
         up.await_ready("orders-1")
-        assert send("127.0.0.1:4611", "whoami") == (0, ["orders-1"])
+        # A replica is ready a moment before callers' sidecar is told of it.
+        wait_until(lambda: send("127.0.0.1:4611", "whoami") == (0, ["orders-1"]), "it is told of")
         assert "orders-2" not in up.text
 
 
