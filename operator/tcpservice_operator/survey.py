@@ -80,8 +80,12 @@ async def _found(cluster: Cluster, path: str) -> Body | Unknown | None:
 
 
 async def _services(cluster: Cluster) -> tuple[Body, ...]:
-    found = await cluster.ask(f"/apis/{GROUP}/{VERSION}/{PLURAL}")
-    return tuple(sorted(found["items"], key=lambda body: (body["metadata"]["namespace"], body["metadata"]["name"])))
+    """Return the TcpServices, but for those of namespaces that are just going."""
+    found = (await cluster.ask(f"/apis/{GROUP}/{VERSION}/{PLURAL}"))["items"]
+    spaces = (await cluster.ask("/api/v1/namespaces"))["items"]
+    going = {each["metadata"]["name"] for each in spaces if "deletionTimestamp" in each["metadata"]}
+    staying = (body for body in found if body["metadata"]["namespace"] not in going)
+    return tuple(sorted(staying, key=lambda body: (body["metadata"]["namespace"], body["metadata"]["name"])))
 
 
 async def _denied(cluster: Cluster, home: str) -> tuple[str, ...]:

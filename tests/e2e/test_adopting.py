@@ -60,29 +60,42 @@ def test_a_tcp_service_comes_to_what_runs_and_goes_again(cluster: Cluster) -> No
                 assert len(report.answers) == 3, report
 
 
+def assert_all_get_it(cluster: Cluster, namespace: str) -> None:
+    """All pods have the sidecar in the end."""
+
+    def reason() -> object:
+        return cluster.condition(namespace, "orders", "Injected").get("reason")
+
+    wait_for("all have the sidecar", lambda: reason() == "AllInjected", seconds=120)
+    cluster.rolled_out(namespace, "orders")
+
+
 def test_one_chart_with_apps_and_tcp_service_ends_injected(cluster: Cluster, tmp_path: Path) -> None:
-    """Helm makes custom resources last, so that all pods are there before anybody knows that they serve."""
+    """Helm makes custom resources last."""
     with cluster.namespace("e2e-helm") as there:
-        selector = {"matchLabels": {"app": "orders"}}
-        budget = {
-            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "orders"},
-            "spec": {"minAvailable": 2, "selector": selector},
-        }  # fmt: skip
-        evicting = tcp_service(there, injection={"restart": "Evict"})
-        documents = [evicting, service(there), replicas(there), budget]
+        documents = [tcp_service(there, injection={"restart": "Evict"}), service(there), replicas(there)]
         (tmp_path / "templates").mkdir()
         (tmp_path / "templates" / "all.yaml").write_text(yaml.safe_dump_all(documents))
         (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: shop, version: 0.1.0}")
         cluster.helm("install", "shop", str(tmp_path), "-n", there)
-        wait_for(
-            "all have the sidecar",
-            lambda: cluster.condition(there, "orders", "Injected").get("reason") == "AllInjected",
-            seconds=120,
-        )
+        assert_all_get_it(cluster, there)
+
+
+def test_pods_that_run_are_made_anew_where_that_is_asked_for(cluster: Cluster) -> None:
+    with cluster.namespace("e2e-evict") as there:
+        budget = {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": "orders", "namespace": there},
+            "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "orders"}}},
+        }
+        cluster.apply(service(there), replicas(there), budget)
         cluster.rolled_out(there, "orders")
+        cluster.apply(tcp_service(there, injection={"restart": "Evict"}))
+        assert_all_get_it(cluster, there)
         events = [each["reason"] for each in cluster.get("events", "-n", there)["items"]]
-        assert "EvictingStopped" not in events
         assert events.count("Evicted") == 3
+        assert "EvictingStopped" not in events
 
 
 def test_the_check_finds_nothing_to_mend(cluster: Cluster) -> None:
