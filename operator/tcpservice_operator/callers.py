@@ -26,14 +26,15 @@ def _parts(name: str, port: int, callers: Sequence[Pod]) -> Iterator[str]:
     left_out = [pod for pod in callers if name in pod.left_out]
     if left_out:
         yield (
-            f"{len(left_out)} pods that call it have no alias for it, so that their calls take the Service's address; "
-            f"the annotation {NOTES} of {left_out[0].key[1]} says why"
+            f"callers without an alias for it: {len(left_out)}; their calls take the Service's address, and the "
+            f"annotation {NOTES} of {left_out[0].key[1]} says why"
         )
     older = [pod for pod in callers if name not in (pod.aliases or ()) and name not in pod.left_out and not pod.refused]
     if older:
         mends = sorted({pod.restart for pod in older} - {""})
-        yield f"{len(older)} pods that call it are older than it, and go past their sidecar" + (
-            ": " + "; ".join(mends) if mends else ""
+        yield (
+            f"callers older than it, whose calls take the Service's address: {len(older)}; to have them made anew: "
+            + ("; ".join(mends) or "delete them")
         )
     crashing = [pod for pod in callers if pod.crashing and name in (pod.aliases or ())]
     if crashing:

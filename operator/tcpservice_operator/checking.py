@@ -214,7 +214,7 @@ def _pods(facts: Facts) -> Iterator[Finding]:
     for version in sorted({seen.version for seen in skewed}):
         those = [seen.pod for seen in skewed if seen.version == version]
         mends = "; ".join(sorted({pod.restart for pod in those} - {""}))
-        yield Finding("warned", "pods", f"{len(those)} pods have sidecars of {version}, not {__version__}: {mends}")
+        yield Finding("warned", "pods", f"with sidecars of {version}, not {__version__}: {len(those)}; {mends}")
 
 
 def _crossing(facts: Facts) -> Iterator[Finding]:

@@ -102,7 +102,7 @@ CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
     ),
     (
         "an older sidecar", {"pods": (seen("0.0.9"),)}, "warned", "pods",
-        "1 pods have sidecars of 0.0.9, not 0.1.0: kubectl rollout restart -n shop deployment/web",
+        "with sidecars of 0.0.9, not 0.1.0: 1; kubectl rollout restart -n shop deployment/web",
     ),
 ]  # fmt: skip
 

@@ -172,14 +172,14 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
     (
         "a caller that is older", [tcp_service(), *MADE, pod("a"), pod("web", app="web", inject="enabled")], "Injected",
         ("True", "AllInjected"),
-        "all pods have the sidecar; 1 pods that call it are older than it, and go past their sidecar: "
-        "kubectl rollout restart -n shop deployment/web",
+        "all pods have the sidecar; callers older than it, whose calls take the Service's address: 1; to have them "
+        "made anew: kubectl rollout restart -n shop deployment/web",
     ),
     (
         "a caller without an alias",
         [tcp_service(), *MADE, pod("a"), pod("web", app="web", inject="enabled", annotations=LEFT_OUT, arguments=[])],
         "Injected", ("True", "AllInjected"),
-        "; 1 pods that call it have no alias for it, so that their calls take the Service's address; the annotation "
+        "; callers without an alias for it: 1; their calls take the Service's address, and the annotation "
         "tcpservice.dev/injection-notes of web says why",
     ),
     (

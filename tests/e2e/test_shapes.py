@@ -59,7 +59,7 @@ def test_a_chain_of_services_at_one_port_with_a_call_of_itself(cluster: Cluster)
         for name in following:
             assert f"{there}/{name}: no alias, as the app may listen on port 3001 itself" in notes
         told = cluster.condition(there, "b", "Injected")["message"]
-        assert "6 pods that call it have no alias" in told, told
+        assert "callers without an alias for it: 6" in told, told
 
 
 def test_an_own_prestop_is_kept(cluster: Cluster) -> None:
