@@ -21,6 +21,7 @@ from tcpservice_flags import USAGE_ERROR, Address, SettingsError, usage_line
 from tcpservice_sidecar.admin import Admin
 from tcpservice_sidecar.dialer import Dialer
 from tcpservice_sidecar.leaving import Leaving
+from tcpservice_sidecar.linewriter import LineWriter
 from tcpservice_sidecar.listeners import Listeners
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.metrics import Metrics
@@ -73,7 +74,8 @@ class Sidecar:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._log = Log(log_format=settings.log_format)
+        self._lines = LineWriter(sys.stderr)
+        self._log = Log(self._lines, settings.log_format)
         tracing = settings.telemetry.traces is not None
         self._exchange = Exchange(settings.bounds, seed=int.from_bytes(os.urandom(8)), tracing=tracing)
         self._metrics = Metrics(self._exchange)
@@ -81,6 +83,12 @@ class Sidecar:
 
     async def run(self) -> int:
         """Start, serve, leave."""
+        try:
+            return await self._run()
+        finally:
+            self._lines.close()
+
+    async def _run(self) -> int:
         snapshot = await self._first_snapshot()
         if snapshot is None:
             return USAGE_ERROR

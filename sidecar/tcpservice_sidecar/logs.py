@@ -7,9 +7,8 @@ and a flood of one kind of event (a port scan, say) is cut to a few lines a seco
 from __future__ import annotations
 
 import logging
-import sys
 import time
-from typing import Final, TextIO
+from typing import Final, Protocol
 
 import orjson
 
@@ -18,11 +17,23 @@ LINES_PER_SECOND: Final = 10
 _LOGGER = logging.getLogger("tcpservice")
 
 
-class Log:
-    """Writes events. `clock` returns seconds, and only serves the limit."""
+class Stream(Protocol):
+    """Where lines go."""
 
-    def __init__(self, stream: TextIO | None = None, log_format: str = "auto") -> None:
-        stream = stream or sys.stderr
+    def isatty(self) -> bool:
+        """Whether people read along."""
+
+    def write(self, line: str, /) -> int:
+        """Take a line."""
+
+    def flush(self) -> None:
+        """Take what is held back."""
+
+
+class Log:
+    """Writes events."""
+
+    def __init__(self, stream: Stream, log_format: str = "auto") -> None:
         human = log_format == "human" or (log_format == "auto" and stream.isatty())
         handler = logging.StreamHandler(stream)
         handler.setFormatter(_Human() if human else _Json())

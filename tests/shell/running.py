@@ -90,6 +90,12 @@ def events(sidecar: Sidecar, name: str | None = None) -> list[dict[str, Any]]:
     return [event for event in found if name in (None, event["event"])]
 
 
+def logged(sidecar: Sidecar, name: str, count: int = 1) -> list[dict[str, Any]]:
+    """Wait until its log has so many events of a kind, as lines may come after what they tell of; return them."""
+    wait_until(lambda: len(events(sidecar, name)) >= count, f"its log has {count} events {name}")
+    return events(sidecar, name)
+
+
 def memory(sidecar: Sidecar) -> int:
     """Return the resident bytes of the sidecar."""
     status = Path(f"/proc/{sidecar.pid}/status").read_text()

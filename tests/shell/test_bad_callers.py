@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interop.rawpeer import RawCaller, RawReplica, frame, request
-from shell.running import ask, balancing, between, caller, events, memory, packet, reply, serve, view, wait_until
+from shell.running import (
+    ask,
+    balancing,
+    between,
+    caller,
+    events,
+    logged,
+    memory,
+    packet,
+    reply,
+    serve,
+    view,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +70,7 @@ def test_garbage_closes_its_own_connection_only(
         bad.send(garbage)
         served(replica, good, "g")
         arrived.answer(reply("early"))
-        wait_until(lambda: len(events(sidecar, "caller_malformed")) > seen, "the log says so")
-        event = events(sidecar, "caller_malformed")[-1]
+        event = logged(sidecar, "caller_malformed", seen + 1)[-1]
         assert words in event["message"]
         assert f"at byte {len(early)}" in event["message"]
         assert event["peer"].startswith("127.0.0.1:")
@@ -83,8 +95,7 @@ def test_a_caller_that_stalls_in_the_middle_of_a_frame_is_closed(running: tuple[
         stalling.send(b'40#{"pattern":')
         served(replica, good, "g")
         assert stalling.closed_within(5)
-        wait_until(lambda: events(sidecar, "caller_stalled"), "the log says so")
-        assert "stopped in the middle of a message" in events(sidecar, "caller_stalled")[-1]["message"]
+        assert "stopped in the middle of a message" in logged(sidecar, "caller_stalled")[-1]["message"]
         served(replica, good, "h")
 
 
@@ -106,7 +117,7 @@ def test_a_caller_that_reads_nothing_is_closed_and_its_replies_are_let_go() -> N
             for number in range(30):
                 replica.next().answer(reply(str(number), "x" * MEBIBYTE))
             served(replica, good, "g")
-            wait_until(lambda: events(sidecar, "caller_unread"), "the caller is given up")
+            logged(sidecar, "caller_unread")
         served(replica, good, "h")
         wait_until(lambda: view(sidecar)["callers"] == 1, "it is forgotten")
 
@@ -117,8 +128,7 @@ def test_a_caller_with_too_much_unread_is_closed_at_once() -> None:
             deaf.send(request("sum", 1, str(number)))
         for number in range(20):
             replica.next().answer(reply(str(number), "x" * MEBIBYTE))
-        wait_until(lambda: events(sidecar, "caller_unread"), "the caller is given up")
-        assert "bytes of replies unread" in events(sidecar, "caller_unread")[0]["message"]
+        assert "bytes of replies unread" in logged(sidecar, "caller_unread")[0]["message"]
 
 
 def test_a_thousand_connections_cost_little_and_harm_nobody() -> None:
@@ -159,7 +169,7 @@ def test_what_waits_too_long_for_a_place_is_answered() -> None:
         assert packet(client)["err"]["code"] == "overloaded"
         arrived.answer(reply("1"))
         assert packet(client)["id"] == "1"
-        wait_until(lambda: events(sidecar, "overloaded"), "the log says so")
+        logged(sidecar, "overloaded")
 
 
 def test_a_flood_of_one_event_is_cut_in_the_log() -> None:

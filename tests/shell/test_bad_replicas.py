@@ -12,7 +12,7 @@ import pytest
 from interop.manifests import endpoint_slice, tcp_service, write_documents
 from interop.rawpeer import RawCaller, RawReplica, frame, request
 from interop.sidecar import Sidecar
-from shell.running import ask, between, caller, events, packet, reply, serve, wait_until
+from shell.running import ask, between, caller, logged, packet, reply, serve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,13 +35,12 @@ def test_nonsense_ends_what_was_asked_of_it_and_it_comes_back_when_it_behaves(no
         replica.next().answer(nonsense)
         error = packet(client)["err"]
         assert (error["message"], error["code"]) == ("Connection closed", "connection_closed")
-        wait_until(lambda: events(sidecar, "replica_down"), "the log says so")
-        event = events(sidecar, "replica_down")[0]
+        event = logged(sidecar, "replica_down")[0]
         assert event["replica"] == f"127.0.0.1:{replica.port}"
         probe = replica.next()
         assert probe.piece.message["pattern"] == "tcpservice.dev/probe"
         probe.answer(reply(probe.id))
-        wait_until(lambda: events(sidecar, "replica_up"), "it is trusted again")
+        logged(sidecar, "replica_up")
         client.send(request("sum", 1, "2"))
         serve(replica, 1)
         assert packet(client)["id"] == "2"
@@ -106,8 +105,7 @@ def test_a_replica_that_is_silent_is_probed_and_given_up() -> None:
         replica.next()
         assert replica.next().piece.message["pattern"] == "tcpservice.dev/probe"
         assert packet(client)["err"]["code"] == "connection_closed"
-        wait_until(lambda: events(sidecar, "replica_down"), "the log says so")
-        assert "silent" in events(sidecar, "replica_down")[0]["message"]
+        assert "silent" in logged(sidecar, "replica_down")[0]["message"]
 
 
 def send_much(client: RawCaller) -> None:

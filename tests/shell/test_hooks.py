@@ -9,7 +9,7 @@ from pathlib import Path
 from interop.manifests import endpoint_slice, tcp_service, write_documents
 from interop.rawpeer import RawCaller, RawReplica, request
 from interop.sidecar import Sidecar
-from shell.running import Answer, ask, events, packet, reply, wait_until
+from shell.running import Answer, ask, events, logged, packet, reply
 
 
 def front(folder: Path, replica: RawReplica, *flags: str) -> Sidecar:
@@ -81,7 +81,7 @@ def test_what_takes_too_long_holds_no_longer_than_the_limits(tmp_path: Path) -> 
         replica.next()
         ask(sidecar, "/leave")
         assert ask(sidecar, "/gate") == (200, "late\n")
-        assert events(sidecar, "drain_timeout")[0]["message"] == "1 messages did not finish in time"
+        assert logged(sidecar, "drain_timeout")[0]["message"] == "1 messages did not finish in time"
 
 
 def test_an_app_that_is_made_anew_is_not_held(tmp_path: Path) -> None:
@@ -107,4 +107,4 @@ def test_callers_of_others_are_let_go_when_they_are_idle(tmp_path: Path) -> None
             arrived = replica.next()
             arrived.answer(reply(arrived.id))
             assert packet(own)["response"] == "ok"
-        wait_until(lambda: events(sidecar, "leaving"), "it says so")
+        logged(sidecar, "leaving")

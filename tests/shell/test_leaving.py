@@ -12,7 +12,7 @@ import pytest
 from interop.manifests import endpoint_slice, tcp_service, write_documents
 from interop.rawpeer import RawCaller, RawReplica, frame, request
 from interop.sidecar import Sidecar
-from shell.running import Answer, ask, between, caller, events, packet, reply, wait_until
+from shell.running import Answer, ask, between, caller, logged, packet, reply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,13 +23,13 @@ GREETING = b"TCPS/1 default/orders -\n"
 def begin(sidecar: Sidecar, number: int = signal.SIGTERM) -> None:
     """Tell it to leave, and wait until it has begun to."""
     sidecar.signal(number)
-    wait_until(lambda: events(sidecar, "draining"), "it begins to leave")
+    logged(sidecar, "draining")
 
 
 def asked_to_drain(sidecar: Sidecar, answers: list[Answer]) -> threading.Thread:
     thread = threading.Thread(target=lambda: answers.append(ask(sidecar, "/drain", method="POST")))
     thread.start()
-    wait_until(lambda: events(sidecar, "draining"), "it begins to leave")
+    logged(sidecar, "draining")
     return thread
 
 
@@ -90,7 +90,7 @@ def test_what_does_not_finish_in_time_ends_as_draining(tmp_path: Path) -> None:
         thread.join()
         (answer,) = answers
         assert (answer.status, json.loads(answer.text)) == (503, {"drained": False, "inFlight": 0})
-        wait_until(lambda: len(events(sidecar, "drain_timeout")) == 2, "the log says so")
+        logged(sidecar, "drain_timeout", 2)
         sidecar.signal(signal.SIGTERM)
         assert sidecar.process.wait() == 0
 

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
+from interop.rawpeer import RawCaller, RawReplica, request
+from shell.running import packet, serve
+from tcpservice_sidecar.linewriter import WAITING_LINES, LineWriter
 from tcpservice_sidecar.logs import LINES_PER_SECOND, Log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Terminal(io.StringIO):
@@ -68,3 +82,64 @@ def test_a_flood_is_cut_and_counted_by_kind(clock: list[float]) -> None:
     assert len(lines) == LINES_PER_SECOND + 3
     assert lines[LINES_PER_SECOND]["event"] == "replica_down"
     assert [line.get("suppressed") for line in lines[-2:]] == [7, None]
+
+
+def blocked_pipe() -> tuple[int, int]:
+    """Make a pipe from which nobody takes, and which is full."""
+    reading, writing = os.pipe()
+    size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writing, b"x" * size)
+    return reading, writing
+
+
+def test_lines_that_nobody_takes_are_left_out_and_counted() -> None:
+    reading, writing = blocked_pipe()
+    with os.fdopen(reading, "rb") as taken, os.fdopen(writing, "w") as given:
+        lines = LineWriter(given)
+        for number in range(WAITING_LINES + 10):
+            lines.write(f"line {number}\n")
+        taken.read(4096)
+        found = [taken.readline() for _ in range(3)]
+        assert found[0] == b"line 0\n"
+        told = json.loads(found[1])
+        assert told["event"] == "log_left_out"
+        assert told["left_out"] in (9, 10), "one may wait in the thread's hands"
+        assert found[2] == b"line 1\n"
+        rest = threading.Thread(target=taken.read)
+        rest.start()
+        lines.close()
+    rest.join(10)
+
+
+@contextmanager
+def logging_to(stderr: int, replica: RawReplica) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run a sidecar that logs there; give its process, and the port of its callers."""
+    command = [sys.executable, "-m", "tcpservice_sidecar", "--listen", "orders=127.0.0.1:0"]
+    command += ["--upstream", f"orders=127.0.0.1:{replica.port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, int(process.stdout.readline().rpartition(":")[2])
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("where", ["a full disk", "a pipe that nobody reads"])
+def test_a_log_that_cannot_be_written_holds_no_message_up(where: str) -> None:
+    reading, writing = (-1, os.open("/dev/full", os.O_WRONLY)) if where == "a full disk" else blocked_pipe()
+    try:
+        with RawReplica() as replica, logging_to(writing, replica) as (process, port):
+            for _ in range(30):
+                with RawCaller(port) as wrong:
+                    wrong.send(b"x" * 40)
+                    assert wrong.rest() == b"", "each of them makes a line"
+            with RawCaller(port) as other:
+                other.send(request("sum", 1, "1"))
+                serve(replica, 1)
+                assert packet(other)["response"] == "ok"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+    finally:
+        os.close(writing)
+        if reading >= 0:
+            os.close(reading)

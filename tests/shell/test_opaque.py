@@ -13,7 +13,7 @@ import pytest
 from interop.manifests import endpoint_slice, tcp_service, write_documents
 from interop.rawpeer import RawCaller
 from interop.sidecar import Sidecar
-from shell.running import ask, events, view, wait_until
+from shell.running import ask, logged, view, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,7 @@ def test_without_a_replica_the_caller_is_closed(way: str, tmp_path: Path) -> Non
         with RawCaller(sidecar.ports["orders"]) as caller:
             assert caller.rest() == b""
         if way == "one":
-            wait_until(lambda: events(sidecar, "no_endpoints"), "the log says so")
+            logged(sidecar, "no_endpoints")
 
 
 def test_an_upstream_that_is_no_sidecar_is_passed_over(tmp_path: Path) -> None:
@@ -143,6 +143,6 @@ def test_an_upstream_that_is_no_sidecar_is_passed_over(tmp_path: Path) -> None:
             RawCaller(sidecar.ports["orders"]) as caller,
         ):
             assert caller.rest() == b""
-            wait_until(lambda: events(sidecar, "replica_down"), "the log says so")
+            logged(sidecar, "replica_down")
     finally:
         echo.close()

@@ -14,7 +14,7 @@ import pytest
 from interop.manifests import endpoint_slice, tcp_service, write_documents
 from interop.rawpeer import RawReplica, request
 from interop.sidecar import Sidecar
-from shell.running import ask, caller, events, packet, serve, view, wait_until
+from shell.running import ask, caller, events, logged, packet, serve, view, wait_until
 from tcpservice_sidecar.addresses import parse_upstream
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.pause import Pause
@@ -51,13 +51,12 @@ def test_a_change_of_a_file_is_taken_in(folder: Path, sidecar: Sidecar) -> None:
         client.send(request("sum", 1, "1"))
         serve(replica, 1)
         assert packet(client)["response"] == "ok"
-    assert events(sidecar, "snapshot_taken")[0]["message"] == "1 services, 1 endpoints"
+    assert logged(sidecar, "snapshot_taken")[0]["message"] == "1 services, 1 endpoints"
 
 
 def test_a_file_that_became_wrong_changes_nothing_and_is_reported_once(folder: Path, sidecar: Sidecar) -> None:
     (folder / "slice.json").write_text('{"apiVersion": "v1", "kind": ')
-    wait_until(lambda: events(sidecar, "manifest_refused"), "the log says so")
-    problem, verdict = (event["message"] for event in events(sidecar, "manifest_refused"))
+    problem, verdict = (event["message"] for event in logged(sidecar, "manifest_refused", 2))
     assert "slice.json" in problem
     assert verdict == "the last good state stays in force"
     assert addresses(sidecar) == ["127.0.0.1:1"]
@@ -69,7 +68,7 @@ def test_a_file_that_cannot_be_read_changes_nothing_and_is_reported_once(tmp_pat
     with Sidecar("--file", str(path), "--listen", "orders=127.0.0.1:0", "--admin", "127.0.0.1:0") as sidecar:
         text = path.read_text()
         path.unlink()
-        wait_until(lambda: events(sidecar, "manifest_unreadable"), "the log says so")
+        logged(sidecar, "manifest_unreadable")
         assert addresses(sidecar) == ["127.0.0.1:1"]
         path.write_text(text.replace("127.0.0.1", "127.0.0.2"))
         wait_until(lambda: addresses(sidecar) == ["127.0.0.2:1"], "the file is taken in again")

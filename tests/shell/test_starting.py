@@ -14,7 +14,7 @@ import pytest
 from interop.manifests import endpoint_slice, tcp_service, write_documents
 from interop.processes import Child
 from interop.sidecar import ROOT, Sidecar
-from shell.running import ask, events, wait_until
+from shell.running import ask, logged
 from tcpservice_flags import bind_error
 
 if TYPE_CHECKING:
@@ -125,13 +125,12 @@ def test_what_is_not_for_the_sidecar_is_said_and_ignored(tmp_path: Path) -> None
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {}}
     manifest = write_documents(tmp_path / "more.yaml", [tcp_service("orders"), config])
     with Sidecar("--file", str(manifest), "--listen", "orders=127.0.0.1:0") as sidecar:
-        wait_until(lambda: events(sidecar, "manifest_ignored"), "the log says so")
+        logged(sidecar, "manifest_ignored")
 
 
 def test_an_upstream_that_does_not_resolve_is_said_once_and_tried_again() -> None:
     with Sidecar("--upstream", "orders=no-such-host.invalid:3001", "--listen", "orders=127.0.0.1:0") as sidecar:
-        wait_until(lambda: events(sidecar, "unresolved"), "the log says so")
-        (event,) = events(sidecar, "unresolved")
+        (event,) = logged(sidecar, "unresolved")
         assert "--upstream orders: the host no-such-host.invalid does not resolve" in event["message"]
         assert "tried again every 5 s" in event["message"]
 
