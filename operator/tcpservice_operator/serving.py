@@ -18,8 +18,11 @@ from tcpservice_operator import discovery as discovering
 from tcpservice_operator import webhook as webhooks
 from tcpservice_operator.discovery import Discovery
 from tcpservice_operator.webhook import LARGEST, Webhook
+from tcpservice_sockets import EVERYWHERE, bind_everywhere
 
 SSLProtocol.max_size = 16 * 1024  # a TLS record; asyncio's own buffer of 256 KiB would be most of a stream's memory
+
+_BACKLOG: Final = 1024
 
 Figures = Callable[[], dict[str, float]]
 """What the operator counts, by the name of each metric; names that end in `_total` only grow."""
@@ -73,7 +76,11 @@ class Serving:
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
         await runner.setup()
         self._runners.append(runner)
-        await web.TCPSite(runner, host, port, ssl_context=context, backlog=1024).start()
+        if host == EVERYWHERE:
+            sock = bind_everywhere(port, _BACKLOG)
+            await web.SockSite(runner, sock, ssl_context=context, backlog=_BACKLOG).start()
+            return f"{EVERYWHERE}:{sock.getsockname()[1]}"
+        await web.TCPSite(runner, host, port, ssl_context=context, backlog=_BACKLOG).start()
         address = runner.addresses[0]
         return f"{address[0]}:{address[1]}"
 

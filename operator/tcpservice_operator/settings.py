@@ -100,9 +100,8 @@ def _parser() -> Parser:
     add("--namespace", "NAME", str, "tcpservice-system", "where the operator keeps its Lease and its authority")
     add("--identity", "TEXT", str, f"{socket.gethostname()}-{os.getpid()}",
         "what this copy calls itself in the Lease", "host and process id")  # fmt: skip
-    add("--listen", "HOST:PORT", _listen, Address("0.0.0.0", 15810), "HTTPS for sidecars", "0.0.0.0:15810")  # noqa: S104 - pods
-    add("--health", "HOST:PORT", _listen, Address("0.0.0.0", 15811),  # noqa: S104 - kubelets come from the node
-        "plain HTTP: /livez, /readyz and /metrics", "0.0.0.0:15811")  # fmt: skip
+    add("--listen", "HOST:PORT", _listen, Address("*", 15810), "HTTPS for sidecars; host *: all addresses")
+    add("--health", "HOST:PORT", _listen, Address("*", 15811), "plain HTTP: /livez, /readyz and /metrics")
     parser.add_argument(
         "--serving-name", metavar="NAME", action="append", default=[],
         help="a host name or address that sidecars call this operator by, beside those of its Service; may be repeated",

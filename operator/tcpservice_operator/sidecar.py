@@ -103,13 +103,13 @@ def volume_of(bootstrap: str, options: Options) -> Document:
 
 def _arguments(fronts: Sequence[Front], aliases: Sequence[Alias], options: Options) -> list[str]:
     pairs = [
-        ("--file=", f"{FILES}/bootstrap.yaml"), ("--discovery=", options.operator), ("--admin=", f"0.0.0.0:{ADMIN}"),
+        ("--file=", f"{FILES}/bootstrap.yaml"), ("--discovery=", options.operator), ("--admin=", f"*:{ADMIN}"),
     ]  # fmt: skip
     if fronts:
-        pairs.append(("--mesh=", f"0.0.0.0:{MESH_NUMBER}"))
+        pairs.append(("--mesh=", f"*:{MESH_NUMBER}"))
     for front in fronts:
         name = "/".join(front.served.key)
-        pairs.append(("--front=", f"{name}=0.0.0.0:{front.number}"))
+        pairs.append(("--front=", f"{name}=*:{front.number}"))
         pairs.append((FRONT, f"{name}=localhost:{front.app_port}"))
     pairs += [(ALIAS, f"{'/'.join(each.called.key)}={each.address}:{each.called.port}") for each in aliases]
     return [flag + value for flag, value in pairs]

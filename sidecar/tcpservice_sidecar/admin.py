@@ -20,8 +20,10 @@ from tcpservice_flags import Address, SettingsError, bind_error
 from tcpservice_sidecar.appcheck import why_not_ready
 from tcpservice_sidecar.leaving import Leaving
 from tcpservice_sidecar.prometheus import Exposition
+from tcpservice_sockets import EVERYWHERE, bind_everywhere
 
 KEY_HEADER: Final = "X-TcpService-Key"
+_BACKLOG: Final = 128
 _HOOKS: Final = ("/leave", "/gate", "/drain")
 
 
@@ -64,13 +66,16 @@ class Admin:
         )
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, address.host, address.port)
+        everywhere = address.host == EVERYWHERE
         try:
-            await site.start()
+            if everywhere:
+                await web.SockSite(self._runner, bind_everywhere(address.port, _BACKLOG)).start()
+            else:
+                await web.TCPSite(self._runner, address.host, address.port, backlog=_BACKLOG).start()
         except OSError as error:
             raise SettingsError(f"--admin: cannot listen on {address}: {bind_error(error)}") from error
         host, port = self._runner.addresses[0][:2]
-        return Address(host, port)
+        return Address(EVERYWHERE if everywhere else host, port)
 
     async def stop(self) -> None:
         """Stop listening."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from tcpservice.snapshot import Protocol, Service
 from tcpservice_flags import Address, SettingsError, bind_error
 from tcpservice_sidecar.plane import Connection, Plane, now_ns
 from tcpservice_sidecar.relay import Relays
 from tcpservice_sidecar.security import Plain
+from tcpservice_sockets import EVERYWHERE, bind_everywhere
 
 _BACKLOG = 1024
 
@@ -33,11 +35,10 @@ class Listeners:
             return await self._start(
                 flag,
                 address,
-                asyncio.start_server(
-                    lambda reader, writer: self._relays.serve(service, reader, writer),
-                    address.host, address.port, backlog=_BACKLOG,
+                lambda where: asyncio.start_server(
+                    lambda reader, writer: self._relays.serve(service, reader, writer), **where
                 ),
-            )  # fmt: skip
+            )
         exchange = self._plane.exchange
         return await self._serve(flag, address, lambda: exchange.accept(service, now_ns(), front=front), mesh=False)
 
@@ -54,17 +55,27 @@ class Listeners:
 
     async def _serve(self, flag: str, address: Address, accept: Callable[[], int], *, mesh: bool) -> Address:
         context = self._security.for_mesh_listener() if mesh else None
-        server = self._plane.loop.create_server(
-            lambda: Connection(self._plane, None, upstream=False, accept=accept),
-            address.host, address.port, backlog=_BACKLOG, ssl=context,
-        )  # fmt: skip
-        return await self._start(flag, address, server)
+        return await self._start(
+            flag,
+            address,
+            lambda where: self._plane.loop.create_server(
+                lambda: Connection(self._plane, None, upstream=False, accept=accept), ssl=context, **where
+            ),
+        )
 
-    async def _start(self, flag: str, address: Address, starting: Awaitable[asyncio.Server]) -> Address:
+    async def _start(
+        self, flag: str, address: Address, start: Callable[[dict[str, Any]], Awaitable[asyncio.Server]]
+    ) -> Address:
         try:
-            server = await starting
+            server = await start(_where(address))
         except OSError as error:
             raise SettingsError(f"{flag}: cannot listen on {address}: {bind_error(error)}") from error
         self._servers.append(server)
         host, port = server.sockets[0].getsockname()[:2]
-        return Address(host, port)
+        return Address(EVERYWHERE if address.host == EVERYWHERE else host, port)
+
+
+def _where(address: Address) -> dict[str, Any]:
+    if address.host == EVERYWHERE:
+        return {"sock": bind_everywhere(address.port, _BACKLOG), "backlog": _BACKLOG}
+    return {"host": address.host, "port": address.port, "backlog": _BACKLOG}

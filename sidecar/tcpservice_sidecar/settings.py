@@ -214,7 +214,8 @@ def _parser() -> Parser:
         help="a service and its replicas, instead of manifests; host names are resolved again and again")  # fmt: skip
     add("--listen", metavar="NAME=HOST:PORT", type=argument(lambda text: parse_named(text, lowest=0)),
         action="append", default=[],
-        help="accept callers of a service here and balance their messages; port 0: any; may be repeated")  # fmt: skip
+        help="accept callers of a service here and balance their messages; host *: all addresses, "
+        "port 0: any; may be repeated")  # fmt: skip
     add("--front", metavar="NAME=HOST:PORT", type=argument(lambda text: parse_named(text, lowest=0)),
         action="append", default=[],
         help="the same for callers that have no sidecar, which traces show as spans of their own")  # fmt: skip

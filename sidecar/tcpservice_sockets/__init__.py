@@ -9,9 +9,15 @@ small frame waits until the one before it is acknowledged, and Linux delays ackn
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import Final
 
+EVERYWHERE: Final = "*"
+"""As a host to listen on: all addresses of this machine, of both families."""
+
+_LACKS_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+_MAPPED: Final = "::ffff:"
 _USER_TIMEOUT_MS: Final = 20_000
 _KEEPALIVE_IDLE_S: Final = 15
 _KEEPALIVE_INTERVAL_S: Final = 5
@@ -26,12 +32,28 @@ def socket_of(transport: asyncio.BaseTransport) -> socket.socket | None:
     return found
 
 
+def bind_everywhere(port: int, backlog: int) -> socket.socket:
+    """Listen on all addresses by one socket, for IPv6 and IPv4 where the system has both. Raises OSError.
+
+    A wildcard address of one family is not enough: the kubelet and callers come by the family of their cluster, which
+    whoever writes a pod's flags cannot know.
+    """
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("::", port), family=socket.AF_INET6, backlog=backlog, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno not in _LACKS_IPV6:
+                raise
+    return socket.create_server(("0.0.0.0", port), backlog=backlog)  # noqa: S104 - that is what was asked for
+
+
 def peer_name(transport: asyncio.BaseTransport) -> str:
     """Return the address of the other side, as people write it; `?` where it has none."""
     name = transport.get_extra_info("peername")
     if not isinstance(name, tuple):
         return "?"
-    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    host = name[0].removeprefix(_MAPPED)
+    return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"
 
 
 def send_at_once(sock: socket.socket) -> None:

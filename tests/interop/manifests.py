@@ -20,7 +20,9 @@ def tcp_service(name: str, spec: Mapping[str, object] | None = None) -> dict[str
     }
 
 
-def endpoint_slice(name: str, port: int, *, serial: int = 1, port_name: str = "mesh") -> dict[str, Any]:
+def endpoint_slice(
+    name: str, port: int, *, serial: int = 1, port_name: str = "mesh", host: str = "127.0.0.1"
+) -> dict[str, Any]:
     """One ready replica of a service on this machine, behind a mesh listener (or its app's port)."""
     return {
         "apiVersion": "discovery.k8s.io/v1",
@@ -30,10 +32,10 @@ def endpoint_slice(name: str, port: int, *, serial: int = 1, port_name: str = "m
             "namespace": "default",
             "labels": {"kubernetes.io/service-name": name},
         },
-        "addressType": "IPv4",
+        "addressType": "IPv6" if ":" in host else "IPv4",
         "endpoints": [
             {
-                "addresses": ["127.0.0.1"],
+                "addresses": [host],
                 "conditions": {"ready": True, "serving": True, "terminating": False},
                 "targetRef": {"kind": "Pod", "name": f"{name}-{serial}", "uid": f"{name}-{serial}"},
             }

@@ -74,8 +74,8 @@ def request(pattern: object, data: object, request_id: object) -> bytes:
 class RawCaller:
     """A caller's connection."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection((host, port), timeout=SECONDS)
         self._rest = b""
 
     def send(self, data: bytes) -> None:
@@ -147,8 +147,9 @@ class Arrived(NamedTuple):
 class RawReplica:
     """A replica that shows every frame to the test, and answers only what the test tells it to."""
 
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         self._arrived: queue.Queue[Arrived] = queue.Queue()
         self._connections: list[socket.socket] = []
         self._threads: list[threading.Thread] = []

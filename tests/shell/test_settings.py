@@ -113,10 +113,13 @@ def test_the_version_says_which_scan_runs(choice: str) -> None:
     assert line.endswith(f"(scan: {choice})")
 
 
-def test_each_bound_is_explained_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_bound_is_explained_with_its_default(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
     with pytest.raises(SystemExit):
         read_settings(["--help"], {})
-    words = " ".join(capsys.readouterr().out.split())
+    words = capsys.readouterr().out
     for default in ("10000", "64Mi", "256Mi", "10s", "30s", "1Mi"):
         assert f"(default {default})" in words
 
