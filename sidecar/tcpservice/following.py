@@ -2,7 +2,8 @@
 
 Used by the sidecar's `discovery`. A line that is malformed, or older than what is in force, never replaces a good
 snapshot; services that are gone from the stream stay as they were last, for the callers that still dial them; and what
-a name server tells while the operator is silent holds until the operator speaks of that service again.
+a name server tells while the operator is silent holds until the operator speaks of that service again. Replicas of
+which nobody has told yet are awaited: until the operator speaks of them, or a name server was asked.
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ class Following:
     """The state of one stream; times are nanoseconds of a monotonic clock."""
 
     def __init__(self, bootstrap: Snapshot) -> None:
-        self._bootstrap = bootstrap
+        self._bootstrap = Snapshot(
+            services=tuple(replace(service, awaited=not service.endpoints) for service in bootstrap.services)
+        )
         self._kept = {service.key for service in bootstrap.services}
         self._told: Snapshot | None = None
         self._version = 0
         self._revisions: Mapping[str, int] = {}
         self._behind_since: int | None = None
         self._resolved: dict[str, tuple[Endpoint, ...]] = {}
-        self.in_force = bootstrap
+        self.in_force = self._bootstrap
         self.heard: int | None = None
 
     def begin(self) -> None:
@@ -56,9 +59,17 @@ class Following:
         return self._enforce(self._told)
 
     def resolve(self, key: str, endpoints: Iterable[Endpoint]) -> bool:
-        """Let these endpoints of a service hold until the operator speaks of it; return whether that is a change."""
+        """Let these endpoints of a service hold until the operator speaks of it; return whether that is a change.
+
+        None: the name server knows none, so that nothing is to be awaited.
+        """
         self._resolved[key] = tuple(sorted(endpoints, key=lambda endpoint: endpoint.name))
         return self._enforce(self._told or self._bootstrap)
+
+    def untold(self) -> set[str]:
+        """Return the services of which no replica is known and the operator does not speak."""
+        told = {service.key for service in self._told.services} if self._told else set()
+        return {each.key for each in self.in_force.services if not each.endpoints} - told
 
     def _is_older(self, update: Update, now: int) -> bool:
         if all(update.revisions.get(kind, 0) >= revision for kind, revision in self._revisions.items()):
@@ -79,7 +90,7 @@ class Following:
         services |= {service.key: service for service in told.services}
         for key, endpoints in self._resolved.items():
             if key in services:
-                services[key] = replace(services[key], endpoints=endpoints)
+                services[key] = replace(services[key], endpoints=endpoints, awaited=False)
         before, self.in_force = self.in_force, Snapshot(services=tuple(services[key] for key in sorted(services)))
         return self.in_force != before
 

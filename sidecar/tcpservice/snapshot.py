@@ -125,7 +125,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 class Service(Struct, frozen=True, kw_only=True):
-    """One TcpService with its replicas; `app_port` is where apps listen, None where only pods know (a port's name)."""
+    """One TcpService with its replicas.
+
+    `app_port` is where apps listen, None where only pods know (a port's name). `awaited` says that nobody has told yet
+    which replicas there are, so that messages wait for them instead of failing.
+    """
 
     namespace: str
     name: str
@@ -141,6 +145,7 @@ class Service(Struct, frozen=True, kw_only=True):
     tracing: Tracing = Tracing()
     routes: tuple[Route, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    awaited: bool = False
 
     @property
     def key(self) -> str:

@@ -97,7 +97,7 @@ class Sidecar:
         self._plane = plane = Plane(self._exchange, loop)
         security = Plain()
         dialer = Dialer(plane, security)
-        relays = Relays(plane, security, self._log)
+        relays = Relays(plane, security, self._log, self._settings.bounds.place_wait)
         self._listeners = Listeners(plane, relays, security)
         self._leaving = Leaving(plane, self._listeners, self._log)
         plane.dial, plane.hang_up = dialer.dial, dialer.hang_up
@@ -132,16 +132,16 @@ class Sidecar:
             sys.stderr.write(f"{problem}\n")
         for ignored in reading.ignored:
             self._log.info("manifest_ignored", f"{ignored} is not for the sidecar")
-        if settings.discovery is not None and reading.snapshot is not None:
-            self._source = self._follow_operator(settings.discovery, reading.snapshot)
-        return reading.snapshot
+        if settings.discovery is None or reading.snapshot is None:
+            return reading.snapshot
+        return self._follow_operator(settings.discovery, reading.snapshot)
 
-    def _follow_operator(self, settings: Discovery, bootstrap: Snapshot) -> Source:
+    def _follow_operator(self, settings: Discovery, bootstrap: Snapshot) -> Snapshot:
         from tcpservice_sidecar.discovery import DiscoverySource  # its HTTP client is needed in a cluster alone
 
-        source = DiscoverySource(settings, bootstrap, self._log, self._failing)
+        self._source = source = DiscoverySource(settings, bootstrap, self._log, self._failing)
         self._metrics.silence = source.silence
-        return source
+        return source.in_force
 
     def _failing(self) -> set[str]:
         """Return the services that have replicas, none of which can be reached."""

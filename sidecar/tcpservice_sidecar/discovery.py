@@ -56,6 +56,11 @@ class DiscoverySource:
         self._said = ""
         self._began = time.monotonic_ns()
 
+    @property
+    def in_force(self) -> Snapshot:
+        """The snapshot that holds now."""
+        return self._following.in_force
+
     def look(self) -> None:
         """Resolve names now, if that is due at all."""
         self._pause.cut()
@@ -136,19 +141,19 @@ class DiscoverySource:
             for service in self._following.in_force.services:
                 if service.key in keys:
                     found = await self._resolving.endpoints_of(service)
-                    if found and self._following.resolve(service.key, found):
+                    if (found or service.awaited) and self._following.resolve(service.key, found):
                         swap(self._following.in_force)
-                        hosts = ", ".join(sorted(endpoint.host for endpoint in found))
+                        hosts = ", ".join(sorted(endpoint.host for endpoint in found)) or "nothing"
                         self._log.warn("resolved", f"by the name server: {hosts}", service=service.key)
 
     def _to_resolve(self) -> set[str]:
-        """Return the services whose replicas the operator does not tell: all when it is silent, else what fails."""
+        """Return the services whose replicas the operator does not tell, or tells wrongly: all when it is silent."""
         now = time.monotonic_ns()
         heard = self._following.heard
         limit = self._settings.silence if heard else min(self._settings.silence, int(_START_S * 1e9))
         if now - (heard or self._began) > limit:
             return {service.key for service in self._following.in_force.services}
-        return self._failing()
+        return self._failing() | (self._following.untold() if heard else set())
 
     def _told(self, event: str, text: str) -> None:
         """Log what has become of the stream, once."""

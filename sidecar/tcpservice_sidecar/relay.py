@@ -21,23 +21,26 @@ from tcpservice_sidecar.security import Plain
 from tcpservice_sockets import notice_death, send_at_once, socket_of
 
 _CHUNK: Final = 256 * 1024
+_LOOK_S: Final = 0.05
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Relays:
-    """All relayed connections of one sidecar."""
+    """All relayed connections of one sidecar; a caller waits `patience` ns for replicas to be told."""
 
-    def __init__(self, plane: Plane, security: Plain, log: Log) -> None:
+    def __init__(self, plane: Plane, security: Plain, log: Log, patience: int) -> None:
         self._plane = plane
         self._security = security
         self._log = log
+        self._patience = patience
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Relay a caller's connection to a replica; replicas that refuse are passed over."""
         tried: frozenset[Endpoint] = frozenset()
         try:
+            await self._replicas_told(service)
             while (chosen := self._plane.exchange.relay(service, tried)) is not None:
                 conn, endpoint = chosen
                 upstream = await self._open(conn, service, endpoint)
@@ -72,6 +75,13 @@ class Relays:
                 await self._join(conn, (reader, writer), upstream)
         finally:
             writer.close()
+
+    async def _replicas_told(self, service: Service) -> None:
+        """Wait until somebody has told which replicas there are, within the time that a message waits for a place."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience / 1e9):
+                while self._plane.exchange.awaits(service.key):
+                    await asyncio.sleep(_LOOK_S)
 
     async def _open(self, conn: int, service: Service | None, endpoint: Endpoint) -> Streams | None:
         """Connect to a replica; through its sidecar where it has one."""

@@ -30,12 +30,16 @@ def names(following: Following, key: str = "shop/orders") -> list[str]:
     return [each.name for found in following.in_force.services if found.key == key for each in found.endpoints]
 
 
+def awaited(following: Following) -> list[str]:
+    return [each.key for each in following.in_force.services if each.awaited]
+
+
 def test_a_whole_snapshot_then_changes() -> None:
     following = Following(BOOTSTRAP)
-    assert (following.heard, following.in_force) == (None, BOOTSTRAP)
+    assert (following.heard, awaited(following), names(following)) == (None, ["shop/orders"], [])
     assert following.take(whole(service(endpoint("a"))), 5)
     assert following.heard == 5
-    assert names(following) == ["a"]
+    assert (awaited(following), names(following)) == ([], ["a"])
     assert following.take(step(1, added(endpoint("b"))), 6)
     assert names(following) == ["a", "b"]
     assert not following.take(updates.join(2, {}, base=2), 7), "the heartbeat changes nothing"
@@ -112,6 +116,21 @@ def test_what_a_name_server_tells_holds_until_the_operator_speaks_of_the_service
     following.take(step(1, added(endpoint("b"))), 2)
     assert names(following) == ["a", "b"]
     assert not following.resolve("shop/unknown", [endpoint("z")])
+
+
+def test_replicas_are_awaited_until_somebody_has_told_of_them() -> None:
+    known, others = service(endpoint("a"), name="billing"), (service(name="mail"), service(name="stock"))
+    following = Following(Snapshot(services=(service(), known, *others)))
+    assert sorted(awaited(following)) == ["shop/mail", "shop/orders", "shop/stock"]
+    assert following.untold() == {"shop/mail", "shop/orders", "shop/stock"}
+    assert following.take(whole(service()), 0)
+    assert awaited(following) == ["shop/mail", "shop/stock"], "that there is none is told too"
+    assert following.untold() == {"shop/mail", "shop/stock"}
+    assert following.resolve("shop/mail", [])
+    assert not following.resolve("shop/mail", [])
+    assert following.resolve("shop/stock", [endpoint("s")])
+    assert awaited(following) == []
+    assert following.untold() == {"shop/mail"}, "it is asked for again, as it may come"
 
 
 def test_addresses_of_the_name_server_are_known_replicas_or_new_ones() -> None:

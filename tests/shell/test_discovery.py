@@ -10,8 +10,9 @@ import pytest
 import trustme
 
 from interop.manifests import tcp_service, write_documents
+from interop.rawpeer import RawCaller, RawReplica, request
 from interop.sidecar import Sidecar
-from shell.running import ask, events, view, wait_until
+from shell.running import ask, events, packet, reply, view, wait_until
 from shell.scripted import ScriptedOperator, orders, whole, write_authority
 from tcpservice.updates import join
 
@@ -63,6 +64,26 @@ def test_it_is_ready_at_once_and_follows_with_its_token(place: Place) -> None:
             line for line in ask(sidecar, "/metrics").text.splitlines() if line.startswith("tcpservice_discovery_s")
         ]
         assert float(silence[0].split()[1]) < 5
+
+
+@pytest.mark.parametrize("protocol", ["NestJS", "Opaque"])
+def test_messages_wait_until_the_operator_has_told_of_the_replicas(place: Place, protocol: str) -> None:
+    write_documents(place.manifest, [tcp_service("orders", {"protocol": protocol})])
+    with RawReplica() as replica, place.sidecar() as sidecar, RawCaller(sidecar.ports["orders"]) as caller:
+        caller.send(request("sum", 1, "1"))
+        assert ask(sidecar, "/readyz").status == 200
+        place.operator.say(whole(orders("127.0.0.1", port=replica.port)))
+        arrived = replica.next()
+        arrived.answer(reply(arrived.id))
+        assert packet(caller)["response"] == "ok"
+
+
+def test_messages_fail_once_neither_operator_nor_name_server_tells_of_replicas(place: Place) -> None:
+    place.operator.say(whole())
+    with place.sidecar("--cluster-domain", "invalid") as sidecar, RawCaller(sidecar.ports["orders"]) as caller:
+        caller.send(request("sum", 1, "1"))
+        assert packet(caller)["err"]["message"] == "default/orders has no replica"
+        wait_until(lambda: said(sidecar, "resolved") == "by the name server: nothing", "it says why")
 
 
 def test_a_stream_that_ends_is_begun_anew_and_nothing_is_forgotten(place: Place) -> None:

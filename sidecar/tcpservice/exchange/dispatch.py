@@ -16,14 +16,14 @@ class Nowhere(Enum):
     """Why no replica can take a message now."""
 
     NONE = "there is no replica"
-    FULL = "every replica has as much as it may have"
+    YET = "every replica has as much as it may have, or none is known yet"
 
 
 def choose(state: State, backend: Backend, tried: set[Replica] | None = None) -> Replica | Nowhere:
     """Choose a replica that has room, one that was not tried where there is such a one."""
     candidates = backend.candidates
     if not candidates:
-        return Nowhere.NONE
+        return Nowhere.YET if backend.service.awaited else Nowhere.NONE
     backlog = state.bounds.replica_backlog
     if not tried:
         replica = backend.balancer.choose(candidates, state.chance)
@@ -32,7 +32,7 @@ def choose(state: State, backend: Backend, tried: set[Replica] | None = None) ->
     else:
         candidates = [replica for replica in candidates if replica not in tried] or candidates
     roomy = [replica for replica in candidates if replica.has_room(backlog)]
-    return backend.balancer.choose(roomy, state.chance) if roomy else Nowhere.FULL
+    return backend.balancer.choose(roomy, state.chance) if roomy else Nowhere.YET
 
 
 def send(state: State, call: Call, replica: Replica, now: int) -> None:

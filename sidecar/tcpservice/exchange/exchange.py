@@ -110,6 +110,11 @@ class Exchange:
         backend = topology.backend_for(self._state, service)
         return relays.choose(self._state, backend, tried)
 
+    def awaits(self, key: str) -> bool:
+        """Whether nobody has told yet which replicas a service has."""
+        backend = self._state.backends.get(key)
+        return backend is not None and backend.service.awaited
+
     def relay_app(self, key: str) -> tuple[int, Endpoint] | None:
         """Do the same towards the pod's own app, for another sidecar's connection."""
         backend = self._state.apps.get(key)

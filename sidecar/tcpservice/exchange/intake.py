@@ -74,7 +74,12 @@ def go_on(state: State, caller: Caller, now: int) -> None:
 
 def give_up(state: State, caller: Caller, now: int) -> None:
     """Answer everything of a caller that has waited too long for a place."""
-    state.tell("overloaded", "messages waited too long for a replica with room", caller)
+    assert caller.backend is not None
+    key = caller.backend.service.key
+    code, text = Code.OVERLOADED, "no replica had room for it in time"
+    if not caller.backend.candidates:
+        code, text = Code.NO_ENDPOINTS, f"nobody told in time which replicas {key} has"
+    state.tell(code, f"messages waited too long: {text}", caller)
     held = list(caller.held)
     caller.held.clear()
     for item in held:
@@ -83,7 +88,7 @@ def give_up(state: State, caller: Caller, now: int) -> None:
         if type(item) is not Frame:
             caller.held.append(item)
         elif (call := _read(state, caller, item, now)) is not None:
-            fail(state, call, Code.OVERLOADED, "no replica had room for it in time", now)
+            fail(state, call, code, text, now)
     go_on(state, caller, now)
 
 
@@ -124,7 +129,7 @@ def _message(state: State, caller: Caller, frame: Frame, now: int) -> bool:
     if not _may_enter(state, caller):
         return False
     replica = choose(state, backend)
-    if replica is Nowhere.FULL:
+    if replica is Nowhere.YET:
         return False
     call = _read(state, caller, frame, now)
     if call is None:

@@ -168,7 +168,9 @@ class Backend:
 
     def has_room(self, backlog: int) -> bool:
         """Whether a message would not have to wait: some replica has room, or there is none to wait for."""
-        return not self.candidates or any(replica.has_room(backlog) for replica in self.candidates)
+        if not self.candidates:
+            return not self.service.awaited
+        return any(replica.has_room(backlog) for replica in self.candidates)
 
     def refresh(self) -> None:
         """Find the replicas that may be chosen: the good ones, else those that fail, else those that leave."""

@@ -71,7 +71,7 @@ def again(state: State, call: Call, now: int) -> None:
     replica = choose(state, call.backend, call.tried)
     if replica is Nowhere.NONE:
         fail(state, call, Code.NO_ENDPOINTS, f"{call.backend.service.key} has no replica", now)
-    elif replica is Nowhere.FULL:
+    elif replica is Nowhere.YET:
         if now - call.started > state.bounds.place_wait:
             fail(state, call, Code.OVERLOADED, f"every replica of {call.backend.service.key} is busy", now)
         else:

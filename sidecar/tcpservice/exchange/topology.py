@@ -19,7 +19,7 @@ def swap(state: State, snapshot: Snapshot) -> None:
     present = {service.key: service for service in snapshot.services}
     for key, backend in state.backends.items():
         if key not in present:
-            _adopt(state, backend, replace(backend.service, endpoints=()))
+            _adopt(state, backend, replace(backend.service, endpoints=(), awaited=False))
     for key, service in present.items():
         _adopt(state, backend_for(state, service), service)
         app = state.apps.get(key)

@@ -8,7 +8,7 @@ import pytest
 
 from core.exchange.stage import Stage, encoded, service
 from tcpservice.exchange import Bounds
-from tcpservice.snapshot import SECOND, Algorithm, Limits
+from tcpservice.snapshot import SECOND, Algorithm, Limits, Service
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
@@ -66,6 +66,39 @@ def test_a_message_that_waits_too_long_is_answered() -> None:
     stage.upstream().reply(0)
     assert not client.is_open()
     assert [packet["id"] for packet in client.packets] == [1, 2, 0]
+
+
+def test_messages_wait_for_replicas_that_nobody_has_told_of() -> None:
+    stage = Stage(service(0, awaited=True))
+    client = stage.client()
+    client.ask("1")
+    client.ask("2")
+    assert client.is_paused()
+    stage.swap(service(1))
+    assert not client.is_paused()
+    for id_ in ("1", "2"):
+        stage.upstream().reply(id_)
+    assert stage.codes() == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("told", [service(0), None], ids=["none", "gone"])
+def test_messages_end_once_it_is_told_that_there_is_no_replica(told: Service | None) -> None:
+    stage = Stage(service(0, awaited=True))
+    client = stage.client()
+    client.ask("1")
+    stage.swap(*([told] if told else []))
+    assert client.codes() == {"1": "no_endpoints"}
+
+
+def test_replicas_are_not_awaited_for_ever() -> None:
+    stage = Stage(service(0, awaited=True), bounds=Bounds(place_wait=SECOND))
+    client = stage.client()
+    client.ask("1")
+    stage.pass_time(SECOND // 2)
+    assert client.codes() == {}
+    stage.pass_time(SECOND)
+    assert client.codes() == {"1": "no_endpoints"}
+    assert stage.told() == ["no_endpoints"]
 
 
 def test_what_is_held_behind_a_message_that_cannot_be_read_is_for_nobody() -> None:

@@ -21,6 +21,14 @@ def test_connections_are_spread() -> None:
     assert all(replica.in_flight == 0 for replica in stage.exchange.services()[0].replicas)
 
 
+def test_whether_replicas_are_awaited_can_be_asked() -> None:
+    stage = Stage(service(0, protocol=Protocol.OPAQUE, awaited=True))
+    assert stage.exchange.awaits("shop/orders")
+    assert not stage.exchange.awaits("shop/unknown")
+    stage.swap(service(0, protocol=Protocol.OPAQUE))
+    assert not stage.exchange.awaits("shop/orders")
+
+
 def test_a_replica_that_refused_is_not_tried_twice_and_left_alone() -> None:
     opaque = service(2, protocol=Protocol.OPAQUE)
     stage = Stage(opaque)
