@@ -17,6 +17,7 @@ PROGRAMS: dict[str, Callable[[], Path]] = {
     "etcd, kube-apiserver and kubectl (built in five minutes, once)": found.folder,
     "CoreDNS (built in a minute, once)": found.nameserver,
     "Helm (built in a minute, once)": found.helm,
+    "kubeconform (built in half a minute, once)": found.kubeconform,
     "an OpenTelemetry Collector (built in a minute, once)": collector.program,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -21,6 +22,14 @@ PROGRAMS = {
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
 }
 HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
+KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
+_PROMETHEUS = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+_CERTIFICATES = "github.com/cert-manager/cert-manager@v1.21.2"
+DEFINITIONS = (
+    (_PROMETHEUS, "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml"),
+    (_PROMETHEUS, "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"),
+    (_CERTIFICATES, "deploy/crds/cert-manager.io_certificates.yaml"),
+)
 BUILD_SECONDS = 2400
 
 NAMESERVER = Path(__file__).parent / "nameserver"
@@ -51,18 +60,42 @@ def nameserver() -> Path:
 @cache
 def helm() -> Path:
     """Return Helm: the one that is installed, or one that is built with Go, once."""
-    found = shutil.which("helm")
+    return _installed("helm", HELM)
+
+
+@cache
+def kubeconform() -> Path:
+    """Return kubeconform: the one that is installed, or one that is built with Go, once."""
+    return _installed("kubeconform", KUBECONFORM)
+
+
+@cache
+def definitions() -> tuple[Path, ...]:
+    """Return the CRDs of others whose kinds the chart can make, out of their Go modules, downloaded once."""
+    _require_go("the CRDs of others come from their Go modules")
+    return tuple(_downloaded(module) / path for module, path in DEFINITIONS)
+
+
+def _downloaded(module: str) -> Path:
+    command = ["go", "mod", "download", "-json", module]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Path(json.loads(done.stdout)["Dir"])
+
+
+def _installed(name: str, package: str) -> Path:
+    found = shutil.which(name)
     if found is not None:
         return Path(found)
-    if shutil.which("go") is None:
-        pytest.skip("neither helm nor go, by which it would be built, is installed")
-    path = BUILD / "helm"
-    BUILD.mkdir(parents=True, exist_ok=True)
+    _require_go(f"nor is {name}, which would be built with it")
+    version = package.rpartition("@")[2]
+    path = BUILD / f"{name}-{version}" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            environment = {**os.environ, "GOBIN": str(BUILD)}
-            command = ["go", "install", "-ldflags=-s -w", HELM]
+            environment = {**os.environ, "GOBIN": str(path.parent)}
+            command = ["go", "install", "-ldflags=-s -w", package]
             built = subprocess.run(
                 command, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
             )
@@ -70,12 +103,14 @@ def helm() -> Path:
     return path
 
 
+def _require_go(why: str) -> None:
+    if shutil.which("go") is None:
+        pytest.skip(f"go is not installed: {why}")
+
+
 def _build_once(module: Path, stamp: str, flags: str, output: str, *packages: str) -> bool:
     """Build packages of a module, unless the same was built before; return whether that was needed."""
-    if shutil.which("go") is None:
-        pytest.skip(
-            "go is not installed: the Kubernetes of these tests is built with it, or named by KUBEBUILDER_ASSETS"
-        )
+    _require_go("the Kubernetes of these tests is built with it, or named by KUBEBUILDER_ASSETS")
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs beside each other build once

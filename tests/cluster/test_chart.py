@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 
 from cluster.apiserver import ApiServer
-from cluster.found import helm
+from cluster.found import definitions, helm, kubeconform
 from tcpservice import __version__
 from tcpservice_operator import crd, rbac
 from tcpservice_operator.settings import read_settings
@@ -22,8 +24,11 @@ CHART = ROOT / "charts" / "tcpservice"
 GOLDEN = Path(__file__).parent / "charts"
 HOME = "tcpservice-system"
 CASES = sorted(path.name.removesuffix(".values.yaml") for path in GOLDEN.glob("*.values.yaml"))
-FOREIGN = {"ServiceMonitor", "PodMonitor", "Certificate"}
-"""Kinds of the Prometheus operator and of cert-manager, which this API server does not know."""
+SCHEMAS = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
+VERSIONS = ("1.29.0", "1.33.0", "1.37.0")
+"""Of Kubernetes: the oldest that has native sidecars by default, and later ones."""
+FOREIGN = "ServiceMonitor,PodMonitor,Certificate,CustomResourceDefinition"
+"""Kinds that the schemas do not have: those of others, and the one that has no schema which a tool can follow."""
 
 WRONG = [
     ("replica=3", "'replica' not allowed"),
@@ -84,21 +89,43 @@ def test_wrong_values_are_named(value: str, named: str) -> None:
     assert named in done.stderr
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_kubernetes_knows_every_field_of_it(version: str, tmp_path: Path) -> None:
+    for path in (SCHEMAS / f"v{version}-local-strict").glob("*.json"):
+        schema = json.loads(path.read_text().replace("/api/_definitions.json", "_definitions.json"))
+        schema.pop("$id", "")  # an address in the net, to which the references are relative
+        (tmp_path / path.name).write_text(json.dumps(schema))
+    place = f"{tmp_path}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
+    texts = [rendered(), *(of_case(name) for name in CASES)]
+    done = subprocess.run(
+        [str(kubeconform()), "-strict", "-summary", "-skip", FOREIGN, "-schema-location", place, "-"],
+        input="\n---\n".join(texts), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = {word: int(number) for word, number in re.findall(r"(\w+): (\d+)", done.stdout)}
+    assert counts["Valid"] >= 20, done.stdout
+    assert counts["Invalid"] == counts["Errors"] == 0
+
+
 @pytest.fixture
 def home(api: ApiServer) -> Iterator[ApiServer]:
+    """A real API server that knows the kinds of the Prometheus operator and of cert-manager, too."""
+    files = [word for path in definitions() for word in ("-f", str(path))]
+    api.kubectl("apply", "--server-side", *files)
+    api.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
     api.kubectl("create", "namespace", HOME)
     yield api
     api.kubectl("delete", "namespace", HOME, "--wait=false")
+    api.kubectl("delete", *files)
 
 
 def test_an_api_server_takes_every_field_of_it(home: ApiServer) -> None:
     for text in (rendered(), *(of_case(name) for name in CASES)):
         for document in yaml.safe_load_all(text):
-            if document["kind"] not in FOREIGN:
-                home.kubectl(
-                    "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-",
-                    text=json.dumps(document),
-                )  # fmt: skip
+            home.kubectl(
+                "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-",
+                text=json.dumps(document),
+            )  # fmt: skip
 
 
 def test_the_operator_takes_its_flags() -> None:
