@@ -53,6 +53,18 @@ def caller(namespace: str, name: str = "web", *, major: int = 12, sidecar: bool 
     return _deployment(namespace, name, 1, major, container, labels, {"tcpservice.dev/app-ports": ""})
 
 
+def on_the_node(namespace: str) -> Document:
+    """Make the Deployment of a pod that sees, and may kill, the processes of all pods of its node."""
+    container = {
+        "image": f"tcpservice-operator:{TAG}",
+        "command": ["python", "-c", "import signal; signal.pause()"],
+        "securityContext": {"runAsUser": 0},
+    }
+    made = _deployment(namespace, "node", 1, 0, container, {"app": "node"}, {})
+    made["spec"]["template"]["spec"]["hostPID"] = True
+    return made
+
+
 def _deployment(
     namespace: str, name: str, count: int, major: int, container: Document, labels: Document, annotations: Document
 ) -> Document:

@@ -14,6 +14,9 @@ from e2e.cluster import Cluster, wait_for
 from e2e.load import MIX, Load
 from e2e.manifests import caller, replicas, service, tcp_service
 
+ON_A_CONNECTION = 60
+"""How many of 300 requests a second wait on one connection when it is cut, or come before it stands again."""
+
 
 def test_a_tcp_service_comes_to_what_runs_and_goes_again(cluster: Cluster) -> None:
     with cluster.namespace("e2e-adopt") as there:
@@ -43,7 +46,7 @@ def test_a_tcp_service_comes_to_what_runs_and_goes_again(cluster: Cluster) -> No
 
         during = lost_by_a_rollout("plain")
         print(f"lost by a rollout: {before} by Kubernetes alone, {during} while sidecars came")
-        assert during <= max(before, 60), "not more than what is in flight on the one connection that NestJS destroys"
+        assert during <= 3 * ON_A_CONNECTION, "its one connection may go from old pod to old pod, which NestJS cuts"
         wait_for("all have it", lambda: condition("Injected") == ("True", "AllInjected"))
         wait_for("so has the front", lambda: condition("FrontReady") == ("True", "FrontReady"))
 

@@ -139,20 +139,3 @@ def test_a_job_calls_and_completes(cluster: Cluster) -> None:
         report = Report(said.splitlines()[-1])
         assert not report.failed
         assert len(report.answers) == 3, report
-
-
-def test_a_sidecar_that_ends_comes_back_and_costs_nothing(cluster: Cluster) -> None:
-    with cluster.namespace("e2e-ends") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there))
-        cluster.rolled_out(there, "orders", "web")
-        (pod, *_) = cluster.get("pods", "-n", there, "-l", "app=orders")["items"]
-        name = pod["metadata"]["name"]
-        with Load(there, seconds=20, rate=300, mix=MIX) as load:
-            ending = "import os, signal; os.kill(1, signal.SIGTERM)"
-            cluster.kubectl("exec", "-n", there, name, "-c", "tcpservice-sidecar", "--", "python", "-c", ending)
-            report = load.report()
-        assert not report.failed, report
-        assert not report.hung
-        (after,) = cluster.get("pods", "-n", there, name)["status"]["initContainerStatuses"]
-        assert (after["restartCount"], after["ready"]) == (1, True)
-        assert served(there).answers[name] > 100

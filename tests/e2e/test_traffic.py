@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+import time
 
 from e2e.cluster import Cluster, wait_for
 from e2e.load import Load, Pods
@@ -36,6 +36,7 @@ def test_replicas_come_and_go_under_load(cluster: Cluster) -> None:
             cluster.kubectl("scale", "-n", there, "deployment/orders", "--replicas=6")
             cluster.rolled_out(there, "orders")
             new = wait_for("three more are ready", lambda: len(pods.ready) == 6 and set(pods.ready) - old)
+            time.sleep(NEW_WITHIN_S)
             cluster.kubectl("scale", "-n", there, "deployment/orders", "--replicas=2")
             report = load.report()
         assert not report.failed, report
@@ -43,16 +44,3 @@ def test_replicas_come_and_go_under_load(cluster: Cluster) -> None:
         late = {name: report.replicas[name]["first"] / 1000 - pods.ready[name] for name in new}
         print(f"new replicas after {late}")
         assert all(seconds < NEW_WITHIN_S for seconds in late.values()), late
-
-
-@pytest.mark.parametrize("name", ["web", "plain"])
-def test_a_replica_that_dies_at_once_costs_what_it_had(cluster: Cluster, name: str) -> None:
-    with cluster.namespace("e2e-dies") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there, name, sidecar=name == "web"))
-        cluster.rolled_out(there, "orders", name)
-        with Pods.watched(there) as pods, Load(there, name, seconds=8, rate=300) as load:
-            victim = next(iter(pods.ready))
-            cluster.kubectl("delete", "pod", "-n", there, victim, "--grace-period=0", "--force")
-            report = load.report()
-        assert not report.hung
-        assert report.lost < 300, report

@@ -7,7 +7,7 @@
 import { hostname } from 'node:os';
 import { load } from './load.mjs';
 
-const { HOST = '0.0.0.0', PORT = '3001', NEXT = '', OTEL_EXPORTER_OTLP_ENDPOINT } = process.env;
+const { HOST = '::', PORT = '3001', NEXT = '', OTEL_EXPORTER_OTLP_ENDPOINT } = process.env;
 const [, { Controller, Module }, { NestFactory }, { ClientTCP, Ctx, MessagePattern, Payload, RpcException, Transport },
   { Observable, firstValueFrom }] =
   await load('nest', 'reflect-metadata', '@nestjs/common', '@nestjs/core', '@nestjs/microservices', 'rxjs');
