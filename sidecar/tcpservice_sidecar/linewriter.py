@@ -2,13 +2,14 @@
 
 Used by `app`. A container's stderr is a pipe. Where the node's disk is full or slow, nobody takes from it, and whoever
 writes to it then waits: that must not be the event loop, which has messages to move. Lines wait up to a number; those
-beyond it are left out and counted.
+beyond it, and those that cannot be written, are left out and counted.
 """
 
 from __future__ import annotations
 
 import os
 import queue
+import select
 import threading
 from contextlib import suppress
 from typing import Final, TextIO
@@ -30,6 +31,7 @@ class LineWriter:
         self._descriptor = stream.fileno()
         self._lines: queue.Queue[str | None] = queue.Queue(WAITING_LINES)
         self._left_out = 0
+        self._broken = b""
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -56,13 +58,27 @@ class LineWriter:
 
     def _run(self) -> None:
         while (line := self._lines.get()) is not None:
-            self._put(line)
-            left_out, self._left_out = self._left_out, 0
-            if left_out:
-                self._put(_LEFT_OUT % left_out)
+            if not self._put(line):
+                self._left_out += 1
+            elif (left_out := self._left_out) and self._put(_LEFT_OUT % left_out):
+                self._left_out -= left_out
 
-    def _put(self, line: str) -> None:
-        rest = line.encode("utf-8", "backslashreplace")
-        with suppress(OSError):  # a full disk: the line is lost, and there is no other place to say so
+    def _put(self, line: str) -> bool:
+        """Write a line; return whether all of it was taken. What was begun ends where the next line begins."""
+        data = rest = self._broken + line.encode("utf-8", "backslashreplace")
+        try:
             while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+                rest = self._write(rest)
+        except OSError:  # a full disk, which may have room for the next line
+            self._broken = b"\n" if len(rest) < len(data) else self._broken
+            return False
+        self._broken = b""
+        return True
+
+    def _write(self, data: bytes) -> bytes:
+        """Write what is taken, and return the rest. Raises OSError."""
+        try:
+            return data[os.write(self._descriptor, data) :]
+        except BlockingIOError:  # another process made the pipe that it shares with this one non-blocking
+            select.select([], [self._descriptor], [])
+            return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
@@ -17,12 +18,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interop.rawpeer import RawCaller, RawReplica, request
-from shell.running import packet, serve
+from shell.running import packet, serve, wait_until
 from tcpservice_sidecar.linewriter import WAITING_LINES, LineWriter
 from tcpservice_sidecar.logs import LINES_PER_SECOND, Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Terminal(io.StringIO):
@@ -109,6 +111,42 @@ def test_lines_that_nobody_takes_are_left_out_and_counted() -> None:
         rest.start()
         lines.close()
     rest.join(10)
+
+
+def test_a_line_that_was_cut_short_ends_where_the_next_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk that fills up, and has room again."""
+    write, room, refused = os.write, [4], list[bytes]()
+
+    def writing(descriptor: int, data: bytes) -> int:
+        if not room[0]:
+            refused.append(data)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = write(descriptor, data[: room[0]])
+        room[0] -= taken
+        return taken
+
+    monkeypatch.setattr(os, "write", writing)
+    with (tmp_path / "log").open("w") as file:
+        lines = LineWriter(file)
+        lines.write("first\n")
+        lines.write("second\n")
+        wait_until(lambda: len(refused) == 2, "there is room no more")
+        room[0] = 1000
+        lines.write("third\n")
+        lines.close()
+    first, third, told = (tmp_path / "log").read_text().splitlines()
+    assert (first, third, json.loads(told)["left_out"]) == ("firs", "third", 2)
+
+
+def test_a_pipe_that_another_process_made_non_blocking_is_waited_for() -> None:
+    reading, writing = blocked_pipe()
+    os.set_blocking(writing, False)
+    with os.fdopen(reading, "rb") as taken, os.fdopen(writing, "w") as given:
+        lines = LineWriter(given)
+        lines.write("line\n")
+        assert taken.read(4096) == b"x" * 4096
+        assert taken.readline() == b"line\n"
+        lines.close()
 
 
 @contextmanager
