@@ -20,7 +20,7 @@ import aiohttp
 from tcpservice.errors import TcpServiceError
 from tcpservice.following import Following
 from tcpservice.lines import Lines
-from tcpservice.snapshot import Snapshot
+from tcpservice.snapshot import Service, Snapshot
 from tcpservice.updates import LONGEST_LINE
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.pause import Pause
@@ -138,13 +138,18 @@ class DiscoverySource:
             if not keys or time.monotonic_ns() < due:
                 continue
             due = time.monotonic_ns() + self._settings.again
-            for service in self._following.in_force.services:
-                if service.key in keys:
-                    found = await self._resolving.endpoints_of(service)
-                    if (found or service.awaited) and self._following.resolve(service.key, found):
-                        swap(self._following.in_force)
-                        hosts = ", ".join(sorted(endpoint.host for endpoint in found)) or "nothing"
-                        self._log.warn("resolved", f"by the name server: {hosts}", service=service.key)
+            asked = [service for service in self._following.in_force.services if service.key in keys]
+            await asyncio.gather(*(self._resolve_one(service, swap) for service in asked))
+
+    async def _resolve_one(self, service: Service, swap: Callable[[Snapshot], None]) -> None:
+        """Let what the name server says of a service hold, unless the operator spoke while it was asked."""
+        found = await self._resolving.endpoints_of(service)
+        if service.key not in self._to_resolve() or not (found or service.awaited):
+            return
+        if self._following.resolve(service.key, found):
+            swap(self._following.in_force)
+            hosts = ", ".join(sorted(endpoint.host for endpoint in found)) or "nothing"
+            self._log.warn("resolved", f"by the name server: {hosts}", service=service.key)
 
     def _to_resolve(self) -> set[str]:
         """Return the services whose replicas the operator does not tell, or tells wrongly: all when it is silent."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,14 @@ import trustme
 from interop.manifests import tcp_service, write_documents
 from interop.rawpeer import RawCaller, RawReplica, request
 from interop.sidecar import Sidecar
-from shell.running import ask, events, packet, reply, view, wait_until
+from shell.running import ask, events, logged, packet, reply, view, wait_until
 from shell.scripted import ScriptedOperator, orders, whole, write_authority
+from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice.updates import join
+from tcpservice_sidecar.discovery import DiscoverySource
+from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.resolving import Resolving
+from tcpservice_sidecar.settings import read_settings
 
 
 class Place:
@@ -28,12 +36,16 @@ class Place:
         write_authority(self.authority, self.trusted)
         write_documents(self.manifest, [tcp_service("orders")])
 
-    def sidecar(self, *flags: str) -> Sidecar:
-        return Sidecar(
+    @property
+    def flags(self) -> list[str]:
+        return [
             "--file", str(self.manifest), "--listen", "orders=127.0.0.1:0", "--admin", "127.0.0.1:0",
             "--discovery", self.operator.address, "--discovery-token", str(self.token),
-            "--discovery-ca", str(self.trusted), *flags,
-        )  # fmt: skip
+            "--discovery-ca", str(self.trusted),
+        ]  # fmt: skip
+
+    def sidecar(self, *flags: str) -> Sidecar:
+        return Sidecar(*self.flags, *flags)
 
 
 @pytest.fixture
@@ -59,7 +71,8 @@ def test_it_is_ready_at_once_and_follows_with_its_token(place: Place) -> None:
         place.operator.say(whole(orders("10.0.0.1")))
         wait_until(lambda: hosts(sidecar) == ["10.0.0.1"], "it is told")
         assert place.operator.tokens[-1] == "Bearer the-token"
-        assert said(sidecar, "discovery_connected") == f"following the operator at {place.operator.address}"
+        (told,) = logged(sidecar, "discovery_connected")
+        assert told["message"] == f"following the operator at {place.operator.address}"
         silence = [
             line for line in ask(sidecar, "/metrics").text.splitlines() if line.startswith("tcpservice_discovery_s")
         ]
@@ -84,6 +97,40 @@ def test_messages_fail_once_neither_operator_nor_name_server_tells_of_replicas(p
         caller.send(request("sum", 1, "1"))
         assert packet(caller)["err"]["message"] == "default/orders has no replica"
         wait_until(lambda: said(sidecar, "resolved") == "by the name server: nothing", "it says why")
+
+
+def test_what_the_operator_says_while_the_name_server_is_asked_holds(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that does not answer takes seconds to say nothing."""
+    discovery = read_settings(place.flags, {}).discovery
+    assert discovery is not None
+    bootstrap = Snapshot(services=(Service(namespace="default", name="orders", port=3001),))
+    source = DiscoverySource(discovery, bootstrap, Log(io.StringIO()), set)
+    snapshots: list[Snapshot] = []
+
+    async def asked_late(_: Resolving, service: Service) -> list[Endpoint]:
+        assert service.awaited
+        place.operator.say(whole(orders("10.0.0.1")), ends=True)
+        while not snapshots:
+            await asyncio.sleep(0.02)
+        answered.set()
+        return []
+
+    async def scene() -> None:
+        watching = asyncio.create_task(source.watch(snapshots.append))
+        await answered.wait()
+        await asyncio.sleep(0.1)
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        await asyncio.sleep(0.1)
+
+    answered = asyncio.Event()
+    monkeypatch.setattr(Resolving, "endpoints_of", asked_late)
+    asyncio.run(asyncio.wait_for(scene(), 20))
+    (service,) = source.in_force.services
+    assert [endpoint.host for endpoint in service.endpoints] == ["10.0.0.1"]
 
 
 def test_a_stream_that_ends_is_begun_anew_and_nothing_is_forgotten(place: Place) -> None:
