@@ -15,9 +15,9 @@ from aiohttp import web
 from msgspec import to_builtins
 
 from tcpservice.exchange import Exchange
-from tcpservice.snapshot import Endpoint
 from tcpservice_flags import Address, SettingsError, bind_error
-from tcpservice_sidecar.appcheck import why_not_ready
+from tcpservice_sidecar.appcheck import AppCheck
+from tcpservice_sidecar.gate import Gate
 from tcpservice_sidecar.leaving import Leaving
 from tcpservice_sidecar.prometheus import Exposition
 from tcpservice_sockets import EVERYWHERE, bind_everywhere
@@ -35,16 +35,18 @@ class Admin:
         exchange: Exchange,
         metrics: Exposition,
         *,
-        apps: dict[str, Endpoint],
+        app: AppCheck,
         why_not_ready: Callable[[], str | None],
         leaving: Leaving,
+        gate: Gate,
         hook_key: str = "",
     ) -> None:
         self._exchange = exchange
         self._metrics = metrics
-        self._apps = apps
+        self._app = app
         self._why_not_ready = why_not_ready
         self._leaving = leaving
+        self._gate_of_app = gate
         self._hook_key = hook_key.encode()
         self._runner: web.AppRunner | None = None
 
@@ -99,13 +101,9 @@ class Admin:
         return _verdict(self._why_not_ready())
 
     async def _app_ready(self, _: web.Request) -> web.Response:
-        if not self._apps:
+        if not self._app.apps:
             return web.Response(status=404, text="no --app was given to this sidecar\n")
-        for name, endpoint in self._apps.items():
-            reason = await why_not_ready(endpoint)
-            if reason is not None:
-                return _verdict(f"{name} at {endpoint.host}:{endpoint.port}: {reason}")
-        return _verdict(None)
+        return _verdict(await self._app.why_not_ready())
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
@@ -120,7 +118,7 @@ class Admin:
         return web.Response(text="leaving\n")
 
     async def _gate(self, _: web.Request) -> web.Response:
-        return web.Response(text=f"{await self._leaving.gate()}\n")
+        return web.Response(text=f"{await self._gate_of_app.hold()}\n")
 
     async def _drain(self, _: web.Request) -> web.Response:
         drained = await self._leaving.leave()

@@ -19,7 +19,10 @@ from tcpservice.exchange import Exchange, Notice
 from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice_flags import USAGE_ERROR, Address, SettingsError, usage_line
 from tcpservice_sidecar.admin import Admin
+from tcpservice_sidecar.appcheck import AppCheck
 from tcpservice_sidecar.dialer import Dialer
+from tcpservice_sidecar.gate import Gate
+from tcpservice_sidecar.hosts import Hosts
 from tcpservice_sidecar.leaving import Leaving
 from tcpservice_sidecar.linewriter import LineWriter
 from tcpservice_sidecar.listeners import Listeners
@@ -96,10 +99,11 @@ class Sidecar:
         _allow_many_files()
         self._plane = plane = Plane(self._exchange, loop)
         security = Plain()
-        dialer = Dialer(plane, security)
-        relays = Relays(plane, security, self._log, self._settings.bounds.place_wait)
+        self._hosts = Hosts(self._settings.pod_address)
+        dialer = Dialer(plane, security, self._hosts)
+        relays = Relays(plane, security, self._hosts, self._log, self._settings.bounds.place_wait)
         self._listeners = Listeners(plane, relays, security)
-        self._leaving = Leaving(plane, self._listeners, self._log)
+        self._leaving = Leaving(plane, self._listeners, self._log, self._settings.grace)
         plane.dial, plane.hang_up = dialer.dial, dialer.hang_up
         plane.hand_over = relays.take_over
         plane.on_notice, plane.on_finished = self._tell, self._metrics.add
@@ -144,11 +148,11 @@ class Sidecar:
         return source.in_force
 
     def _failing(self) -> set[str]:
-        """Return the services that have replicas, none of which can be reached."""
+        """Return the services that have replicas, none of which can be reached or means to stay."""
         return {
             seen.service
             for seen in self._exchange.services()
-            if seen.replicas and all(replica.state == "down" for replica in seen.replicas)
+            if seen.replicas and all(replica.state in ("down", "leaving") for replica in seen.replicas)
         }
 
     async def _serve(self, snapshot: Snapshot) -> int:
@@ -157,14 +161,15 @@ class Sidecar:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, stop)
         loop.add_signal_handler(signal.SIGUSR1, self._source.look)
-        apps = self._add_apps(snapshot)
+        app = AppCheck(self._add_apps(snapshot), self._hosts)
         self._swap(snapshot)
         admin = Admin(
             self._exchange,
             Exposition(self._metrics.points),
-            apps=apps,
+            app=app,
             why_not_ready=self._why_not_ready,
             leaving=self._leaving,
+            gate=Gate(self._plane, self._leaving, app, self._log),
             hook_key=self._settings.hook_key,
         )
         bound = await self._bind(snapshot)
@@ -174,6 +179,8 @@ class Sidecar:
             sys.stdout.write(f"listening {name}={address}\n")
         sys.stdout.flush()
         self._ready = True
+        self._exchange.expect_apps(now_ns())
+        self._plane.touch()
         watching = loop.create_task(self._source.watch(self._swap))
         try:
             await stop.wait()

@@ -1,7 +1,7 @@
 """Whether the own app answers: a health check for apps that speak only the TCP transport.
 
-Used by `admin` for `/app/readyz`. The question is a request that no app handles; NestJS answers that it has no
-handler, and logs nothing.
+Used by `admin` for `/app/readyz`, and by `gate`. The question is a request that no app handles; NestJS answers that it
+has no handler, and logs nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from tcpservice.snapshot import Endpoint
 from tcpservice.wire.frames import Frame, FrameReader, encode_frame
-from tcpservice_sidecar.dialer import hosts_of
+from tcpservice_sidecar.hosts import Hosts
 
 PATIENCE_S: Final = 1.0
 
@@ -20,18 +20,32 @@ _QUESTION: Final = b'{"pattern":"tcpservice.dev/probe","data":null,"id":"tcps-re
 _LARGEST: Final = 1 << 20
 
 
-async def why_not_ready(endpoint: Endpoint) -> str | None:
-    """Ask the app; return None when it answered, else what happened instead."""
-    error = "nothing listens there"
-    for host in hosts_of(endpoint):
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await _ask(host, endpoint.port)
-        except TimeoutError:
-            return "connected, but it did not answer in time"
-        except OSError as failure:
-            error = failure.strerror or str(failure)
-    return error
+class AppCheck:
+    """Asks the pod's own apps, which are named by the services that they serve."""
+
+    def __init__(self, apps: dict[str, Endpoint], hosts: Hosts) -> None:
+        self.apps = apps
+        self._hosts = hosts
+
+    async def why_not_ready(self) -> str | None:
+        """Ask all; return None when they answered, else which one did not, and what happened instead."""
+        for name, endpoint in self.apps.items():
+            reason = await self._ask(endpoint)
+            if reason is not None:
+                return f"{name} at {endpoint.host}:{endpoint.port}: {reason}"
+        return None
+
+    async def _ask(self, endpoint: Endpoint) -> str | None:
+        error = "nothing listens there"
+        for host in self._hosts.of(endpoint):
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    return await _ask(host, endpoint.port)
+            except TimeoutError:
+                return "connected, but it did not answer in time"
+            except OSError as failure:
+                error = failure.strerror or str(failure)
+        return error
 
 
 async def _ask(host: str, port: int) -> str | None:

@@ -1,7 +1,6 @@
 """Connections to replicas: dials what the exchange asks for.
 
-Used by `app`. An app on this host may listen on 127.0.0.1 or, bound to `localhost` as NestJS does by default, only on
-::1; so both are tried.
+Used by `app`.
 """
 
 from __future__ import annotations
@@ -9,20 +8,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from contextlib import suppress
 
 from tcpservice.exchange import Connect
 from tcpservice.snapshot import Endpoint
+from tcpservice_sidecar.hosts import Hosts
 from tcpservice_sidecar.plane import Connection, Plane, now_ns
 from tcpservice_sidecar.security import Plain
-
-_LOOPBACK = ("127.0.0.1", "::1")
 
 
 class Dialer:
     """Dials in tasks of its own, one for each connection that is being made."""
 
-    def __init__(self, plane: Plane, security: Plain) -> None:
+    def __init__(self, plane: Plane, security: Plain, hosts: Hosts) -> None:
         self._plane = plane
+        self._hosts = hosts
         self._security = security
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
@@ -46,23 +46,16 @@ class Dialer:
 
         endpoint = command.endpoint
         try:
-            for host in hosts_of(endpoint):
-                try:
-                    context = self._security.for_endpoint(endpoint)
+            *others, last = self._hosts.of(endpoint)
+            context = self._security.for_endpoint(endpoint)
+            for host in others:
+                with suppress(ConnectionRefusedError):
                     await plane.loop.create_connection(protocol, host, endpoint.port, ssl=context)
-                except ConnectionRefusedError:
-                    if host == hosts_of(endpoint)[-1]:
-                        raise
-                else:
                     return
+            await plane.loop.create_connection(protocol, last, endpoint.port, ssl=context)
         except OSError as error:
             plane.exchange.closed(command.conn, connect_error(error, endpoint), now_ns())
             plane.touch()
-
-
-def hosts_of(endpoint: Endpoint) -> tuple[str, ...]:
-    """List the hosts to try for an endpoint, in order."""
-    return _LOOPBACK if endpoint.host in ("localhost", "127.0.0.1") else (endpoint.host,)
 
 
 def connect_error(error: OSError, endpoint: Endpoint) -> str:

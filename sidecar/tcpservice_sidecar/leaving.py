@@ -1,10 +1,9 @@
-"""Leaving without loss, in two steps: the pod is chosen no more (`/leave`, `/gate`), then the sidecar goes (SIGTERM).
+"""Leaving without loss, in two steps: the pod is chosen no more (`/leave`), then the sidecar goes (SIGTERM).
 
-Used by `app` and `admin`. In a cluster the kubelet calls `/leave` when the pod ends: others are told and go elsewhere,
-while all that comes is served, and the own app may still call. The app's SIGTERM waits at `/gate` until others have
-nothing in flight here. SIGTERM (and `/drain`, for both at once) then refuses new connections and lets what is left
-finish. Requests have until the longest `drain.timeout` of the services, streams until `drain.streamTimeout`; what is
-left then ends with the code `draining`.
+Used by `app`, `admin` and `gate`. In a cluster the kubelet calls `/leave` when the pod ends: others are told and go
+elsewhere, while all that comes is served, and the own app may still call. SIGTERM (and `/drain`, for both at once) then
+refuses new connections and lets what is left finish. Requests have until the longest `drain.timeout` of the services,
+streams until `drain.streamTimeout`; what is left then ends with the code `draining`.
 """
 
 from __future__ import annotations
@@ -13,26 +12,33 @@ import asyncio
 from typing import Final
 
 from tcpservice.exchange import Exchange
-from tcpservice.snapshot import Drain, Snapshot
+from tcpservice.snapshot import SECOND, Drain, Snapshot
 from tcpservice_sidecar.listeners import Listeners
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.plane import Plane, now_ns
 
-NOTICE_S: Final = 1.0
-"""How long the gate waits for the word that the pod ends: without it only an app is made anew, and nothing is held."""
+LAST_CALLS: Final = 3 * SECOND // 2
+"""How long an app that is told to end together with its sidecar may call. The kubelet kills both after 2 s: the pod's
+grace period has run out."""
 
+_MOST_RESERVED: Final = 5 * SECOND
 _LOOK_S: Final = 0.02
 
 
 class Leaving:
-    """The one leave of a sidecar; whoever asks waits for the same."""
+    """The one leave of a sidecar; whoever asks waits for the same.
 
-    def __init__(self, plane: Plane, listeners: Listeners, log: Log) -> None:
+    `grace` is how long the pod has to end, in nanoseconds; 0: nobody ends it. `at_gate` is how many apps wait there.
+    """
+
+    def __init__(self, plane: Plane, listeners: Listeners, log: Log, grace: int = 0) -> None:
         self._plane = plane
         self._listeners = listeners
         self._log = log
+        self._most = grace - min(grace // 4, _MOST_RESERVED) if grace else 0
         self._task: asyncio.Task[bool] | None = None
-        self._noticed = asyncio.Event()
+        self.noticed = asyncio.Event()
+        self.at_gate = 0
         self.limits = Drain()
 
     @property
@@ -41,41 +47,22 @@ class Leaving:
         return self._task is not None
 
     def set_limits(self, snapshot: Snapshot) -> None:
-        """Take the longest times that a service of the snapshot asks for."""
+        """Take the longest times that a service of the snapshot asks for, as far as the pod's grace period allows.
+
+        A part of that is the app's own, to end once it is told to.
+        """
         drains = [service.drain for service in snapshot.services] or [Drain()]
-        self.limits = Drain(
-            timeout=max(drain.timeout for drain in drains),
-            stream_timeout=max(drain.stream_timeout for drain in drains),
-        )
+        times = [max(each.timeout for each in drains), max(each.stream_timeout for each in drains)]
+        timeout, streams = [min(time, self._most) if self._most else time for time in times]
+        self.limits = Drain(timeout=timeout, stream_timeout=streams)
 
     def withdraw(self) -> None:
         """Let nobody choose this pod any more."""
-        if not self._noticed.is_set():
-            self._noticed.set()
+        if not self.noticed.is_set():
+            self.noticed.set()
             self._log.info("leaving", "the pod ends: others are told; what comes all the same is served")
-            self._plane.exchange.withdraw(now_ns())
+            self._plane.exchange.withdraw()
             self._plane.touch()
-
-    async def gate(self) -> str:
-        """Hold until others have nothing in flight here; return what became of it: `quiet`, `late` or `staying`."""
-        try:
-            async with asyncio.timeout(NOTICE_S):
-                await self._noticed.wait()
-        except TimeoutError:
-            return "staying"
-        begun, exchange = now_ns(), self._plane.exchange
-        while not exchange.withdrawn(now_ns(), streams=True):
-            passed = now_ns() - begun
-            if passed >= self.limits.stream_timeout:
-                return self._late()
-            if passed >= self.limits.timeout and not exchange.withdrawn(now_ns(), streams=False):
-                return self._late()
-            await asyncio.sleep(_LOOK_S)
-        return "quiet"
-
-    def _late(self) -> str:
-        self._log.warn("drain_timeout", f"{self._plane.exchange.in_flight()} messages did not finish in time")
-        return "late"
 
     async def leave(self) -> bool:
         """Leave; return whether everything had ended by itself when nothing was left in flight."""
@@ -86,10 +73,20 @@ class Leaving:
     async def _run(self) -> bool:
         exchange = self._plane.exchange
         self._log.info("draining", "leaving: no new connections; what is in flight finishes")
-        self._listeners.close()
+        if self.noticed.is_set():
+            self._listeners.close_to_others()
+        else:
+            self._listeners.close()
         begun = now_ns()
         exchange.drain(begun)
         self._plane.touch()
+        drained = await self._finish(exchange, begun)
+        while self._app_is_there(exchange) and now_ns() < begun + LAST_CALLS:
+            await asyncio.sleep(_LOOK_S)
+        self._listeners.close()
+        return drained
+
+    async def _finish(self, exchange: Exchange, begun: int) -> bool:
         if await self._wait(exchange, begun + self.limits.timeout):
             return True
         self._end(exchange, streams=False)
@@ -97,6 +94,10 @@ class Leaving:
             return False
         self._end(exchange, streams=True)
         return False
+
+    def _app_is_there(self, exchange: Exchange) -> bool:
+        """Whether the pod ends, and its app has not ended before the sidecar was told to."""
+        return self.noticed.is_set() and (self.at_gate > 0 or exchange.has_own_callers())
 
     async def _wait(self, exchange: Exchange, until: int) -> bool:
         while not exchange.drained(now_ns()):
@@ -106,8 +107,12 @@ class Leaving:
         return True
 
     def _end(self, exchange: Exchange, *, streams: bool) -> None:
-        left = exchange.in_flight()
-        if left:
-            self._log.warn("drain_timeout", f"{left} messages did not finish in time")
+        self.tell_late()
         exchange.end(now_ns(), streams=streams)
         self._plane.touch()
+
+    def tell_late(self) -> None:
+        """Say what is still in flight at the end of a limit."""
+        left = self._plane.exchange.in_flight()
+        if left:
+            self._log.warn("drain_timeout", f"{left} messages did not finish in time")

@@ -26,7 +26,8 @@ class Listeners:
         self._plane = plane
         self._relays = relays
         self._security = security
-        self._servers: list[asyncio.Server] = []
+        self._own: list[asyncio.Server] = []
+        self._others: list[asyncio.Server] = []
 
     async def listen(self, service: Service, address: Address, *, front: bool = False) -> Address:
         """Accept callers of a service; return the address that was bound. `front`: they have no sidecar."""
@@ -47,11 +48,16 @@ class Listeners:
         exchange = self._plane.exchange
         return await self._serve("--mesh", address, lambda: exchange.accept_mesh(now_ns()), mesh=True)
 
+    def close_to_others(self) -> None:
+        """Accept only the pod's own app any more; the connections that stand stay."""
+        while self._others:
+            self._others.pop().close()
+
     def close(self) -> None:
         """Accept nobody any more; the connections that stand stay."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        self.close_to_others()
+        while self._own:
+            self._own.pop().close()
 
     async def _serve(self, flag: str, address: Address, accept: Callable[[], int], *, mesh: bool) -> Address:
         context = self._security.for_mesh_listener() if mesh else None
@@ -70,7 +76,7 @@ class Listeners:
             server = await start(_where(address))
         except OSError as error:
             raise SettingsError(f"{flag}: cannot listen on {address}: {bind_error(error)}") from error
-        self._servers.append(server)
+        (self._own if flag == "--listen" else self._others).append(server)
         host, port = server.sockets[0].getsockname()[:2]
         return Address(EVERYWHERE if address.host == EVERYWHERE else host, port)
 

@@ -106,7 +106,7 @@ class Plane:
         elif isinstance(command, Resume):
             connection.resume()
         elif isinstance(command, HandOver):
-            del self.connections[command.conn]
+            self.forget(connection)
             self.hand_over(command, connection.transport)
         else:
             self._close(connection, command)

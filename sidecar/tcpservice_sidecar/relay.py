@@ -14,7 +14,8 @@ from tcpservice.errors import ProtocolError
 from tcpservice.exchange import HandOver
 from tcpservice.snapshot import Endpoint, Service
 from tcpservice.wire.mesh import MAX_PREFACE, OPAQUE, Preface, encode_preface, read_preface
-from tcpservice_sidecar.dialer import connect_error, hosts_of
+from tcpservice_sidecar.dialer import connect_error
+from tcpservice_sidecar.hosts import Hosts
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.plane import Plane, now_ns
 from tcpservice_sidecar.security import Plain
@@ -29,9 +30,10 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Relays:
     """All relayed connections of one sidecar; a caller waits `patience` ns for replicas to be told."""
 
-    def __init__(self, plane: Plane, security: Plain, log: Log, patience: int) -> None:
+    def __init__(self, plane: Plane, security: Plain, hosts: Hosts, log: Log, patience: int) -> None:
         self._plane = plane
         self._security = security
+        self._hosts = hosts
         self._log = log
         self._patience = patience
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,7 +105,7 @@ class Relays:
 
     async def _dial(self, endpoint: Endpoint) -> Streams:
         context = self._security.for_endpoint(endpoint)
-        *early, last = hosts_of(endpoint)
+        *early, last = self._hosts.of(endpoint)
         for host in early:
             with suppress(ConnectionRefusedError):
                 return await asyncio.open_connection(host, endpoint.port, ssl=context)

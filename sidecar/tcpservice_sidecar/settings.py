@@ -76,6 +76,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     apps: tuple[Named, ...] = ()
     admin: Address | None = None
     hook_key: str = ""
+    pod_address: str = ""
+    grace: int = 0
     discovery: Discovery | None = None
     log_format: str = "auto"
     bounds: Bounds = Bounds()
@@ -131,6 +133,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
         apps=tuple(given.app),
         admin=given.admin,
         hook_key=given.hook_key,
+        pod_address=given.pod_address,
+        grace=given.grace,
         discovery=_discovery(given),
         log_format=given.log_format,
         bounds=Bounds(**{b.field: getattr(given, b.field) for b in _BOUNDS if getattr(given, b.field) is not None}),
@@ -227,6 +231,11 @@ def _parser() -> Parser:
         help="serve /livez /readyz /app/readyz /metrics /snapshot /leave /gate /drain here")  # fmt: skip
     add("--hook-key", metavar="TEXT", type=str, default="",
         help="only who sends it as X-TcpService-Key may call /leave, /gate and /drain (default: anybody)")  # fmt: skip
+    add("--pod-address", metavar="ADDRESS", type=str, default="",
+        help="this pod's own address, where an --app at localhost is looked for, too")  # fmt: skip
+    add("--grace", metavar="TIME", type=argument(parse_duration), default=0,
+        help="how long this pod has to end: /gate holds the app no longer than that, less a quarter or 5s for the app "
+        "(default: as long as the manifests ask for)")  # fmt: skip
     add("--discovery", metavar="HOST:PORT", type=argument(parse_address),
         help="the operator, which tells of replicas and policies; --file then says what to begin with")  # fmt: skip
     add("--log-format", choices=("auto", "human", "json"), default="auto",

@@ -147,9 +147,9 @@ class Arrived(NamedTuple):
 class RawReplica:
     """A replica that shows every frame to the test, and answers only what the test tells it to."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, 0), family=family)
+        self._listener = socket.create_server((host, port), family=family)
         self._arrived: queue.Queue[Arrived] = queue.Queue()
         self._connections: list[socket.socket] = []
         self._threads: list[threading.Thread] = []

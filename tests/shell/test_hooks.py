@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 from interop.manifests import endpoint_slice, tcp_service, write_documents
-from interop.rawpeer import RawCaller, RawReplica, request
+from interop.rawpeer import RawCaller, RawReplica, frame, request
 from interop.sidecar import Sidecar
 from shell.running import Answer, ask, events, logged, packet, reply
+
+GREETING = b"TCPS/1 default/orders -\n"
+GOAWAY, BACK = b"!6#goaway", b"!4#back"
 
 
 def front(folder: Path, replica: RawReplica, *flags: str) -> Sidecar:
@@ -21,6 +29,27 @@ def front(folder: Path, replica: RawReplica, *flags: str) -> Sidecar:
         "--file", str(manifest), "--front", "orders=127.0.0.1:0", "--listen", "orders=127.0.0.1:0",
         "--admin", "127.0.0.1:0", *flags,
     )  # fmt: skip
+
+
+@contextmanager
+def pod(folder: Path, app: RawReplica, *flags: str) -> Iterator[Sidecar]:
+    """Run the sidecar of a pod whose app answers others, too: they come to its mesh listener, or to its front."""
+    slices = endpoint_slice("orders", app.port, port_name="app")
+    manifest = write_documents(folder / "orders.yaml", [tcp_service("orders"), slices])
+    with Sidecar(
+        "--file", str(manifest), "--front", "orders=127.0.0.1:0", "--mesh", "127.0.0.1:0",
+        "--app", f"orders=127.0.0.1:{app.port}", "--admin", "127.0.0.1:0", *flags,
+    ) as sidecar:  # fmt: skip
+        logged(sidecar, "replica_up")
+        yield sidecar
+
+
+def meshed(sidecar: Sidecar) -> RawCaller:
+    """Connect as another sidecar."""
+    other = RawCaller(sidecar.ports["mesh"])
+    other.send(GREETING)
+    assert other.read(len(GREETING)) == GREETING
+    return other
 
 
 def caller(sidecar: Sidecar, name: str = "front/orders") -> RawCaller:
@@ -43,7 +72,7 @@ def test_only_whoever_has_the_key_is_heard(tmp_path: Path) -> None:
                 status, text = ask(sidecar, path, headers=given)
                 assert (status, text) == (403, "this needs the key of --hook-key as the header X-TcpService-Key\n")
         assert ask(sidecar, "/readyz").status == 200, "nothing has happened"
-        assert ask(sidecar, "/gate", headers={"X-TcpService-Key": "secret"}) == (200, "staying\n")
+        assert ask(sidecar, "/gate", headers={"X-TcpService-Key": "secret"}) == (200, "quiet\n")
 
 
 def test_the_gate_holds_until_others_have_nothing_in_flight(tmp_path: Path) -> None:
@@ -84,18 +113,120 @@ def test_what_takes_too_long_holds_no_longer_than_the_limits(tmp_path: Path) -> 
         assert logged(sidecar, "drain_timeout")[0]["message"] == "1 messages did not finish in time"
 
 
-def test_an_app_that_is_made_anew_is_not_held(tmp_path: Path) -> None:
+def test_streams_hold_it_longer_whatever_else_is_said(tmp_path: Path) -> None:
     with (
         RawReplica() as replica,
         front(tmp_path, replica) as sidecar,
         caller(sidecar) as other,
+        caller(sidecar) as chatty,
     ):
+        other.send(request("count", 1, "1"))
+        stream = replica.next()
+        stream.answer(frame(b'{"response":0,"id":"1"}'))
+        packet(other)
+        held, answers = at_the_gate(sidecar)
+        ask(sidecar, "/leave")
+        begun = time.monotonic()
+        for number in range(2, 1000):
+            chatty.send(request("sum", 1, str(number)))
+            replica.next().answer(reply(str(number)))
+            packet(chatty)
+            if time.monotonic() > begun + 1.5:
+                break
+        assert not answers, "it is past drain.timeout, and before drain.streamTimeout"
+        stream.answer(reply("1"))
+        packet(other)
+        held.join(10)
+        assert answers == [Answer(200, "quiet\n")]
+
+
+def test_it_holds_no_longer_than_the_pod_has_to_end(tmp_path: Path) -> None:
+    with RawReplica() as replica, pod(tmp_path, replica, "--grace=1s") as sidecar, caller(sidecar) as other:
         other.send(request("sum", 1, "1"))
-        arrived = replica.next()
-        assert ask(sidecar, "/gate") == (200, "staying\n")
-        assert not events(sidecar, "leaving")
-        arrived.answer(reply(arrived.id))
+        replica.next()
+        ask(sidecar, "/leave")
+        assert ask(sidecar, "/gate") == (200, "late\n"), "long before the 20 s of the manifest"
+
+
+def test_who_has_not_heard_of_it_yet_is_served(tmp_path: Path) -> None:
+    with RawReplica() as replica, pod(tmp_path, replica) as sidecar:
+        held, answers = at_the_gate(sidecar)
+        ask(sidecar, "/leave")
+        for number in range(3):
+            time.sleep(0.3)
+            with caller(sidecar) as other:
+                other.send(request("sum", 1, str(number)))
+                replica.next().answer(reply(str(number)))
+                assert packet(other)["response"] == "ok"
+        assert not answers, "nobody is connected, and somebody may still come"
+        held.join(10)
+        assert answers == [Answer(200, "quiet\n")]
+
+
+def test_other_sidecars_hear_of_it_at_once(tmp_path: Path) -> None:
+    with RawReplica() as replica, pod(tmp_path, replica) as sidecar, meshed(sidecar) as other:
+        ask(sidecar, "/leave")
+        assert other.read(len(GOAWAY)) == GOAWAY
+
+
+def test_an_app_that_is_made_anew_alone_finishes_what_it_has_and_others_are_told_until_it_is_back(
+    tmp_path: Path,
+) -> None:
+    with RawReplica() as app, pod(tmp_path, app) as sidecar, meshed(sidecar) as other:
+        other.send(request("sum", 1, "1"))
+        arrived = app.next()
+        held, answers = at_the_gate(sidecar)
+        question = app.next()
+        question.answer(reply(question.id))
+        assert other.read(len(GOAWAY)) == GOAWAY
+        assert not answers
+        arrived.answer(reply("1"))
         assert packet(other)["response"] == "ok"
+        held.join(10)
+        assert answers == [Answer(200, "quiet\n")]
+        port = app.port
+        app.close()
+        with RawReplica(port=port) as anew:
+            assert other.read(len(BACK)) == BACK
+            other.send(request("sum", 1, "2"))
+            anew.next().answer(reply("2"))
+            assert packet(other)["response"] == "ok"
+        assert not events(sidecar, "leaving")
+
+
+def test_an_app_that_does_not_answer_is_not_held(tmp_path: Path) -> None:
+    with RawReplica() as app, pod(tmp_path, app) as sidecar, meshed(sidecar) as other:
+        other.send(request("sum", 1, "1"))
+        arrived = app.next()
+        assert ask(sidecar, "/gate") == (200, "unanswering\n")
+        arrived.answer(reply("1"))
+        assert packet(other)["response"] == "ok"
+
+
+@pytest.mark.parametrize("names", [["orders"], ["orders", "front/orders"]])
+def test_an_app_that_is_told_to_end_together_with_its_sidecar_finishes_its_last_calls(
+    tmp_path: Path, names: list[str]
+) -> None:
+    """The pod's grace period has run out: the kubelet tells all, and kills all two seconds later."""
+    with RawReplica() as replica, front(tmp_path, replica) as sidecar:
+        with ExitStack() as connected:
+            before = [connected.enter_context(caller(sidecar, name)) for name in names]
+            before[-1].send(request("sum", 1, "0"))
+            arrived = replica.next()
+            at_the_gate(sidecar)
+            ask(sidecar, "/leave")
+            sidecar.signal(signal.SIGTERM)
+            logged(sidecar, "draining")
+            arrived.answer(reply("0"))
+            assert packet(before[-1])["response"] == "ok"
+            time.sleep(0.6)
+            with caller(sidecar, "orders") as own:
+                own.send(request("sum", 1, "1"))
+                replica.next().answer(reply("1"))
+                assert packet(own)["response"] == "ok"
+            with pytest.raises(ConnectionRefusedError):
+                caller(sidecar)
+        assert sidecar.process.wait() == 0
 
 
 def test_callers_of_others_are_let_go_when_they_are_idle(tmp_path: Path) -> None:

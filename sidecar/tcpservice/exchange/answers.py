@@ -16,7 +16,7 @@ from tcpservice.exchange.retries import broken, moved, not_run
 from tcpservice.exchange.state import State
 from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Control, Frame, Oversized
 from tcpservice.wire.ids import with_id
-from tcpservice.wire.mesh import GOAWAY, LOST, PING, PONG, REFUSED, encode_control, read_control, read_preface
+from tcpservice.wire.mesh import BACK, GOAWAY, LOST, PING, PONG, REFUSED, encode_control, read_control, read_preface
 from tcpservice.wire.replies import Reply, read_reply
 from tcpservice.wire.requests import Refused, TooDeep, oversized_id
 
@@ -133,6 +133,8 @@ def _control(state: State, link: Link, control: Control, now: int) -> None:
         link.replica.leaving = True
         link.replica.backend.refresh()
         state.tell("replica_leaving", "asked to be left out", link)
+    elif word == BACK:
+        _back(state, link)
     elif word == REFUSED:
         _refused(state, link, argument, now)
     elif word == LOST:
@@ -141,6 +143,15 @@ def _control(state: State, link: Link, control: Control, now: int) -> None:
         state.write(link.conn, encode_control(PONG, argument))
     else:
         state.counts["passed_over_words"] += word != PONG
+
+
+def _back(state: State, link: Link) -> None:
+    replica = link.replica
+    if replica.leaving:
+        replica.leaving = False
+        replica.backend.refresh()
+        state.room = True
+        state.tell("replica_up", "asked to be chosen again", replica)
 
 
 def _refused(state: State, link: Link, key: bytes, now: int) -> None:

@@ -76,7 +76,7 @@ def watch(state: State, caller: Caller) -> None:
 
 def may_be_let_go(state: State, caller: Caller) -> bool:
     """Whether a caller's connection is closed once idle: all are when the sidecar leaves, those of others before."""
-    return not caller.mesh and (state.draining or (caller.front and state.withdrawn is not None))
+    return not caller.mesh and (state.draining or (caller.front and state.withdrawn))
 
 
 def caller_due(state: State, caller: Caller, now: int) -> None:

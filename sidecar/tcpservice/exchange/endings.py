@@ -33,6 +33,7 @@ def finish(state: State, call: Call, code: Code, now: int) -> None:
     state.wheel.cancel(call)
     caller = call.caller
     del caller.calls[call]
+    caller.heard = now
     caller.bytes -= call.size
     state.bytes -= call.size
     state.room = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tcpservice.deadlines import Waiting
 from tcpservice.errors import Code
-from tcpservice.exchange import answers, callers, intake, losses, relays, retries, topology
+from tcpservice.exchange import answers, apps, callers, intake, losses, relays, retries, topology
 from tcpservice.exchange.bounds import Bounds
 from tcpservice.exchange.endings import close_link, fail
 from tcpservice.exchange.outputs import Command, Finished, Notice, Span
@@ -158,24 +158,48 @@ class Exchange:
         if self._state.crowded and self._state.room:
             intake.admit_waiting(self._state, now)
 
+    # The own app
+
+    def expect_apps(self, now: int) -> None:
+        """Find out whether the pod's own apps take messages; until they do, other sidecars choose other pods."""
+        for app in self._state.apps.values():
+            apps.expect(self._state, app, now)
+
+    def stop_apps(self, now: int) -> None:
+        """Note that the pod's own apps will stop, and be made anew: until then, other sidecars choose other pods."""
+        for app in self._state.apps.values():
+            apps.stop(self._state, app, now)
+
     # Leaving
 
-    def withdraw(self, now: int) -> None:
+    def withdraw(self) -> None:
         """Let nobody choose this pod any more; what comes all the same is served, and the own app may go on calling."""
-        if self._state.withdrawn is None:
-            self._state.withdrawn = now
+        if not self._state.withdrawn:
+            self._state.withdrawn = True
             callers.say_goodbye(self._state)
 
-    def withdrawn(self, now: int, *, streams: bool) -> bool:
-        """Whether others have nothing in flight here and were silent for a while; `streams` false passes over these."""
-        since = self._state.withdrawn
-        if since is None:
-            return False
-        others = [caller for caller in self._state.callers if caller.mesh or caller.front]
-        if any(streams or not call.responses for caller in others for call in caller.calls):
+    def owes(self, before: int) -> bool:
+        """Whether others wait here for the end of what they sent before a time."""
+        return any(call.started < before for caller in self._others() for call in caller.calls)
+
+    def streams(self) -> bool:
+        """Whether others have been answered in part, and wait for the rest."""
+        return any(call.responses for caller in self._others() for call in caller.calls)
+
+    def quiet(self, since: int, now: int) -> bool:
+        """Whether others have nothing in flight here, and nothing came or went for a while, at least since a time."""
+        others = self._others()
+        if any(caller.calls for caller in others):
             return False
         heard = max((caller.heard for caller in others), default=since)
         return not others or now - max(since, heard) >= self._state.bounds.drain_quiet
+
+    def _others(self) -> list[Caller]:
+        return [caller for caller in self._state.callers if caller.mesh or caller.front]
+
+    def has_own_callers(self) -> bool:
+        """Whether the pod's own app is connected, and so still there."""
+        return any(not (caller.mesh or caller.front) for caller in self._state.callers)
 
     def drain(self, now: int) -> None:
         """Begin to leave: other sidecars are told, plain callers are let go when idle; what comes is still served."""

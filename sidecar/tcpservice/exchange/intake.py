@@ -226,6 +226,8 @@ def _greet(state: State, caller: Caller, data: bytes, now: int) -> bytes:
         forget(state, caller)
         state.commands.append(HandOver(caller.conn, preface.service, rest))
         return b""
+    if state.leaves or backend.away:
+        state.write(caller.conn, encode_control(GOAWAY))
     return rest
 
 
@@ -235,8 +237,6 @@ def _welcome(state: State, caller: Caller, backend: Backend, preface: Preface) -
     caller.reader.limit = backend.service.limits.max_frame_size
     state.wheel.cancel(caller)
     state.write(caller.conn, encode_preface(Preface(preface.service)))
-    if state.draining or state.withdrawn is not None:
-        state.write(caller.conn, encode_control(GOAWAY))
 
 
 def _control(state: State, caller: Caller, control: Control, now: int) -> None:

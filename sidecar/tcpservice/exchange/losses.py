@@ -7,6 +7,7 @@ silent or sent garbage: once it answers a probe).
 
 from __future__ import annotations
 
+from tcpservice.exchange.apps import announce
 from tcpservice.exchange.endings import close_link, leave
 from tcpservice.exchange.links import open_link, probe, put
 from tcpservice.exchange.outputs import Close
@@ -47,8 +48,9 @@ def recovered(state: State, replica: Replica) -> None:
     if replica.down:
         replica.down = False
         replica.failures = 0
-        state.tell("replica_up", "answers again", replica)
+        state.tell("replica_up", "takes messages", replica)
         replica.backend.refresh()
+        announce(state, replica.backend)
         state.room = True
 
 
@@ -61,6 +63,8 @@ def mark(state: State, replica: Replica, reason: str, now: int) -> None:
         replica.down = True
         state.tell("replica_down", reason, replica)
         replica.backend.refresh()
+    replica.backend.stopping = False
+    announce(state, replica.backend)
     state.wheel.set(replica, now + backoff(replica.failures, state.chance))
 
 
@@ -102,6 +106,8 @@ def link_due(state: State, link: Link, now: int) -> None:
         state.wheel.set(link, now + bounds.probe_timeout)
     elif not link.live and now - link.heard >= bounds.link_idle:
         close_link(state, link)
+        link.replica.backend.stopping = False
+        announce(state, link.replica.backend)
     else:
         link.probed = 0
         state.wheel.set(

@@ -137,9 +137,15 @@ class Replica(Waiting):
 
 
 class Backend:
-    """A service's replicas, its policies, and the callers that wait for a place."""
+    """A service's replicas, its policies, and the callers that wait for a place.
+
+    The pod's own app is a backend of one replica. It is `stopping` from the word that it will stop until it has, and
+    `away` while other sidecars are told to choose others.
+    """
 
     def __init__(self, service: Service) -> None:
+        self.stopping = False
+        self.away = False
         self.replicas: dict[tuple[str, int, bool], Replica] = {}
         self.candidates: list[Replica] = []
         self.waiting: dict[Caller, None] = {}

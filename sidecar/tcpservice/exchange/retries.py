@@ -7,24 +7,34 @@ idempotent, that nothing was answered to yet and whose frame was kept, and only 
 
 from __future__ import annotations
 
+from typing import Final
+
 from tcpservice.errors import Code
 from tcpservice.exchange.dispatch import Nowhere, choose, send, set_timer
 from tcpservice.exchange.endings import CONNECTION_CLOSED, drop, fail, leave
 from tcpservice.exchange.outputs import Attempt
 from tcpservice.exchange.records import Call, Replica
 from tcpservice.exchange.state import State
+from tcpservice.snapshot import SECOND
+
+_LONGEST_BACKOFF: Final = SECOND
 
 
 def not_run(state: State, call: Call, reason: str, now: int) -> None:
     """Go on with a call that has left its link and surely has not run; `reason` says what the replica did."""
     _note_failed(call, reason, now)
     call.left = False
-    if call.attempts > call.policy.retry.attempts:
+    if call.attempts > call.policy.retry.attempts and not _is_for_nobody_else(state, call, now):
         fail(state, call, Code.NO_ENDPOINTS, f"no replica of {call.backend.service.key} took it: {reason}", now)
     elif has_untried(call):
         again(state, call, now)
     else:
         _wait(state, call, now)
+
+
+def _is_for_nobody_else(state: State, call: Call, now: int) -> bool:
+    """Whether an event of another sidecar waits for the own app: it has no id by which it could be refused."""
+    return call.caller.mesh and call.request.id is None and now - call.started < state.bounds.place_wait
 
 
 def lost(state: State, call: Call, code: Code, message: str, now: int) -> None:
@@ -108,7 +118,8 @@ def _note_failed(call: Call, reason: str, now: int) -> None:
 
 def _wait(state: State, call: Call, now: int) -> None:
     """Let the call rest before its next attempt, twice as long each time."""
-    backoff = call.policy.retry.backoff << max(call.attempts - 1, 0)
+    first = call.policy.retry.backoff
+    backoff = max(first, min(first << max(call.attempts - 1, 0), _LONGEST_BACKOFF))
     call.attempt_due = 0
     call.retry_at = now + state.chance.jitter(backoff)
     set_timer(state, call)

@@ -31,7 +31,7 @@ class State:
         self.bytes = 0
         self.unread = 0
         self.draining = False
-        self.withdrawn: int | None = None
+        self.withdrawn = False
         self.room = False
         self.crowded: dict[Backend, None] = {}
         self.heard = 0
@@ -44,6 +44,11 @@ class State:
         self.remembered: dict[tuple[int, bytes], Ended] = {}
         self.allowance = Allowance(bounds.kept_per_second)
         self.counts: Counter[str] = Counter()
+
+    @property
+    def leaves(self) -> bool:
+        """Whether other sidecars are to choose other pods, whatever becomes of the app."""
+        return self.draining or self.withdrawn
 
     def new_conn(self) -> int:
         """Name a connection that has never been."""

@@ -8,6 +8,7 @@ more.
 | word | from | means |
 |---|---|---|
 | `goaway` | replica's | choose others; what is on its way is still served |
+| `back` | replica's | after a `goaway`: its app takes messages (again) |
 | `refused <id>` | replica's | never reached the app: may be tried elsewhere |
 | `lost <id>` | replica's | its app was lost under it: may have run |
 | `keep <id>` | caller's | this one's trace is kept, so keep yours |
@@ -26,6 +27,7 @@ from tcpservice.wire.scan import units
 MAX_PREFACE: Final = 512
 
 GOAWAY: Final = b"goaway"
+BACK: Final = b"back"
 REFUSED: Final = b"refused"
 LOST: Final = b"lost"
 CANCEL: Final = b"cancel"

@@ -85,32 +85,51 @@ def test_shutting_closes_every_connection() -> None:
 def test_a_pod_that_ends_is_chosen_no_more_and_serves_what_comes() -> None:
     stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND))
     own, other = stage.client(), stage.client(front=True)
-    stage.exchange.withdraw(stage.now)
-    stage.exchange.withdraw(stage.now + SECOND)
+    begun = stage.now
+    stage.exchange.withdraw()
+    stage.exchange.withdraw()
     other.ask("1")
-    assert not stage.exchange.withdrawn(stage.now, streams=True)
+    assert not stage.exchange.quiet(begun, stage.now)
     stage.upstream().reply("1")
-    assert not stage.exchange.withdrawn(stage.now, streams=True), "it was heard just now"
+    assert not stage.exchange.quiet(begun, stage.now), "it was heard just now"
     stage.pass_time(3 * SECOND)
     assert not other.is_open(), "callers of others are let go when they are idle"
     assert own.is_open(), "the own app may go on calling"
-    assert stage.exchange.withdrawn(stage.now, streams=True)
+    assert stage.exchange.has_own_callers()
+    assert stage.exchange.quiet(begun, stage.now)
     own.ask("2")
-    assert stage.exchange.withdrawn(stage.now, streams=True), "which holds nothing up"
+    assert stage.exchange.quiet(begun, stage.now), "which holds nothing up"
     stage.upstream().reply("2")
     assert stage.codes() == ["ok", "ok"]
 
 
-def test_streams_may_be_passed_over() -> None:
+def test_a_caller_is_idle_from_its_last_reply_on() -> None:
+    stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND))
+    other = stage.client(front=True)
+    stage.exchange.withdraw()
+    other.ask("1")
+    stage.pass_time(SECOND * 3 // 2)
+    stage.upstream().reply("1")
+    stage.pass_time(SECOND * 9 // 10)
+    assert other.is_open()
+    stage.pass_time(SECOND)
+    assert not other.is_open()
+
+
+def test_streams_are_told_apart_from_what_was_not_answered() -> None:
     stage = Stage(service(1))
-    assert not stage.exchange.withdrawn(stage.now, streams=True)
     client = stage.client(front=True)
+    client.ask("request")
+    begun = stage.now + SECOND
+    assert not stage.exchange.streams()
+    assert stage.exchange.owes(begun)
+    stage.pass_time(SECOND)
     client.ask("stream")
     stage.upstream().part("stream", 0)
-    stage.exchange.withdraw(stage.now)
-    stage.pass_time(SECOND)
-    assert not stage.exchange.withdrawn(stage.now, streams=True)
-    assert stage.exchange.withdrawn(stage.now, streams=False)
+    stage.upstream().reply("request")
+    assert stage.exchange.streams()
+    assert not stage.exchange.owes(begun), "what was sent before has ended"
+    assert not stage.exchange.quiet(begun, stage.now + SECOND)
 
 
 def test_other_sidecars_are_told_whenever_they_come() -> None:
@@ -118,20 +137,21 @@ def test_other_sidecars_are_told_whenever_they_come() -> None:
     stage.exchange.add_app(stage.services[0], endpoints(1)[0])
     early = stage.sidecar()
     stage.carry()
-    stage.exchange.withdraw(stage.now)
+    begun = stage.now
+    stage.exchange.withdraw()
     late = stage.sidecar()
     stage.carry()
     assert (early.words, late.words) == ([b"goaway"], [b"goaway"])
     early.ask("1")
-    assert not stage.exchange.withdrawn(stage.now, streams=False)
+    assert not stage.exchange.quiet(begun, stage.now)
     stage.upstream().reply("1")
     stage.pass_time(SECOND)
-    assert stage.exchange.withdrawn(stage.now, streams=True)
+    assert stage.exchange.quiet(begun, stage.now)
 
 
 def test_who_came_after_the_word_is_let_go_too() -> None:
     stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND))
-    stage.exchange.withdraw(stage.now)
+    stage.exchange.withdraw()
     late = stage.client(front=True)
     late.ask("1")
     stage.upstream().reply("1")

@@ -121,9 +121,8 @@ def test_what_never_reached_the_app_is_refused() -> None:
     stage.refusing = {"r0"}
     other = stage.sidecar()
     other.ask("1")
-    other.emit()
-    assert other.words == [b'refused "1"']
-    assert stage.codes() == ["no_endpoints", "no_endpoints"]
+    assert other.words == [b"goaway", b'refused "1"']
+    assert stage.codes() == ["no_endpoints"]
 
 
 def test_what_the_app_was_lost_under_is_lost() -> None:
@@ -131,7 +130,7 @@ def test_what_the_app_was_lost_under_is_lost() -> None:
     other = stage.sidecar()
     other.ask("1")
     stage.upstream().drop()
-    assert other.words == [b'lost "1"']
+    assert other.words == [b"goaway", b'lost "1"']
     assert stage.codes() == ["connection_closed"]
 
 
@@ -142,7 +141,7 @@ def test_a_stream_that_breaks_is_lost() -> None:
     stage.upstream().part("1", 0)
     stage.upstream().drop()
     assert len(other.packets) == 1
-    assert other.words == [b'lost "1"']
+    assert other.words == [b"goaway", b'lost "1"']
 
 
 def test_what_waited_too_long_at_the_app_may_go_elsewhere() -> None:

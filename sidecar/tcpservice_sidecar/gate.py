@@ -1,0 +1,89 @@
+"""The gate at which an app's SIGTERM waits until nobody has a message there.
+
+Used by `admin`: the kubelet calls `/gate` before it tells a container to end. Either the whole pod ends, which the
+sidecar's own hook says at the same moment (`/leave`): then all that others sent is finished, and those are waited for
+that have not heard of it. Or the app alone is made anew, as its liveness probe failed: then others choose other pods
+until it is back, and what they had sent is finished, provided that the app answers at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from tcpservice.snapshot import SECOND
+from tcpservice_sidecar.appcheck import AppCheck
+from tcpservice_sidecar.leaving import Leaving
+from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.plane import Plane, now_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOTICE_S: Final = 1.0
+"""How long the word that the whole pod ends is waited for. The kubelet calls both hooks in the same instant."""
+
+LEAST: Final = 2 * SECOND
+"""How long others may take to hear of it: kube-proxy sends new connections here for half a second and more."""
+
+_LOOK_S: Final = 0.02
+
+
+class Gate:
+    """Holds whoever asks."""
+
+    def __init__(self, plane: Plane, leaving: Leaving, app: AppCheck, log: Log) -> None:
+        self._plane = plane
+        self._leaving = leaving
+        self._app = app
+        self._log = log
+
+    async def hold(self) -> str:
+        """Return once the app may end, and why: all is `quiet`, it got `late`, or the app is `unanswering`."""
+        with self._counted():
+            begun = now_ns()
+            if await self._pod_ends():
+                return await self._until(begun, lambda: self._nobody_is_here(begun))
+            if await self._app.why_not_ready() is not None:
+                return "unanswering"
+            return await self._app_alone()
+
+    async def _pod_ends(self) -> bool:
+        try:
+            async with asyncio.timeout(NOTICE_S):
+                await self._leaving.noticed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _nobody_is_here(self, begun: int) -> bool:
+        now = now_ns()
+        heard_of = now - begun >= LEAST or not self._app.apps
+        return heard_of and self._plane.exchange.quiet(begun, now)
+
+    async def _app_alone(self) -> str:
+        begun, exchange = now_ns(), self._plane.exchange
+        self._log.info("app_stopping", "the app is made anew: others are told until it is back")
+        exchange.stop_apps(begun)
+        self._plane.touch()
+        return await self._until(begun, lambda: not exchange.owes(begun))
+
+    async def _until(self, begun: int, is_done: Callable[[], bool]) -> str:
+        limits, exchange = self._leaving.limits, self._plane.exchange
+        while not is_done():
+            passed = now_ns() - begun
+            if passed >= limits.stream_timeout or (passed >= limits.timeout and not exchange.streams()):
+                self._leaving.tell_late()
+                return "late"
+            await asyncio.sleep(_LOOK_S)
+        return "quiet"
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._leaving.at_gate += 1
+        try:
+            yield
+        finally:
+            self._leaving.at_gate -= 1

@@ -1,0 +1,161 @@
+"""The pod's own app as others see it: absent until it listens, while it is made anew, and back again."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.exchange.stage import Client, Stage, endpoints, service
+from tcpservice.exchange import Bounds
+from tcpservice.snapshot import SECOND, Protocol, Retry
+
+BACK, GOAWAY = b"back", b"goaway"
+
+
+def pod(*, listens: bool = True, bounds: Bounds | None = None) -> tuple[Stage, Client]:
+    """Make a replica's sidecar, and one that calls it."""
+    stage = Stage(service(0), bounds=bounds)
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    if not listens:
+        stage.refusing.add("r0")
+    other = stage.sidecar()
+    return stage, other
+
+
+def test_others_are_sent_away_until_the_app_listens() -> None:
+    stage, early = pod(listens=False)
+    own = stage.client()
+    stage.exchange.expect_apps(stage.now)
+    stage.pass_time(SECOND)
+    late = stage.sidecar()
+    assert (early.words, late.words) == ([GOAWAY], [GOAWAY])
+    assert own.raw == b""
+    stage.refusing.clear()
+    stage.pass_time(10 * SECOND)
+    assert (early.words, late.words) == ([GOAWAY, BACK], [GOAWAY, BACK])
+    assert stage.sidecar().words == []
+
+
+def test_an_app_that_listens_is_known_at_once() -> None:
+    stage, other = pod()
+    stage.exchange.expect_apps(stage.now)
+    stage.carry()
+    assert other.words == [GOAWAY, BACK]
+    other.ask("1")
+    stage.upstream().reply("1")
+    assert [packet["id"] for packet in other.packets] == ["1"]
+    assert len(stage.upstreams) == 1, "the first connection is the one that is used"
+
+
+def test_others_are_told_of_an_app_that_is_lost_before_what_it_had_is_refused() -> None:
+    stage, other = pod()
+    other.ask("1")
+    stage.refusing.add("r0")
+    stage.upstream().drop()
+    other.ask("2")
+    assert other.words == [GOAWAY, b'lost "1"', b'refused "2"']
+    stage.refusing.clear()
+    stage.pass_time(10 * SECOND)
+    assert other.words[3:] == [BACK]
+
+
+def test_events_wait_for_the_app_as_nobody_can_be_told_that_they_were_refused() -> None:
+    stage, other = pod(listens=False)
+    other.emit("created", 1)
+    stage.pass_time(2 * SECOND)
+    assert stage.rows == []
+    stage.refusing.clear()
+    stage.pass_time(2 * SECOND)
+    assert stage.codes() == ["ok"]
+    assert [packet["data"] for packet in stage.upstream().packets] == [1]
+
+
+def test_events_do_not_wait_for_ever() -> None:
+    stage, other = pod(listens=False, bounds=Bounds(place_wait=SECOND))
+    other.emit("created", 1)
+    stage.pass_time(5 * SECOND)
+    assert stage.codes() == ["no_endpoints"]
+
+
+def test_others_choose_others_while_an_app_is_made_anew() -> None:
+    stage, other = pod()
+    other.ask("1")
+    stage.exchange.stop_apps(stage.now)
+    stage.exchange.stop_apps(stage.now)
+    stage.carry()
+    assert other.words == [GOAWAY]
+    stage.upstream().reply("1")
+    assert [packet["id"] for packet in other.packets] == ["1"], "what was on its way is served"
+    stage.upstream().drop()
+    stage.pass_time(SECOND)
+    assert other.words == [GOAWAY, BACK]
+
+
+def test_the_end_of_an_app_is_seen_that_had_no_connection() -> None:
+    stage, other = pod()
+    stage.exchange.stop_apps(stage.now)
+    stage.carry()
+    stage.pass_time(SECOND)
+    assert other.words == [GOAWAY], "a connection that can still be made means nothing yet"
+    stage.upstream().drop()
+    stage.pass_time(SECOND)
+    assert other.words == [GOAWAY, BACK]
+
+
+def test_an_app_that_does_not_stop_after_all_is_back_in_the_end() -> None:
+    stage, other = pod(bounds=Bounds(link_idle=10 * SECOND))
+    stage.exchange.stop_apps(stage.now)
+    stage.carry()
+    stage.pass_time(30 * SECOND)
+    assert other.words == [GOAWAY, BACK]
+
+
+def test_a_pod_that_ends_calls_nobody_back() -> None:
+    stage, other = pod(listens=False)
+    stage.exchange.expect_apps(stage.now)
+    stage.carry()
+    stage.exchange.withdraw()
+    stage.carry()
+    stage.refusing.clear()
+    stage.pass_time(SECOND)
+    assert other.words == [GOAWAY, GOAWAY]
+
+
+def test_whether_an_app_of_another_protocol_listens_is_left_to_whoever_connects() -> None:
+    stage = Stage(service(0, protocol=Protocol.OPAQUE))
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    stage.exchange.expect_apps(stage.now)
+    stage.exchange.stop_apps(stage.now)
+    stage.pass_time(SECOND)
+    assert stage.upstreams == []
+    other = stage.sidecar("shop/orders", "opaque")
+    stage.exchange.withdraw()
+    assert other.raw == b"TCPS/1 shop/orders -\n"
+
+
+def test_opaque_bytes_are_all_that_an_opaque_caller_gets() -> None:
+    stage = Stage(service(0, protocol=Protocol.OPAQUE))
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    stage.exchange.withdraw()
+    assert stage.sidecar("shop/orders", "opaque").raw == b"TCPS/1 shop/orders -\n"
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_replica_whose_app_is_back_is_chosen_again(*, down: bool) -> None:
+    stage = Stage(service(2, mesh=True, retry=Retry(attempts=2)))
+    client = stage.client()
+    for number in range(8):
+        client.ask(number)
+    (first, second) = (stage.upstream("r0"), stage.upstream("r1"))
+    first.say(GOAWAY)
+    if down:
+        first.say(b"refused", b"%d" % first.ids[0])
+    for number in range(10, 20):
+        client.ask(number)
+    assert not set(first.ids) & set(range(10, 20))
+    first.say(BACK)
+    first.say(BACK)
+    for number in range(20, 40):
+        client.ask(number)
+    assert set(first.ids) & set(range(20, 40))
+    assert second.is_open()
+    assert stage.told().count("replica_up") == 1
