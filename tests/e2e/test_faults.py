@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 
 from e2e.cluster import Cluster, wait_for
@@ -67,6 +70,31 @@ def test_a_sidecar_that_is_killed_costs_what_it_had_in_hand(cluster: Cluster, wh
             report = again.report()
         assert not report.failed, report
         assert all(count > 100 for count in report.answers.values()), report
+
+
+def test_an_app_that_is_restarted_alone_loses_nothing(cluster: Cluster) -> None:
+    """Its liveness probe fails while it serves: the pod stays, and so does its sidecar."""
+    probe = {"exec": {"command": ["test", "!", "-e", "/tmp/sick"]}, "periodSeconds": 1, "failureThreshold": 1}
+
+    def app_of(pod: str) -> dict[str, Any]:
+        (found,) = cluster.get("pods", "-n", there, pod)["status"]["containerStatuses"]
+        return dict(found)
+
+    with cluster.namespace("e2e-anew") as there:
+        cluster.apply(tcp_service(there), service(there), replicas(there, livenessProbe=probe), caller(there))
+        cluster.rolled_out(there, "orders", "web")
+        (pod, *_) = cluster.get("pods", "-n", there, "-l", "app=orders")["items"]
+        name = pod["metadata"]["name"]
+        with Load(there, seconds=30, rate=300, mix=MIX) as load:
+            cluster.kubectl("exec", "-n", there, name, "-c", "app", "--", "touch", "/tmp/sick")
+            wait_for("the app is made anew", lambda: app_of(name)["restartCount"] == 1 and app_of(name)["ready"])
+            back = time.time()
+            report = load.report()
+        print(f"an app was made anew: {report}")
+        assert not report.failed, report
+        assert not report.hung
+        assert report.replicas[name]["last"] / 1000 > back, "it is chosen again"
+        assert sidecar_of(cluster, there, name)["restartCount"] == 0
 
 
 @pytest.mark.parametrize("name", ["web", "plain"])

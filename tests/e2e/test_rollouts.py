@@ -41,6 +41,22 @@ def test_rollouts_lose_nothing(cluster: Cluster, major: int) -> None:
             assert_nothing_is_lost(report, pods)
 
 
+def test_a_pod_that_has_little_time_to_end_loses_nothing_either(cluster: Cluster) -> None:
+    """The gate stays within the grace period, of which the app keeps a part."""
+    with cluster.namespace("e2e-rollout-short") as there:
+        serving = replicas(there)
+        serving["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 6
+        cluster.apply(tcp_service(there), service(there), serving, caller(there))
+        cluster.rolled_out(there, "orders", "web")
+        with Pods.watched(there) as pods, Load(there, seconds=40, rate=300, mix=MIX) as load:
+            cluster.restart(there, "orders")
+            wait_for("the old ones have ended", lambda: len(pods.sigterm) == 3)
+            report = load.report()
+        print(report)
+        assert_nothing_is_lost(report, pods)
+        assert all(pods.sigterm[name] - told < 5.5 for name, told in pods.told.items())
+
+
 def test_what_a_rollout_costs_a_caller_without_a_sidecar(cluster: Cluster) -> None:
     with cluster.namespace("e2e-rollout-plain") as there:
         cluster.apply(tcp_service(there), service(there), replicas(there), caller(there, "plain", sidecar=False))
