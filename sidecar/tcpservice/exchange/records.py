@@ -179,11 +179,11 @@ class Backend:
         return any(replica.has_room(backlog) for replica in self.candidates)
 
     def refresh(self) -> None:
-        """Find the replicas that may be chosen: the good ones, else those that fail, else those that leave."""
+        """Find the replicas that may be chosen: the good ones, else those that leave and still serve, else any."""
         present = [replica for replica in self.replicas.values() if replica.endpoint.serving]
         staying = [r for r in present if r.endpoint.ready and not r.endpoint.terminating and not r.leaving]
         sound = [replica for replica in staying if not replica.down]
-        self.candidates = sound or staying or [r for r in present if not r.down] or present
+        self.candidates = sound or [r for r in present if not r.down] or staying or present
 
 
 class Trace:

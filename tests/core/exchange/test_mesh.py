@@ -294,6 +294,18 @@ def test_a_leaving_replica_that_refuses_is_not_marked() -> None:
     assert stage.told() == ["replica_leaving"]
 
 
+def test_a_replica_that_leaves_still_serves_while_the_others_cannot_be_reached() -> None:
+    stage, client = at_the_caller(2)
+    for number in range(4):
+        client.ask(number)
+    leaving, lost = stage.upstream("r0"), stage.upstream("r1")
+    leaving.say(b"goaway")
+    stage.refusing = {"r1"}
+    lost.drop()
+    client.ask("late")
+    assert leaving.ids[-1] == "late"
+
+
 def test_a_replica_that_comes_back_after_leaving_is_chosen_again() -> None:
     stage, client = at_the_caller(1)
     client.ask("1")
