@@ -42,6 +42,8 @@ class Policies:
             else:
                 prefixes.append((route.pattern, policy))
         self._prefixes = sorted(prefixes, key=lambda entry: len(entry[0]), reverse=True)
+        every = (self._default, *self._exact.values(), *(policy for _, policy in prefixes))
+        self.request_limits = sorted({policy.timeouts.request for policy in every} - {0})
         self.known: dict[bytes, Policy] = {}
 
     def find(self, pattern: bytes) -> Policy:

@@ -150,7 +150,7 @@ class Exchange:
         else:
             assert isinstance(waiting, Caller)
             if waiting.held:
-                intake.give_up(state, waiting, now)
+                intake.held_due(state, waiting, now)
             else:
                 callers.caller_due(state, waiting, now)
 

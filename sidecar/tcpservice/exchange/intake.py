@@ -72,24 +72,49 @@ def go_on(state: State, caller: Caller, now: int) -> None:
         watch(state, caller)
 
 
-def give_up(state: State, caller: Caller, now: int) -> None:
-    """Answer everything of a caller that has waited too long for a place."""
-    assert caller.backend is not None
-    key = caller.backend.service.key
-    code, text = Code.OVERLOADED, "no replica had room for it in time"
-    if not caller.backend.candidates:
-        code, text = Code.NO_ENDPOINTS, f"nobody told in time which replicas {key} has"
-    state.tell(code, f"messages waited too long: {text}", caller)
+def held_due(state: State, caller: Caller, now: int) -> None:
+    """Answer what a caller's messages have waited too long for: those whose own time is over, in the end all."""
+    backend, waited = caller.backend, now - caller.held_since
+    assert backend is not None
+    over = waited >= state.bounds.place_wait
+    code, text = _why_over(backend) if over else (Code.TIMEOUT, "no replica had room for it in time (timeouts.request)")
+    if over:
+        state.tell(code, f"messages waited too long: {text}", caller)
     held = list(caller.held)
     caller.held.clear()
     for item in held:
         if caller.closing:
             return
-        if type(item) is not Frame:
+        if type(item) is not Frame or not (over or _is_over(backend, item, waited)):
             caller.held.append(item)
         elif (call := _read(state, caller, item, now)) is not None:
             fail(state, call, code, text, now)
-    go_on(state, caller, now)
+    if any(type(item) is Frame for item in caller.held):
+        _watch_held(state, caller, now)
+    else:
+        go_on(state, caller, now)
+
+
+def _why_over(backend: Backend) -> tuple[Code, str]:
+    if backend.candidates:
+        return Code.OVERLOADED, "no replica had room for it in time"
+    return Code.NO_ENDPOINTS, f"nobody told in time which replicas {backend.service.key} has"
+
+
+def _is_over(backend: Backend, frame: Frame, waited: int) -> bool:
+    try:
+        limit = backend.policies.find(read_request(frame).pattern).timeouts.request
+    except (Refused, PatternTooDeep):
+        return False
+    return 0 < limit <= waited
+
+
+def _watch_held(state: State, caller: Caller, now: int) -> None:
+    """Come back when the next of the limits is over that what is held may have."""
+    assert caller.backend is not None
+    waited = now - caller.held_since
+    limits = (*caller.backend.policies.request_limits, state.bounds.place_wait)
+    state.wheel.set(caller, caller.held_since + min(limit for limit in limits if limit > waited))
 
 
 def admit_waiting(state: State, now: int) -> None:
@@ -177,7 +202,7 @@ def _hold(state: State, caller: Caller, items: islice[Item | EndOfStream], now: 
     pause(state, caller)
     if not caller.held_since:
         caller.held_since = now
-        state.wheel.set(caller, now + state.bounds.place_wait)
+        _watch_held(state, caller, now)
     assert caller.backend is not None
     caller.backend.waiting[caller] = None
     state.crowded[caller.backend] = None

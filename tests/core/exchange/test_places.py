@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from core.exchange.stage import Stage, encoded, service
 from tcpservice.exchange import Bounds
-from tcpservice.snapshot import SECOND, Algorithm, Limits, Service
+from tcpservice.snapshot import SECOND, Algorithm, Limits, MatchType, Route, Service, Timeouts
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
@@ -66,6 +67,39 @@ def test_a_message_that_waits_too_long_is_answered() -> None:
     stage.upstream().reply(0)
     assert not client.is_open()
     assert [packet["id"] for packet in client.packets] == [1, 2, 0]
+
+
+def test_a_message_waits_no_longer_for_a_place_than_for_its_answer() -> None:
+    patient = Route(name="b", match=MatchType.EXACT, pattern="b", timeouts=Timeouts(request=5 * SECOND))
+    stage = Stage(
+        service(
+            1, limits=Limits(max_requests_per_replica=1), timeouts=Timeouts(request=2 * SECOND),
+            routes=(patient, replace(patient, name="c", pattern="c", timeouts=Timeouts())),
+        )
+    )  # fmt: skip
+    client = stage.client()
+    client.send(*({"pattern": pattern, "data": n, "id": n} for n, pattern in enumerate("cabac")))
+    stage.pass_time(3 * SECOND)
+    assert client.codes() == {1: "timeout", 3: "timeout"}
+    assert stage.codes() == ["timeout"] * 2
+    stage.pass_time(3 * SECOND)
+    assert client.codes() == {1: "timeout", 2: "timeout", 3: "timeout"}
+    assert client.is_paused()
+    stage.upstream().reply(0)
+    stage.upstream().reply(4)
+    assert not client.is_paused()
+    assert stage.told() == []
+
+
+def test_who_waits_for_a_place_with_what_cannot_be_read_is_closed_in_the_end() -> None:
+    limits = Limits(max_requests_per_replica=1)
+    stage = Stage(service(1, limits=limits, timeouts=Timeouts(request=SECOND)), bounds=Bounds(place_wait=2 * SECOND))
+    client = stage.client()
+    client.ask("first", "none")
+    client.send("{", {"pattern": "a", "id": "behind"})
+    stage.pass_time(4 * SECOND)
+    assert client.codes() == {"first": "timeout", "behind": "timeout"}
+    assert not client.is_open()
 
 
 def test_messages_wait_for_replicas_that_nobody_has_told_of() -> None:
