@@ -1,4 +1,4 @@
-"""The chart as people use it: the steps of docs/kubernetes.md, an upgrade and an uninstall under load."""
+"""The chart as people use it: the steps of the README, an upgrade and an uninstall under load."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from e2e.cluster import HOME, ROOT, Cluster, make_image, wait_for
 from e2e.load import Load
 from e2e.manifests import caller, replicas, service, tcp_service
 
-GUIDE = ROOT / "docs" / "kubernetes.md"
-HEADING = "## On kind, step by step"
+GUIDE = ROOT / "README.md"
+HEADING = "### On kind, step by step"
 
 
 def steps() -> list[str]:
-    """Return the commands of the guide's first steps, one a line."""
-    section = GUIDE.read_text().split(HEADING)[1].split("\n## ")[0]
+    """Return the commands of the README's steps, one a line."""
+    section = GUIDE.read_text().split(HEADING)[1].split("Ask whether all is well")[0]
     blocks = section.split("```")[1::2]
     lines = [line for block in blocks for line in block.removeprefix("sh\n").replace("\\\n", " ").splitlines()]
     return [line for line in lines if line.strip()]
@@ -71,7 +71,7 @@ def test_an_upgrade_and_an_uninstall_leave_apps_running(cluster: Cluster) -> Non
         wait_for("it is looked after again", lambda: cluster.condition(there, "orders", "Ready")["status"] == "True")
 
 
-def test_the_first_steps_of_the_guide(cluster: Cluster) -> None:
+def test_the_steps_of_the_readme(cluster: Cluster) -> None:
     cluster.helm("uninstall", "tcpservice", "-n", HOME, "--wait")
     cluster.kubectl("delete", "namespace", "shop", HOME, "--ignore-not-found")
     try:

@@ -34,7 +34,7 @@ def _commands() -> list[str]:
     return [line for block in _blocks("sh") for line in block.splitlines() if line]
 
 
-@pytest.mark.parametrize("command", [line for line in _commands() if "tcpservice-sidecar" in line])
+@pytest.mark.parametrize("command", [line for line in _commands() if "bin/tcpservice-sidecar " in line])
 def test_each_sidecar_command_is_right(command: str) -> None:
     words = shlex.split(command)
     variables = dict(word.split("=", 1) for word in words if word.startswith("OTEL_"))
