@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.aliases import Alias, addresses_of
-from tcpservice_operator.objects import ALIAS, FRONT, HOOK_KEY, INJECT, NOTES, SIDECAR, named_by
+from tcpservice_operator.objects import ALIAS, FRONT, HOOK_KEY, INJECT, NOTES, SIDECAR, Key, named_by, skeleton_of
 from tcpservice_operator.ports import app_ports, move_ports
 from tcpservice_operator.roles import Called, Served
 from tcpservice_operator.sidecar import Options, container_of, hook_of, volume_of
@@ -28,6 +28,9 @@ INJECTED: Final = f"{GROUP}/injected"
 
 BOOTSTRAP: Final = f"{GROUP}/bootstrap"
 """The annotation with the TcpServices that the sidecar begins with; the kubelet hands it on as a file."""
+
+LARGEST_BOOTSTRAP: Final = 128 << 10
+"""In bytes. The API server takes 256 KiB of annotations in all, and the pod has others."""
 
 Document = dict[str, Any]
 
@@ -160,13 +163,33 @@ def _annotate(
 ) -> None:
     annotations: Document = pod.setdefault("metadata", {}).setdefault("annotations", {})
     annotations.setdefault(INJECTED, options.version)
-    annotations.setdefault(BOOTSTRAP, _bootstrap([*serves, *(each.called for each in aliases)]))
+    annotations.setdefault(BOOTSTRAP, _bootstrap(serves, [each.called for each in aliases]))
     if notes:
         annotations.setdefault(NOTES, "; ".join(notes))
 
 
-def _bootstrap(services: Sequence[Served | Called]) -> str:
-    """Write the TcpServices that the sidecar begins with, each once, by name."""
-    documents = {service.key: service.document for service in services}
+def _bootstrap(serves: Sequence[Served], calls: Sequence[Called]) -> str:
+    """Write the TcpServices that the sidecar begins with, each once, by name.
+
+    Where they are too large, those that are called leave their policies to the operator, then all.
+    """
+    called, served = _documents(calls), _documents(serves)
+    texts = (
+        _write({**called, **served}),
+        _write({**_skeletons(called), **served}),
+        _write(_skeletons({**called, **served})),
+    )
+    return next((text for text in texts if len(text) <= LARGEST_BOOTSTRAP), texts[-1]).decode()
+
+
+def _documents(services: Sequence[Served | Called]) -> dict[Key, Document]:
+    return {service.key: service.document for service in services}
+
+
+def _skeletons(documents: dict[Key, Document]) -> dict[Key, Document]:
+    return {key: skeleton_of(document) for key, document in documents.items()}
+
+
+def _write(documents: dict[Key, Document]) -> bytes:
     items = [documents[key] for key in sorted(documents)]
-    return orjson.dumps({"apiVersion": "v1", "kind": "List", "items": items}).decode()
+    return orjson.dumps({"apiVersion": "v1", "kind": "List", "items": items})

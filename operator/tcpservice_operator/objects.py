@@ -50,6 +50,8 @@ NOT_INJECTED: Final = f"{GROUP}/not-injected"
 CALLS: Final = f"{GROUP}/calls"
 """The annotation by which a pod names what it calls: `orders, billing.payments`."""
 
+_SKELETON: Final = ("selector", "port", "targetPort", "protocol")
+
 Body = Mapping[str, Any]
 Labels = Mapping[str, str]
 Key = tuple[str, str]
@@ -129,8 +131,8 @@ class Service(Struct, frozen=True, kw_only=True):
 class Wanted(Struct, frozen=True, kw_only=True):
     """A TcpService: its document, what its status says by now, what is wrong with it, and what sidecars run by.
 
-    `policy` has no endpoints; of a document that is wrong it is that of the last one that was right, or else nothing
-    but the port.
+    Sidecars run by `sound`: the document, or where that is wrong the last one that was right, or else its skeleton.
+    `policy` is what that says, without endpoints.
     """
 
     uid: str
@@ -139,6 +141,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     document: dict[str, Any]
     status: dict[str, Any]
     problems: tuple[str, ...]
+    sound: dict[str, Any]
     policy: snapshot.Service
 
 
@@ -226,9 +229,9 @@ def read_wanted(body: Body, before: Wanted | None = None) -> Wanted:
     kept = {name: metadata[name] for name in ("name", "namespace")}
     document = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": kept, "spec": body["spec"]}
     if before is not None and (before.uid, before.generation) == (uid, generation):
-        problems, policy = before.problems, before.policy
+        problems, sound, policy = before.problems, before.sound, before.policy
     else:
-        problems, policy = _judge(document, before)
+        problems, sound, policy = _judge(document, before)
     return Wanted(
         uid=uid,
         key=key_of(body),
@@ -236,18 +239,38 @@ def read_wanted(body: Body, before: Wanted | None = None) -> Wanted:
         document=document,
         status=dict(body.get("status") or {}),
         problems=problems,
+        sound=sound,
         policy=policy,
     )
 
 
-def _judge(document: dict[str, Any], before: Wanted | None) -> tuple[tuple[str, ...], snapshot.Service]:
+def skeleton_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a TcpService without its policies: whom it is for, and where."""
+    spec = {name: value for name, value in document["spec"].items() if name in _SKELETON}
+    return {**document, "spec": spec}
+
+
+def _judge(document: dict[str, Any], before: Wanted | None) -> tuple[tuple[str, ...], dict[str, Any], snapshot.Service]:
     """Say what is wrong with a document, as the judge of files does, and what sidecars run by."""
+    problems, policy = _read(document)
+    if policy is not None:
+        return (), document, policy
+    if before is not None:
+        return problems, before.sound, before.policy
+    skeleton = skeleton_of(document)
+    return problems, skeleton, _read(skeleton)[1] or _bare(document)
+
+
+def _read(document: dict[str, Any]) -> tuple[tuple[str, ...], snapshot.Service | None]:
     reading = read([("", json.dumps(document))])
-    if reading.snapshot is not None:
-        return (), reading.snapshot.services[0]
-    metadata, port = document["metadata"], document["spec"]["port"]
-    bare = snapshot.Service(namespace=metadata["namespace"], name=metadata["name"], port=port)
-    return tuple(problem.message for problem in reading.problems), before.policy if before else bare
+    policy = reading.snapshot.services[0] if reading.snapshot is not None else None
+    return tuple(problem.message for problem in reading.problems), policy
+
+
+def _bare(document: dict[str, Any]) -> snapshot.Service:
+    """Make what can be made of a document whose very skeleton is wrong: the API server lets none through."""
+    metadata = document["metadata"]
+    return snapshot.Service(namespace=metadata["namespace"], name=metadata["name"], port=document["spec"]["port"])
 
 
 def read_policy(body: Body) -> Policy | None:

@@ -1,6 +1,7 @@
 """What a pod has to do with a TcpService: it serves it, or calls it.
 
-Made by whoever knows the cluster or the manifests, used by `injection`.
+Made by whoever knows the cluster or the manifests, used by `injection`. `document` is what the sidecar begins with, and
+one that it can read: it would not start with any other.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def roles_of(state: State, body: Body, namespace: str) -> tuple[list[Served], li
             key=wanted.key,
             port=wanted.document["spec"]["port"],
             target=target_of(wanted),
-            document=wanted.document,
+            document=wanted.sound,
         )
         for wanted in state.served_by(pod)
     ]
@@ -42,7 +42,7 @@ def roles_of(state: State, body: Body, namespace: str) -> tuple[list[Served], li
             key=wanted.key,
             port=wanted.document["spec"]["port"],
             others=tuple(_other_ports(state, wanted)),
-            document=wanted.document,
+            document=wanted.sound,
         )
         for wanted in state.called_by(pod)
     ]

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
+from control.objects import pod, tcp_service
 from tcpservice.spec import read
-from tcpservice_operator.injection import BOOTSTRAP, inject
+from tcpservice_operator.injection import BOOTSTRAP, LARGEST_BOOTSTRAP, inject
 from tcpservice_operator.objects import SIDECAR
 from tcpservice_operator.offline import inject_all
 from tcpservice_operator.roles import Called
 from tcpservice_operator.sidecar import Options
+from tcpservice_operator.state import State
+from tcpservice_operator.views import roles_of
 from tcpservice_operator.workloads import template_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -74,6 +77,41 @@ def test_a_sidecar_begins_with_manifests_that_it_can_read(name: str) -> None:
             reading = read([("bootstrap.yaml", template["metadata"]["annotations"][BOOTSTRAP])])
             assert not reading.problems
             assert reading.snapshot is not None
+
+
+def many(count: int, size: int) -> list[dict[str, Any]]:
+    """Make TcpServices with long manifests."""
+    routes = [
+        {"name": f"r{number}", "match": {"type": "Exact", "pattern": f"{number}-".ljust(200, "x")}}
+        for number in range(size)
+    ]
+    return [
+        tcp_service(f"s{each}", selector={"app": f"s{each}"}, port=4000 + each, routes=routes) for each in range(count)
+    ]
+
+
+def test_a_tcp_service_that_became_wrong_begins_as_it_was() -> None:
+    state = State()
+    state.see_wanted(tcp_service(drain={"timeout": "3s"}))
+    broken = tcp_service(rateLimit={"requests": 1, "interval": "1s"})
+    broken["metadata"]["generation"] = 4
+    state.see_wanted(broken)
+    (served,), _ = roles_of(state, pod("a", injected=False), "shop")
+    assert served.document["spec"] == tcp_service(drain={"timeout": "3s"})["spec"]
+
+
+@pytest.mark.parametrize(("count", "size", "policies"), [(2, 10, ["s0", "s1"]), (20, 50, ["s0"]), (2, 600, [])])
+def test_what_a_sidecar_begins_with_is_never_too_large(count: int, size: int, policies: list[str]) -> None:
+    labels = {"app": "s0", "tcpservice.dev/inject": "enabled"}
+    body = pod("a", injected=False, annotations={"tcpservice.dev/app-ports": "8080"})
+    body["metadata"]["labels"] = labels
+    *_, made = (each.document for each in inject_all([*many(count, size), {"kind": "Pod", **body}], OPTIONS))
+    text = made["metadata"]["annotations"][BOOTSTRAP]
+    assert len(text) <= LARGEST_BOOTSTRAP
+    reading = read([("bootstrap.yaml", text)])
+    assert reading.snapshot is not None
+    assert len(reading.snapshot.services) == count
+    assert [each.name for each in reading.snapshot.services if each.routes] == policies
 
 
 @pytest.mark.parametrize("name", SHAPES)
