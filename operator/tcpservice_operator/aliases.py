@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tcpservice_operator.objects import NO_ALIAS, Key
-from tcpservice_operator.ports import APP_PORTS, AppPorts
+from tcpservice_operator.objects import APP_PORTS, NO_ALIAS, Key
+from tcpservice_operator.ports import AppPorts
 from tcpservice_operator.roles import Called
 
 DOMAIN: Final = "cluster.local"

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Final
 
-from tcpservice.spec.schema import GROUP
-from tcpservice_operator.objects import NOTES, Key, Pod
-
-_PORTS: Final = f"{GROUP}/app-ports"
+from tcpservice_operator.objects import APP_PORTS, NOTES, Key, Pod
 
 
 def said_of_callers(key: Key, port: int, callers: Sequence[Pod]) -> str:
@@ -38,7 +34,8 @@ def _parts(name: str, port: int, callers: Sequence[Pod]) -> Iterator[str]:
         )
     crashing = [pod for pod in callers if pod.crashing and name in (pod.aliases or ())]
     if crashing:
-        patch = json.dumps({"spec": {"template": {"metadata": {"annotations": {_PORTS: str(port)}}}}})
+        ports = ", ".join(map(str, sorted({*crashing[0].app_ports, port})))
+        patch = json.dumps({"spec": {"template": {"metadata": {"annotations": {APP_PORTS: ports}}}}})
         owner = crashing[0].workload or "OWNER"
         yield (
             f"{crashing[0].key[1]} crashes again and again; where that is since its app listens on port {port} itself, "

@@ -6,7 +6,7 @@ Made from the bodies that watches give, by `state`; read by all that plans.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from sys import intern
 from typing import Any, Final
 
@@ -47,6 +47,9 @@ NO_ALIAS: Final = ": no alias, as "
 NOT_INJECTED: Final = f"{GROUP}/not-injected"
 """The annotation that says why a pod that serves or calls has no sidecar."""
 
+APP_PORTS: Final = f"{GROUP}/app-ports"
+"""The annotation that lists the ports on which a pod's apps listen, where it declares fewer or none."""
+
 CALLS: Final = f"{GROUP}/calls"
 """The annotation by which a pod names what it calls: `orders, billing.payments`."""
 
@@ -63,7 +66,8 @@ class Pod(Struct, frozen=True, kw_only=True):
 
     `fronts` are the TcpServices that its sidecar serves, `aliases` those that it takes from its app, each by namespace
     and name; both are None where there is no sidecar, or one that somebody wrote by hand. `left_out` are those that it
-    calls without an alias, for a reason; `refused` is why it has no sidecar.
+    calls without an alias, for a reason; `refused` is why it has no sidecar. `port_names` are those of all containers,
+    `sidecar_ports` those of the sidecar; `app_ports` are the numbers of the others, or what the annotation lists.
     """
 
     uid: str
@@ -79,6 +83,8 @@ class Pod(Struct, frozen=True, kw_only=True):
     crashing: bool
     host_network: bool
     port_names: tuple[tuple[str, int], ...]
+    sidecar_ports: tuple[tuple[str, int], ...]
+    app_ports: tuple[int, ...]
     container: str
     owner: str
     inject: str
@@ -146,13 +152,12 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """A NetworkPolicy that closes pods but for what it opens: `ports`, to whomever; None are all."""
+    """A NetworkPolicy that closes pods but for what its rules open: the ports of each, to whomever; None are all."""
 
     key: Key
     labels: Labels
     expressions: tuple[tuple[str, str, tuple[str, ...]], ...]
-    ports: tuple[int | str, ...] | None
-    has_rules: bool
+    rules: tuple[tuple[int | str, ...] | None, ...]
 
 
 def key_of(body: Body) -> Key:
@@ -166,16 +171,17 @@ def read_pod(body: Body) -> Pod:
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
-    ports = [port for container in containers for port in container.get("ports") or []]
+    sidecar = next((container for container in containers if container["name"] == SIDECAR), None)
+    arguments = sidecar.get("args") if sidecar is not None else None
+    apps = [container for container in containers if container is not sidecar]
     owner: Body = next(iter(metadata.get("ownerReferences") or []), {})
-    arguments = next((container.get("args") for container in containers if container.get("name") == SIDECAR), None)
     return Pod(
         uid=metadata["uid"],
         key=key_of(body),
         labels={intern(name): intern(value) for name, value in labels.items()},
         ready=any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or []),
         leaving="deletionTimestamp" in metadata,
-        injected=any(container.get("name") == SIDECAR for container in containers),
+        injected=sidecar is not None,
         fronts=named_by(arguments, FRONT),
         aliases=named_by(arguments, ALIAS),
         left_out=_left_out(annotations.get(NOTES, "")),
@@ -185,12 +191,32 @@ def read_pod(body: Body) -> Pod:
             for one in status.get("containerStatuses") or []
         ),
         host_network=bool(spec.get("hostNetwork")),
-        port_names=tuple((intern(port["name"]), port["containerPort"]) for port in ports if "name" in port),
+        port_names=_port_names(containers),
+        sidecar_ports=_port_names([sidecar] if sidecar is not None else []),
+        app_ports=listed_ports(annotations) or tuple(port["containerPort"] for port in _ports(apps)),
         container=intern(containers[0]["name"]),
         owner=intern(f"{owner['kind']}/{owner['name']}") if owner else "",
         inject=labels.get(INJECT, ""),
         calls=annotations.get(CALLS),
     )
+
+
+def listed_ports(annotations: Labels) -> tuple[int, ...] | None:
+    """Return the ports that a pod's annotation lists as those of its apps, None where there is no such annotation."""
+    listed = annotations.get(APP_PORTS)
+    if listed is None:
+        return None
+    return tuple(int(word) for word in listed.replace(",", " ").split() if word.isdigit())
+
+
+def _ports(containers: Iterable[Body]) -> Iterator[Body]:
+    for container in containers:
+        yield from container.get("ports") or []
+
+
+def _port_names(containers: Iterable[Body]) -> tuple[tuple[str, int], ...]:
+    named = ((port.get("name"), port["containerPort"]) for port in _ports(containers))
+    return tuple((intern(name), number) for name, number in named if name)
 
 
 def _left_out(notes: str) -> tuple[str, ...]:
@@ -278,9 +304,7 @@ def read_policy(body: Body) -> Policy | None:
     spec = body["spec"]
     if "Ingress" not in (spec.get("policyTypes") or ["Ingress"]):
         return None
-    rules, selector = spec.get("ingress") or [], spec.get("podSelector") or {}
-    ports = [port for rule in rules for port in rule.get("ports") or [{}]]
-    everything = any("port" not in port or "endPort" in port for port in ports)
+    selector = spec.get("podSelector") or {}
     return Policy(
         key=key_of(body),
         labels=selector.get("matchLabels") or {},
@@ -288,6 +312,12 @@ def read_policy(body: Body) -> Policy | None:
             (one["key"], one["operator"], tuple(one.get("values") or ()))
             for one in selector.get("matchExpressions") or []
         ),
-        ports=None if everything else tuple(port["port"] for port in ports),
-        has_rules=bool(rules),
+        rules=tuple(_opened(rule) for rule in spec.get("ingress") or []),
     )
+
+
+def _opened(rule: Body) -> tuple[int | str, ...] | None:
+    """Return the ports that a rule opens, None for all; a range is taken for all, too."""
+    ports = rule.get("ports") or [{}]
+    everything = any("port" not in port or "endPort" in port for port in ports)
+    return None if everything else tuple(port["port"] for port in ports)

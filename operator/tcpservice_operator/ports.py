@@ -11,13 +11,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tcpservice.spec.schema import GROUP
-from tcpservice_operator.objects import SIDECAR
+from tcpservice_operator.objects import SIDECAR, listed_ports
 from tcpservice_operator.roles import Served
 from tcpservice_operator.services import front_name
-
-APP_PORTS: Final = f"{GROUP}/app-ports"
-"""The annotation that lists the ports on which a pod's apps listen, where it declares fewer or none."""
 
 ADMIN: Final = 15890
 """Health, metrics, and the hooks: by number, as a name is looked up in the app's own container alone."""
@@ -50,9 +46,9 @@ class Front(Struct, frozen=True, kw_only=True):
 
 def app_ports(pod: Document) -> AppPorts:
     """Return where the apps of a pod may listen: what its annotation lists, else what it declares and probes."""
-    listed = ((pod.get("metadata") or {}).get("annotations") or {}).get(APP_PORTS)
+    listed = listed_ports((pod.get("metadata") or {}).get("annotations") or {})
     if listed is not None:
-        return AppPorts(frozenset(int(word) for word in listed.replace(",", " ").split() if word.isdigit()), known=True)
+        return AppPorts(frozenset(listed), known=True)
     found = {port for container in pod["spec"]["containers"] for port in _declared(container)}
     # 3000 is where NestJS listens when nothing is said.
     return AppPorts(frozenset({3000, *found}), known=bool(found))

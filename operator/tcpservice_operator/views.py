@@ -32,7 +32,7 @@ def roles_of(state: State, body: Body, namespace: str) -> tuple[list[Served], li
         Served(
             key=wanted.key,
             port=wanted.document["spec"]["port"],
-            target=target_of(wanted),
+            target=target_of(wanted, state.services.get(wanted.key)),
             document=wanted.sound,
         )
         for wanted in state.served_by(pod)
