@@ -95,7 +95,7 @@ class Pod(Struct, frozen=True, kw_only=True):
         if self.calls is None:
             return None
         words = (word.strip().partition(".") for word in self.calls.split(","))
-        return frozenset((elsewhere or self.key[0], name) for name, _, elsewhere in words)
+        return frozenset((elsewhere or self.key[0], name) for name, _, elsewhere in words if name)
 
     @property
     def workload(self) -> str:
@@ -166,6 +166,11 @@ def key_of(body: Body) -> Key:
     return metadata["namespace"], metadata["name"]
 
 
+def has_ended(body: Body) -> bool:
+    """Whether a pod has run its last: its object stays, and nothing of it can change."""
+    return (body.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 def read_pod(body: Body) -> Pod:
     """Keep what matters of a pod."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
@@ -178,10 +183,10 @@ def read_pod(body: Body) -> Pod:
     return Pod(
         uid=metadata["uid"],
         key=key_of(body),
-        labels={intern(name): intern(value) for name, value in labels.items()},
+        labels={intern(name): intern(value or "") for name, value in labels.items()},
         ready=any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or []),
         leaving="deletionTimestamp" in metadata,
-        injected=sidecar is not None,
+        injected=sidecar is not None and NOT_INJECTED not in annotations,
         fronts=named_by(arguments, FRONT),
         aliases=named_by(arguments, ALIAS),
         left_out=_left_out(annotations.get(NOTES, "")),

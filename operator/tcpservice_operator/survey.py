@@ -15,7 +15,7 @@ from tcpservice_operator import crd
 from tcpservice_operator.checking import Facts, Seen, Unknown
 from tcpservice_operator.cluster import PLURAL, VERSION, ApiError, Cluster
 from tcpservice_operator.injection import INJECTED
-from tcpservice_operator.objects import LEASE, NOT_INJECTED, SIDECAR, WEBHOOK, Body, Key, read_pod
+from tcpservice_operator.objects import LEASE, NOT_INJECTED, SIDECAR, WEBHOOK, Body, Key, has_ended, read_pod
 from tcpservice_operator.rbac import AT_HOME, EVERYWHERE, Rule
 
 T = TypeVar("T")
@@ -146,7 +146,7 @@ async def _try(cluster: Cluster, service: Body) -> str:
 
 
 async def _pods(cluster: Cluster) -> tuple[Seen, ...]:
-    return tuple([_seen(body) async for page in cluster.pages("pods") for body in page.items])
+    return tuple([_seen(body) async for page in cluster.pages("pods") for body in page.items if not has_ended(body)])
 
 
 def _seen(body: Body) -> Seen:

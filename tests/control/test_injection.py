@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,16 @@ import pytest
 import yaml
 
 from control.objects import pod, tcp_service
+from control.test_patching import applied
 from tcpservice.spec import read
 from tcpservice_operator.injection import BOOTSTRAP, LARGEST_BOOTSTRAP, inject
 from tcpservice_operator.objects import SIDECAR
-from tcpservice_operator.offline import inject_all
-from tcpservice_operator.roles import Called
+from tcpservice_operator.offline import flat, inject_all, state_of
+from tcpservice_operator.roles import Called, Roles
 from tcpservice_operator.sidecar import Options
 from tcpservice_operator.state import State
 from tcpservice_operator.views import roles_of
+from tcpservice_operator.webhook import Webhook
 from tcpservice_operator.workloads import template_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -56,12 +61,44 @@ def test_doing_it_again_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
+def test_the_webhook_makes_of_a_pod_what_the_command_makes_and_asked_again_has_nothing_to_say(name: str) -> None:
+    found = list(flat(documents(name)))
+    state = state_of(found)
+    for document, result in zip(found, inject_all(found, OPTIONS), strict=True):
+        before, after = template_of(document), template_of(result.document)
+        if before is None or after is None or after == before:
+            continue
+        metadata = {**(before.get("metadata") or {}), "namespace": document["metadata"].get("namespace", "default")}
+        pod = {**before, "metadata": metadata}
+        made = applied(pod, answer(state, pod)["patch"])
+        assert made["spec"] == after["spec"]
+        assert made["metadata"]["annotations"] == after["metadata"]["annotations"]
+        assert answer(state, made) == {}
+
+
+def answer(state: State, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the patch and the warnings of a webhook that asks nobody."""
+
+    async def look(_: str) -> State:
+        return state
+
+    async def tell(_: str) -> None:
+        return
+
+    async def ask() -> dict[str, Any]:
+        given = {"uid": "1", "namespace": body["metadata"]["namespace"], "object": body}
+        return await Webhook(state, OPTIONS, look, tell).answer(given)
+
+    said = asyncio.run(ask())
+    return {**said, "patch": json.loads(base64.b64decode(said["patch"]))} if said else {}
+
+
+@pytest.mark.parametrize("name", SHAPES)
 def test_nothing_is_taken_away(name: str) -> None:
     before = documents(name)
     after = [result.document for result in inject_all(before, OPTIONS)]
     assert before == documents(name), "what is given stays as it is"
-    flat = [item for document in before for item in (document.get("items") or [document])]
-    for old, new in zip(pods(flat), pods(after), strict=True):
+    for old, new in zip(pods(list(flat(before))), pods(after), strict=True):
         assert {each["name"] for each in old["spec"]["containers"]} == {
             each["name"] for each in new["spec"]["containers"]
         }
@@ -96,7 +133,7 @@ def test_a_tcp_service_that_became_wrong_begins_as_it_was() -> None:
     broken = tcp_service(rateLimit={"requests": 1, "interval": "1s"})
     broken["metadata"]["generation"] = 4
     state.see_wanted(broken)
-    (served,), _ = roles_of(state, pod("a", injected=False), "shop")
+    (served,) = roles_of(state, pod("a", injected=False), "shop").serves
     assert served.document["spec"] == tcp_service(drain={"timeout": "3s"})["spec"]
 
 
@@ -138,7 +175,7 @@ def test_a_container_that_came_later_gets_what_the_others_have() -> None:
 
 def test_a_pod_without_a_role_is_left_alone() -> None:
     pod = {"metadata": {}, "spec": {"containers": [{"name": "app"}]}}
-    assert inject(pod, [], [], OPTIONS).reason == "it serves no TcpService and calls none"
+    assert inject(pod, Roles(), OPTIONS).reason == "it serves no TcpService and calls none"
 
 
 def test_a_tcp_service_that_appears_between_two_invocations_is_left_for_the_next_pod() -> None:
@@ -151,5 +188,5 @@ def test_a_tcp_service_that_appears_between_two_invocations_is_left_for_the_next
 
     metadata = {"namespace": "shop", "annotations": {"tcpservice.dev/app-ports": ""}}
     pod = {"metadata": metadata, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
-    once = inject(pod, [], [called("prices")], OPTIONS).pod
-    assert inject(once, [], [called("prices"), called("stock")], OPTIONS).pod == once
+    once = inject(pod, Roles(calls=(called("prices"),)), OPTIONS).pod
+    assert inject(once, Roles(calls=(called("prices"), called("stock"))), OPTIONS).pod == once

@@ -379,6 +379,20 @@ def test_what_is_not_supported_yet_is_said(text: str) -> None:
     assert conditions(body)["Accepted"][1] == "NotSupported"
 
 
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_pod_that_has_ended_has_gone(phase: str) -> None:
+    ended = pod("b", injected=False, ready=False)
+    ended["status"]["phase"] = phase
+    bodies = (tcp_service(injection={"restart": "Evict"}), *MADE, pod("a"), ended, pod("c", injected=False))
+    made = plan(*bodies)
+    assert made.status["replicas"]["total"] == 2
+    assert made.evicted is not None
+    assert made.evicted.key == ("shop", "c")
+    state = state_of(tcp_service(), pod("a"))
+    assert state.see_pod({**pod("a"), "status": {"phase": phase}}) == {KEY}
+    assert state.known_pods() == []
+
+
 def test_counts_and_times() -> None:
     pods = [pod("a"), pod("b", leaving=True), pod("c", ready=False, injected=False), pod("d", app="other")]
     status = plan(tcp_service(), *MADE, *pods).status
