@@ -10,11 +10,14 @@ import asyncio
 import base64
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from control.objects import pod, tcp_service
 from control.test_patching import applied
@@ -114,6 +117,52 @@ def test_a_sidecar_begins_with_manifests_that_it_can_read(name: str) -> None:
             reading = read([("bootstrap.yaml", template["metadata"]["annotations"][BOOTSTRAP])])
             assert not reading.problems
             assert reading.snapshot is not None
+
+
+OF_THE_POD = ("labels", "annotations")
+OF_THE_SPEC = ("initContainers", "volumes", "hostAliases", "os", "nodeSelector", "terminationGracePeriodSeconds")
+OF_CONTAINERS = ("ports", "env", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
+
+
+def emptied(template: dict[str, Any], fields: set[str]) -> None:
+    """Let fields have no value, as Helm writes them."""
+    containers = template["spec"]["containers"]
+    template["metadata"].update(dict.fromkeys(fields.intersection(OF_THE_POD)))
+    template["spec"].update(dict.fromkeys(fields.intersection(OF_THE_SPEC)))
+    for container in containers:
+        if "preStop" in fields:
+            container["lifecycle"] = {**container.get("lifecycle", {}), "preStop": None}
+        container.update(dict.fromkeys(fields.intersection(OF_CONTAINERS)))
+
+
+@given(st.sampled_from(SHAPES), st.sets(st.sampled_from([*OF_THE_POD, *OF_THE_SPEC, *OF_CONTAINERS, "preStop"])))
+def test_a_field_without_a_value_is_as_good_as_none(name: str, fields: set[str]) -> None:
+    def made(found: list[dict[str, Any]]) -> tuple[str, list[tuple[str, ...]]]:
+        results = list(inject_all(found, OPTIONS))
+        text = json.dumps(without_nulls([result.document for result in results]), sort_keys=True)
+        return re.sub("[0-9a-f]{32}", "the key", text), [result.lines for result in results]
+
+    found = list(flat(documents(name)))
+    for template in pods(found):
+        emptied(template, fields)
+    assert made(found) == made(without_nulls(found))
+
+
+def without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_nulls(each) for name, each in value.items() if each is not None}
+    return [without_nulls(each) for each in value] if isinstance(value, list) else value
+
+
+def test_documents_of_nearly_nothing_are_no_trouble() -> None:
+    found: list[dict[str, Any]] = [
+        {"kind": "Pod", "metadata": None, "spec": {"containers": [{"name": "a"}]}},
+        {"kind": "Service", "metadata": {"name": "a"}, "spec": None},
+        {"kind": "Namespace", "metadata": {"name": "a", "labels": None}},
+        {"kind": "Deployment", "metadata": {"name": "a", "namespace": None}, "spec": None},
+        {"kind": "List", "items": None},
+    ]
+    assert [result.document for result in inject_all([tcp_service(), *found], OPTIONS)] == [tcp_service(), *found[:-1]]
 
 
 def many(count: int, size: int) -> list[dict[str, Any]]:
