@@ -30,9 +30,10 @@ from tcpservice_operator.objects import (
     named_by,
     skeleton_of,
 )
+from tcpservice_operator.options import Options
 from tcpservice_operator.ports import app_ports, move_ports
 from tcpservice_operator.roles import Called, Roles, Served
-from tcpservice_operator.sidecar import GRACE_S, VOLUME, Options, container_of, hook_of, volume_of
+from tcpservice_operator.sidecar import GRACE_S, VOLUME, container_of, hook_of, volume_of
 
 INJECTED: Final = f"{GROUP}/injected"
 """The annotation that says which version's sidecar a pod has."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tcpservice.spec.documents import DEFAULT_NAMESPACE
 from tcpservice_operator.injection import inject
-from tcpservice_operator.sidecar import Options
+from tcpservice_operator.options import Options
 from tcpservice_operator.state import State
 from tcpservice_operator.views import roles_of
 from tcpservice_operator.workloads import template_of, with_template

@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from msgspec import Struct
-
-from tcpservice import __version__
 from tcpservice_operator.aliases import Alias
 from tcpservice_operator.objects import ALIAS, FRONT, HOOK_KEY, SIDECAR
+from tcpservice_operator.options import Options
 from tcpservice_operator.ports import ADMIN, Front
 from tcpservice_operator.services import MESH_NUMBER, MESH_PORT
 
 FILES: Final = "/var/run/secrets/tcpservice.dev"
-IMAGE: Final = f"ghcr.io/tcpservice/sidecar:{__version__}"
 VOLUME: Final = "tcpservice-sidecar"
 GRACE_S: Final = 30
 """The grace period of a pod that says nothing of it."""
@@ -34,25 +31,6 @@ _FIELDS: Final = (
 _ADDRESS: Final = ("POD_IP", "status.podIP")
 
 Document = dict[str, Any]
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """How the sidecars of an installation are made; quantities as Kubernetes writes them.
-
-    Keys of pods' hooks are made with `secret`, so that nobody knows them who cannot read the pods.
-    """
-
-    image: str
-    version: str = __version__
-    pull_policy: str = "IfNotPresent"
-    operator: str = "tcpservice-operator.tcpservice-system.svc:15810"
-    audience: str = "tcpservice.dev"
-    cpu: str = "50m"
-    memory: str = "64Mi"
-    cpu_limit: str = ""
-    memory_limit: str = "256Mi"
-    variables: tuple[tuple[str, str], ...] = ()
-    secret: str = ""
 
 
 def hook_of(path: str, key: str) -> Document:

@@ -18,9 +18,9 @@ from aiohttp import web
 from tcpservice_operator.cluster import ApiError
 from tcpservice_operator.injection import inject
 from tcpservice_operator.objects import NOT_INJECTED, TRUST
+from tcpservice_operator.options import Options
 from tcpservice_operator.patching import patch
 from tcpservice_operator.roles import Roles
-from tcpservice_operator.sidecar import Options
 from tcpservice_operator.state import State
 from tcpservice_operator.views import roles_of
 

@@ -21,7 +21,7 @@ from cluster.test_discovery import trust
 from control.objects import tcp_service
 from tcpservice_operator.authority import renewed, serve
 from tcpservice_operator.offline import inject_all
-from tcpservice_operator.sidecar import Options
+from tcpservice_operator.options import Options
 from tcpservice_operator.workloads import template_of
 
 GOLDEN = Path(__file__).parents[1] / "control" / "golden"

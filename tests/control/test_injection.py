@@ -25,8 +25,8 @@ from tcpservice.spec import read
 from tcpservice_operator.injection import BOOTSTRAP, LARGEST_BOOTSTRAP, inject
 from tcpservice_operator.objects import SIDECAR
 from tcpservice_operator.offline import flat, inject_all, state_of
+from tcpservice_operator.options import Options
 from tcpservice_operator.roles import Called, Roles
-from tcpservice_operator.sidecar import Options
 from tcpservice_operator.state import State
 from tcpservice_operator.views import roles_of
 from tcpservice_operator.webhook import Webhook

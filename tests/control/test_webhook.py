@@ -12,7 +12,7 @@ import pytest
 
 from control.objects import namespace, pod, service, tcp_service
 from tcpservice_operator.cluster import ApiError
-from tcpservice_operator.sidecar import Options
+from tcpservice_operator.options import Options
 from tcpservice_operator.state import State
 from tcpservice_operator.webhook import Webhook
 
