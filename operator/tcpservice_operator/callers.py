@@ -1,4 +1,4 @@
-"""What the callers of a TcpService lack, for its conditions: an alias, or a way out of a crash loop.
+"""What the callers of a TcpService lack, for its conditions: an alias, a sidecar, or a way out of a crash loop.
 
 Used by `conditions`. Aliases are given when a pod is made; without one, calls take the Service's address, and are
 balanced by the replicas' sidecars.
@@ -32,6 +32,9 @@ def _parts(name: str, port: int, callers: Sequence[Pod]) -> Iterator[str]:
             f"callers older than it, whose calls take the Service's address: {len(older)}; to have them made anew: "
             + ("; ".join(mends) or "delete them")
         )
+    refused = [pod for pod in callers if pod.refused]
+    if refused:
+        yield f"callers that get no sidecar: {len(refused)}; {refused[0].key[1]} gets none, as {refused[0].refused}"
     crashing = [pod for pod in callers if pod.crashing and name in (pod.aliases or ())]
     if crashing:
         ports = ", ".join(map(str, sorted({*crashing[0].app_ports, port})))

@@ -14,6 +14,7 @@ from msgspec import Struct
 from tcpservice_operator.callers import said_of_callers
 from tcpservice_operator.evidence import Check, Said, Truth, View, restarts, some
 from tcpservice_operator.fronts import FRONT_READY, naming, on_host_network
+from tcpservice_operator.objects import Pod
 from tcpservice_operator.reach import closing, opening
 from tcpservice_operator.services import MESH_NUMBER, MESH_PORT
 
@@ -35,9 +36,15 @@ def verdicts(view: View) -> list[Verdict]:
     for kind, checks, otherwise in _CHAINS:
         status, reason, message = next((said for check in checks if (said := check(view)) is not None), otherwise)
         if kind == "Injected" and status != "Unknown":
-            message += said_of_callers(view.wanted.key, view.port, view.callers)
+            message += said_of_callers(view.wanted.key, view.port, _callers(view))
         found.append(Verdict(type=kind, status=status, reason=reason, message=message))
     return [*found, _ready(view, found)]
+
+
+def _callers(view: View) -> list[Pod]:
+    """Return the pods that call, but for those of which it is said already that they get no sidecar."""
+    said = {pod.uid for pod in view.pods if pod.refused}
+    return [pod for pod in view.callers if pod.uid not in said]
 
 
 def is_accepted(view: View) -> bool:

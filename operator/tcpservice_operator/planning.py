@@ -13,7 +13,7 @@ from msgspec import Struct
 from tcpservice.spec.schema import LONGEST_MESSAGE
 from tcpservice_operator.conditions import Verdict, is_accepted, verdicts
 from tcpservice_operator.endpoints import REPLICAS_SUFFIX
-from tcpservice_operator.events import Happened, changes
+from tcpservice_operator.events import Happened, changes, refusals
 from tcpservice_operator.evicting import next_to_evict
 from tcpservice_operator.evidence import View
 from tcpservice_operator.objects import Key, Pod, Wanted
@@ -24,12 +24,14 @@ from tcpservice_operator.state import State
 class Plan(Struct, frozen=True, kw_only=True):
     """Services to apply and the status, both whole, and what people should hear of, once the status is written.
 
-    `evicted` is the pod that is to be made anew; `pods` are the uids of all that serve.
+    `refused` is what should be heard once, by owner and reason. `evicted` is the pod that is to be made anew; `pods`
+    are the uids of all that serve.
     """
 
     services: tuple[Document, ...]
     status: dict[str, Any]
     happened: tuple[Happened, ...]
+    refused: dict[tuple[str, str], Happened]
     evicted: Pod | None
     pods: frozenset[str]
 
@@ -49,6 +51,7 @@ def make_plan(state: State, key: Key, now: str) -> Plan | None:
         services=tuple(services),
         status=status,
         happened=tuple(happened),
+        refused=refusals([*view.pods, *view.callers]),
         evicted=next_to_evict(view),
         pods=frozenset(pod.uid for pod in view.pods),
     )

@@ -264,7 +264,7 @@ class State:
 
 def _stands_out(pod: Pod | None) -> tuple[object, ...]:
     """Return what the TcpServices that a pod calls say of it."""
-    return () if pod is None or pod.leaving else (pod.aliases, pod.crashing)
+    return () if pod is None or pod.leaving else (pod.aliases, pod.crashing, pod.refused)
 
 
 def _stub(key: Key, **more: Labels) -> Body:

@@ -119,6 +119,8 @@ LEFT_OUT = {"tcpservice.dev/injection-notes": "shop/billing: no alias, as so; sh
 CRASHING = pod(
     "web", app="web", inject="enabled", arguments=["--listen=shop/orders=127.77.0.1:3001"], ready=False, crashing=True
 )
+REFUSAL = {NOT_INJECTED: "it runs on Windows"}
+REFUSED = pod("web", app="web", injected=False, inject="enabled", annotations=REFUSAL)
 NUMERIC = service(ports=[{"port": 3001, "targetPort": 3001}])
 CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
     (
@@ -257,6 +259,15 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         "Injected", ("True", "AllInjected"),
         "; callers without an alias for it: 1; their calls take the Service's address, and the annotation "
         "tcpservice.dev/injection-notes of web says why",
+    ),
+    (
+        "callers that are refused",
+        [
+            tcp_service(), *MADE, pod("a"), REFUSED, pod("web-2", app="web", inject="enabled", annotations=REFUSAL),
+            pod("b", injected=False, inject="enabled", annotations=REFUSAL),
+        ],
+        "Injected", ("False", "PodsLackSidecar"), "created: b; b gets none, as it runs on Windows; callers that get no "
+        "sidecar: 2; web gets none, as it runs on Windows",
     ),
     (
         "a caller that crashes", [tcp_service(), *MADE, pod("a"), CRASHING], "Injected", ("True", "AllInjected"),
@@ -413,6 +424,7 @@ def test_events_say_whom_they_concern() -> None:
     assert state.see_pod(pod("a", app="billing")) == {KEY, ("shop", "billing")}
     assert state.see_pod(pod("a", app="billing"), gone=True) == {("shop", "billing")}
     assert state.see_pod(pod("unknown"), gone=True) == set()
+    assert state.see_pod(REFUSED) == {KEY, ("shop", "billing")}
     assert state.see_service(service("orders-replicas", ours=True)) == {KEY}
     assert state.see_service(service(), gone=True) == {KEY}
     assert state.see_wanted(tcp_service("billing"), gone=True) == {KEY, ("shop", "billing")}
