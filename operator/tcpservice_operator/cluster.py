@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, Self, TypeVar
 from urllib.parse import parse_qsl
@@ -96,13 +98,19 @@ class Cluster:
         """Return what stands at a path, or what the API server answers to what is posted there."""
         return await _body_of(await self._call(path, post))
 
+    async def time(self) -> datetime:
+        """Return the API server's time."""
+        answer = await self._call("/version", None)
+        await _body_of(answer)
+        return parsedate_to_datetime(answer.headers["Date"])
+
     async def ask_text(self, path: str) -> str:
         """Return the text that stands at a path."""
         answer = await self._call(path, None)
-        text: str = (await _asked(answer.read())).decode("utf-8", "replace")
+        text: bytes = await _asked(answer.read())
         if answer.status >= _REFUSED:
-            raise ApiError(answer.status, text[:500])
-        return text
+            _read(text, answer.status)
+        return text.decode("utf-8", "replace")
 
     async def _call(self, path: str, post: Body | None) -> Any:
         bare, _, query = path.partition("?")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -55,6 +56,15 @@ class Server:
 def server() -> Iterator[Server]:
     with Server() as script:
         yield script
+
+
+def test_the_api_servers_time_is_that_of_its_answers(server: Server) -> None:
+    server.status, server.kind, server.text = 200, "application/json", "{}"
+
+    async def ask(cluster: Cluster) -> None:
+        assert abs(await cluster.time() - datetime.now(UTC)) < timedelta(seconds=5)
+
+    asked(server, ask)
 
 
 async def _first_page(cluster: Cluster) -> None:
