@@ -178,6 +178,7 @@ def read_pod(body: Body) -> Pod:
     containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
     sidecar = next((container for container in containers if container["name"] == SIDECAR), None)
     arguments = sidecar.get("args") if sidecar is not None else None
+    listed = listed_ports(annotations)
     apps = [container for container in containers if container is not sidecar]
     owner: Body = next(iter(metadata.get("ownerReferences") or []), {})
     return Pod(
@@ -198,7 +199,7 @@ def read_pod(body: Body) -> Pod:
         host_network=bool(spec.get("hostNetwork")),
         port_names=_port_names(containers),
         sidecar_ports=_port_names([sidecar] if sidecar is not None else []),
-        app_ports=listed_ports(annotations) or tuple(port["containerPort"] for port in _ports(apps)),
+        app_ports=tuple(port["containerPort"] for port in _ports(apps)) if listed is None else listed,
         container=intern(containers[0]["name"]),
         owner=intern(f"{owner['kind']}/{owner['name']}") if owner else "",
         inject=labels.get(INJECT, ""),

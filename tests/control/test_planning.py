@@ -122,6 +122,10 @@ CRASHING = pod(
 REFUSAL = {NOT_INJECTED: "it runs on Windows"}
 REFUSED = pod("web", app="web", injected=False, inject="enabled", annotations=REFUSAL)
 NUMERIC = service(ports=[{"port": 3001, "targetPort": 3001}])
+LISTING = pod(
+    "web", app="web", inject="enabled", arguments=["--listen=shop/orders=127.77.0.1:3001"], crashing=True,
+    annotations={"tcpservice.dev/app-ports": "80"},
+)  # fmt: skip
 CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
     (
         "no selector", [tcp_service(selector=None)], "Accepted", ("False", "NoSelector"),
@@ -259,6 +263,10 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         "Injected", ("True", "AllInjected"),
         "; callers without an alias for it: 1; their calls take the Service's address, and the annotation "
         "tcpservice.dev/injection-notes of web says why",
+    ),
+    (
+        "a caller that crashes, and lists its ports", [tcp_service(), *MADE, pod("a"), LISTING], "Injected",
+        ("True", "AllInjected"), '{"tcpservice.dev/app-ports": "80, 3001"}',
     ),
     (
         "callers that are refused",
