@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from cluster.apiserver import ApiServer
-from cluster.running import SERVICES, Operator, condition, create, empty, wait_for
+from cluster.running import SERVICES, Operator, condition, create, empty, make_ready, wait_for
 from control.objects import network_policy, pod, service, tcp_service
 
 MINE = {"app": "orders"}
@@ -25,11 +25,16 @@ def _clean(api: ApiServer) -> Iterator[None]:
     api.kubectl("label", "namespace", "shop", "tcpservice.dev/inject-")
 
 
+def message(api: ApiServer, kind: str) -> str:
+    """Return what a condition says."""
+    conditions = api.get(f"{SERVICES}/orders").get("status", {}).get("conditions", [])
+    return next((one["message"] for one in conditions if one["type"] == kind), "")
+
+
 def commands(api: ApiServer, kind: str) -> list[list[str]]:
     """Return the commands at the end of a condition's message."""
-    conditions = api.get(f"{SERVICES}/orders")["status"]["conditions"]
-    (message,) = (one["message"] for one in conditions if one["type"] == kind)
-    return [shlex.split(text) for text in re.sub(r"^.*?(?=\bkubectl )", "", message).split(" && ")]
+    text = re.sub(r"^.*?(?=\bkubectl )", "", message(api, kind))
+    return [shlex.split(each) for each in text.split(" && ")]
 
 
 def command(api: ApiServer, kind: str) -> list[str]:
@@ -135,8 +140,8 @@ def reached(api: ApiServer, name: str) -> dict[str, int]:
     }
 
 
-def deployment(port: str) -> dict[str, Any]:
-    container = {"name": "app", "image": "none", "ports": [{"name": port, "containerPort": 3001}]}
+def deployment(**port: str) -> dict[str, Any]:
+    container = {"name": "app", "image": "none", "ports": [{**port, "containerPort": 3001}]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -150,7 +155,7 @@ def deployment(port: str) -> dict[str, Any]:
 
 
 def test_a_missing_port_is_named_and_pods_are_looked_at_and_made_anew(api: ApiServer) -> None:
-    api.kubectl("apply", "-f", "-", text=json.dumps(deployment("web")))
+    api.kubectl("apply", "-f", "-", text=json.dumps(deployment(name="web")))
     create(api, tcp_service())
     with Operator(api) as operator:
         wait_for("the port is missed", lambda: condition(api, "Ready")[1] == "TargetPortMissing", operator)
@@ -161,6 +166,27 @@ def test_a_missing_port_is_named_and_pods_are_looked_at_and_made_anew(api: ApiSe
         assert re.search(r"^orders-\w+-\w+ +0/1 ", api.kubectl(*command(api, "Ready")[1:]), re.MULTILINE)
         wait_for("they lack the sidecar", lambda: condition(api, "Injected")[1] == "PodsLackSidecar", operator)
         assert "restarted" in api.kubectl(*command(api, "Injected")[1:])
+
+
+def test_a_port_without_a_name_is_named_first(api: ApiServer) -> None:
+    api.kubectl("apply", "-f", "-", text=json.dumps(deployment()))
+    create(api, service(ports=[BY_NUMBER]))
+    create(api, tcp_service(targetPort=3001))
+    with Operator(api) as operator:
+        wait_for("it is told", lambda: "first name the port" in message(api, "FrontReady"), operator)
+        type_all(api, "FrontReady")
+        make_ready(api, wait_for("there is another pod", lambda: pod_with_a_name(api), operator))
+        wait_for("the next step is told", lambda: "patch tcpservice" in message(api, "FrontReady"), operator)
+        type_all(api, "FrontReady")
+        wait_for("it is mended, but for sidecars", lambda: condition(api, "FrontReady")[1] == "NoSidecar", operator)
+        assert set(reached(api, "orders").values()) == {3001}
+
+
+def pod_with_a_name(api: ApiServer) -> str:
+    """Return a pod whose port has a name."""
+    found = api.get("/api/v1/namespaces/shop/pods")["items"]
+    named = (each["metadata"]["name"] for each in found if "name" in each["spec"]["containers"][0]["ports"][0])
+    return next(named, "")
 
 
 def test_a_headless_service_is_for_callers_with_a_sidecar(api: ApiServer) -> None:
