@@ -29,8 +29,8 @@ def services_for(wanted: Wanted, selector: Labels, existing: Service | None, pod
 
 def target_of(wanted: Wanted, existing: Service | None) -> str | int:
     """Return the port of the pods, a container's port name or a number: its own, else what its Service targets."""
-    own: str | int | None = wanted.document["spec"].get("targetPort")
-    dialled: int = wanted.document["spec"]["port"]
+    own: str | int | None = wanted.sound["spec"].get("targetPort")
+    dialled: int = wanted.sound["spec"]["port"]
     if own is not None or existing is None or existing.ours:
         return own or dialled
     return next((port.target for port in existing.ports if port.port == dialled and port.target), dialled)

@@ -34,7 +34,7 @@ def roles_of(state: State, body: Body, namespace: str) -> Roles:
 def _served(state: State, wanted: Wanted) -> Served:
     return Served(
         key=wanted.key,
-        port=wanted.document["spec"]["port"],
+        port=wanted.sound["spec"]["port"],
         target=target_of(wanted, state.services.get(wanted.key)),
         document=wanted.sound,
     )
@@ -43,7 +43,7 @@ def _served(state: State, wanted: Wanted) -> Served:
 def _called(state: State, wanted: Wanted) -> Called:
     return Called(
         key=wanted.key,
-        port=wanted.document["spec"]["port"],
+        port=wanted.sound["spec"]["port"],
         others=tuple(_other_ports(state, wanted)),
         document=wanted.sound,
     )
@@ -66,5 +66,5 @@ def _made(body: Body, namespace: str) -> Pod:
 def _other_ports(state: State, wanted: Wanted) -> Iterator[int]:
     service = state.services.get(wanted.key)
     for port in service.ports if service is not None else ():
-        if port.port != wanted.document["spec"]["port"]:
+        if port.port != wanted.sound["spec"]["port"]:
             yield port.port

@@ -179,11 +179,12 @@ def many(count: int, size: int) -> list[dict[str, Any]]:
 def test_a_tcp_service_that_became_wrong_begins_as_it_was() -> None:
     state = State()
     state.see_wanted(tcp_service(drain={"timeout": "3s"}))
-    broken = tcp_service(rateLimit={"requests": 1, "interval": "1s"})
+    broken = tcp_service(port=3009, targetPort="other", rateLimit={"requests": 1, "interval": "1s"})
     broken["metadata"]["generation"] = 4
     state.see_wanted(broken)
     (served,) = roles_of(state, pod("a", injected=False), "shop").serves
     assert served.document["spec"] == tcp_service(drain={"timeout": "3s"})["spec"]
+    assert (served.port, served.target) == (3001, "nestjs"), "its Services stay as they were, too"
 
 
 @pytest.mark.parametrize(("count", "size", "policies"), [(2, 10, ["s0", "s1"]), (20, 50, ["s0"]), (2, 600, [])])
