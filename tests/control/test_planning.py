@@ -252,6 +252,10 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         "Injected", ("False", "PodsLackSidecar"), "created: b; b gets none, as it runs on Windows",
     ),
     (
+        "one that has a container of that name", [tcp_service(), *MADE, pod("a"), pod("b", annotations=REFUSAL)],
+        "Injected", ("False", "PodsLackSidecar"), "created: b; b gets none, as it runs on Windows",
+    ),
+    (
         "a caller that is older", [tcp_service(), *MADE, pod("a"), pod("web", app="web", inject="enabled")], "Injected",
         ("True", "AllInjected"),
         "all pods have the sidecar; callers older than it, whose calls take the Service's address: 1; to have them "
