@@ -9,13 +9,12 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from tcpservice_flags import SettingsError
 
 if TYPE_CHECKING:
-    from tcpservice_operator.checking import Finding, Mark
+    from tcpservice_operator.facts import Finding, Mark
 
 _COLOURS: Final[dict[Mark, str]] = {"passed": "\x1b[32m", "warned": "\x1b[33m", "failed": "\x1b[31m"}
 _EXAMPLES: Final = """\
@@ -51,7 +50,7 @@ async def run(given: argparse.Namespace) -> int:
     try:
         cluster = await Cluster.connect()
         try:
-            findings = check(await survey(cluster, datetime.now(UTC)))
+            findings = check(await survey(cluster))
         finally:
             await cluster.close()
     except ApiError as error:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tcpservice_flags import USAGE_ERROR, argument
+from tcpservice_operator.options import IMAGE, OPERATOR, add_flags, options_of
 
-OPERATOR: Final = "tcpservice-operator.tcpservice-system.svc:15810"
 _ENDINGS: Final = (".yaml", ".yml", ".json")
 _EXAMPLES: Final = """\
 examples:
@@ -26,16 +26,18 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     parser: argparse.ArgumentParser = commands.add_parser(
         "inject",
         help="print manifests with the sidecar in them",
-        description="Print manifests with the sidecar in them, as the webhook of the operator would make them.",
+        description="Print manifests with the sidecar in them, as the webhook of the operator would make them. "
+        "The chart's values sidecar.* and otlpEndpoint are the flags --sidecar-*.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("-f", "--file", metavar="PATH", dest="paths", type=argument(_path), action="append", required=True,
         help="manifests: a file, a folder, or - for stdin; may be repeated")  # fmt: skip
-    add("--image", metavar="IMAGE", type=str, default="", help="the sidecar's image (default: that of this version)")
+    add("--image", metavar="IMAGE", type=str, default=IMAGE, help=f"the sidecar's image (default {IMAGE})")
     add("--operator", metavar="HOST:PORT", type=str, default=OPERATOR,
         help=f"where sidecars find the operator (default {OPERATOR})")  # fmt: skip
+    add_flags(parser)
     parser.set_defaults(run=run)
     return parser
 
@@ -46,7 +48,6 @@ async def run(given: argparse.Namespace) -> int:
 
     from tcpservice.spec import read
     from tcpservice_operator.offline import inject_all
-    from tcpservice_operator.sidecar import IMAGE, Options
 
     texts = [text for path in given.paths for text in _texts(path)]
     problems = read(texts).problems
@@ -54,7 +55,7 @@ async def run(given: argparse.Namespace) -> int:
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
         return USAGE_ERROR
     documents = [document for _, text in texts for document in yaml.safe_load_all(text) if document]
-    results = list(inject_all(documents, Options(image=given.image or IMAGE, operator=given.operator)))
+    results = list(inject_all(documents, options_of(given, image=given.image, operator=given.operator)))
     sys.stdout.write(yaml.safe_dump_all([result.document for result in results], sort_keys=False, width=120))
     sys.stderr.write("".join(f"{line}\n" for result in results for line in result.lines))
     return 0

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tcpservice_operator.objects import NO_ALIAS, Key
-from tcpservice_operator.ports import APP_PORTS, AppPorts
+from tcpservice_operator.objects import APP_PORTS, Key
+from tcpservice_operator.ports import AppPorts
 from tcpservice_operator.roles import Called
 
 DOMAIN: Final = "cluster.local"
@@ -32,25 +32,31 @@ class Alias(Struct, frozen=True, kw_only=True):
     variable: str
 
 
-def addresses_of(
-    pod: Document, calls: Sequence[Called], listened: AppPorts, served: Collection[int]
-) -> tuple[list[Alias], list[str]]:
-    """Return the aliases of a pod, and why others are left out."""
-    home = (pod.get("metadata") or {}).get("namespace", "")
+def left_out(pod: Document, calls: Sequence[Called], listened: AppPorts, served: Collection[int]) -> dict[Key, str]:
+    """Return why some of the TcpServices that a pod calls get no alias."""
     others = [each for each in pod["spec"].get("hostAliases") or [] if not each["ip"].startswith(_OURS)]
     taken = {name for each in others for name in each.get("hostnames") or []}
-    aliases: list[Alias] = []
-    notes: list[str] = []
+    reasons = (
+        (called.key, _why_not(called, listened, served) or _why_taken(list(_names(called.key, _home(pod))), taken))
+        for called in calls
+    )
+    return {key: reason for key, reason in sorted(reasons) if reason}
+
+
+def aliases_of(pod: Document, calls: Sequence[Called]) -> list[Alias]:
+    """Return an alias for each."""
+    home, aliases = _home(pod), list[Alias]()
     for called in sorted(calls, key=lambda called: called.key):
-        names = tuple(_names(called.key, home))
-        reason = _why_not(called, listened, served) or _why_taken(names, taken)
-        if reason:
-            notes.append(f"{'/'.join(called.key)}{NO_ALIAS}{reason}")
-            continue
         address = _address(called.key, {alias.address for alias in aliases})
         variable = f"{called.key[1].upper().replace('-', '_')}_SERVICE_HOST" if called.key[0] == home else ""
+        names = tuple(_names(called.key, home))
         aliases.append(Alias(called=called, address=address, names=names, variable=variable))
-    return aliases, notes
+    return aliases
+
+
+def _home(pod: Document) -> str:
+    namespace: str = (pod.get("metadata") or {}).get("namespace") or ""
+    return namespace
 
 
 def _why_not(called: Called, listened: AppPorts, served: Collection[int]) -> str:

@@ -17,7 +17,7 @@ from typing import Final
 
 from tcpservice_flags import USAGE_ERROR, Address, SettingsError, bind_error, usage_line
 from tcpservice_operator import handlers
-from tcpservice_operator.cluster import ApiError, Cluster
+from tcpservice_operator.cluster import PLURAL, ApiError, Cluster
 from tcpservice_operator.discovery import Discovery
 from tcpservice_operator.following import Follower
 from tcpservice_operator.kinds import KINDS, Kind
@@ -152,14 +152,15 @@ class _Operator:
         self._publisher.publish()
         await self._trust.ready.wait()
         host, port = self._settings.listen
-        webhook = Webhook(self._state, self._settings.sidecar, self._refresh, self._trust.tell)
+        webhook = Webhook(self._state, self._settings.sidecar, self._look, self._trust.tell)
         await self._listen("--listen", self._serving.secure(host, port, self._trust.context, self._discovery, webhook))
         self._listening = True
 
-    async def _refresh(self, namespace: str) -> None:
-        """Take in the TcpServices of a namespace that were made a moment ago: one `kubectl apply` makes pods, too."""
-        for body in await self._cluster.list_tcp_services(namespace):
-            self._touch(self._state.see_wanted(body))
+    async def _look(self, namespace: str) -> State:
+        """Return the state with a namespace as it is now; Services matter where there is a TcpService."""
+        wanted = await self._cluster.list_in(namespace, PLURAL)
+        services = await self._cluster.list_in(namespace, "services") if wanted else ()
+        return self._state.as_of(namespace, wanted, services)
 
     async def _listen(self, flag: str, starting: Awaitable[str]) -> None:
         name = "sidecars" if flag == "--listen" else "health"

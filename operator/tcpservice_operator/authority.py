@@ -64,6 +64,11 @@ class Authority(Struct, frozen=True):
         return known[-1] if known else self.signers[0]
 
 
+def end_of(bundle: str) -> datetime:
+    """Return until when the last of some certificates holds. Raises ValueError."""
+    return max(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(bundle.encode()))
+
+
 def renewed(authority: Authority | None, now: datetime) -> Authority:
     """Return what an authority should be: the same one, or with a successor, or without what has ended."""
     signers = [signer for signer in authority.signers if signer.ends > now] if authority is not None else []

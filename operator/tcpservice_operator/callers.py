@@ -1,4 +1,4 @@
-"""What the callers of a TcpService lack, for its conditions: an alias, or a way out of a crash loop.
+"""What the callers of a TcpService lack, for its conditions: an alias, a sidecar, or a way out of a crash loop.
 
 Used by `conditions`. Aliases are given when a pod is made; without one, calls take the Service's address, and are
 balanced by the replicas' sidecars.
@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Final
 
-from tcpservice.spec.schema import GROUP
-from tcpservice_operator.objects import NOTES, Key, Pod
-
-_PORTS: Final = f"{GROUP}/app-ports"
+from tcpservice_operator.objects import APP_PORTS, NOTES, Key, Pod
 
 
 def said_of_callers(key: Key, port: int, callers: Sequence[Pod]) -> str:
@@ -36,9 +32,13 @@ def _parts(name: str, port: int, callers: Sequence[Pod]) -> Iterator[str]:
             f"callers older than it, whose calls take the Service's address: {len(older)}; to have them made anew: "
             + ("; ".join(mends) or "delete them")
         )
+    refused = [pod for pod in callers if pod.refused]
+    if refused:
+        yield f"callers that get no sidecar: {len(refused)}; {refused[0].key[1]} gets none, as {refused[0].refused}"
     crashing = [pod for pod in callers if pod.crashing and name in (pod.aliases or ())]
     if crashing:
-        patch = json.dumps({"spec": {"template": {"metadata": {"annotations": {_PORTS: str(port)}}}}})
+        ports = ", ".join(map(str, sorted({*crashing[0].app_ports, port})))
+        patch = json.dumps({"spec": {"template": {"metadata": {"annotations": {APP_PORTS: ports}}}}})
         owner = crashing[0].workload or "OWNER"
         yield (
             f"{crashing[0].key[1]} crashes again and again; where that is since its app listens on port {port} itself, "

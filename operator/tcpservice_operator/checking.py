@@ -5,66 +5,23 @@ Pure; used by `tcpservice check`, which asks for the facts (`survey`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Final, Literal
-
-from msgspec import Struct
+from typing import Final
 
 from tcpservice import __version__
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator import crd
-from tcpservice_operator.objects import CALLS, WEBHOOK, Body, Key, Pod
+from tcpservice_operator.facts import Facts, Finding, Mark, Unknown
+from tcpservice_operator.objects import CALLS, WEBHOOK, Body
 
-Mark = Literal["passed", "warned", "failed"]
 OLDEST: Final = (1, 29)
 """The first Kubernetes with native sidecars that are on by default."""
 
 LEASE_LIFE: Final = timedelta(seconds=15)
+SHORT: Final = timedelta(days=7)
 _SEVERE: Final = ("Accepted", "Programmed", "Ready")
 _INSTALL: Final = "helm upgrade --install tcpservice charts/tcpservice -n tcpservice-system --create-namespace"
-
-
-class Finding(Struct, frozen=True):
-    """One line: what was looked at, and what was found, with the mend where there is something to mend."""
-
-    mark: Mark
-    subject: str
-    message: str
-
-
-class Unknown(Struct, frozen=True):
-    """A question that nobody answered, and why."""
-
-    reason: str
-
-
-class Seen(Struct, frozen=True, kw_only=True):
-    """A pod, the version of its sidecar, and all words of its containers that may name a service."""
-
-    pod: Pod
-    version: str
-    words: frozenset[str]
-
-
-class Facts(Struct, frozen=True, kw_only=True):
-    """What was asked. None: there is no such object.
-
-    `denied` are the rights that the operator lacks; `tried` has, for each TcpService, what a pod of it would become: an
-    empty text where it would get the sidecar, else why not.
-    """
-
-    now: datetime
-    version: tuple[int, int]
-    definition: Body | Unknown | None
-    webhook: Body | Unknown | None
-    operator: Body | Unknown | None
-    lease: Body | Unknown | None
-    denied: tuple[str, ...] | Unknown
-    unanswered: int | Unknown
-    services: tuple[Body, ...] | Unknown
-    tried: dict[Key, str | Unknown]
-    pods: tuple[Seen, ...] | Unknown
 
 
 def check(facts: Facts) -> list[Finding]:
@@ -106,13 +63,45 @@ def _webhook(facts: Facts) -> Iterator[Finding]:
         yield Finding("failed", "webhook", f"there is no configuration {WEBHOOK}: {_INSTALL}")
         return
     if not hooks[0]["clientConfig"].get("caBundle"):
-        look = f"kubectl logs -n {hooks[0]['clientConfig']['service']['namespace']} deployment/tcpservice-operator"
-        yield Finding("failed", "webhook", f"the operator has not let the API server trust it yet: {look}")
+        yield Finding("failed", "webhook", f"the operator has not let the API server trust it yet: {_log_of(hooks[0])}")
     elif hooks[0].get("failurePolicy") != "Ignore":
         yield Finding("warned", "webhook", "its failurePolicy is not Ignore: without the operator, no pod is created")
     else:
         yield Finding("passed", "webhook", "it is configured, and the API server trusts it")
-    if isinstance(facts.unanswered, int) and facts.unanswered:
+        yield _certificate(facts, _log_of(hooks[0]))
+
+
+def _log_of(hook: Body) -> str:
+    namespace = (hook["clientConfig"].get("service") or {}).get("namespace", "tcpservice-system")
+    return f"kubectl logs -n {namespace} deployment/tcpservice-operator"
+
+
+def _certificate(facts: Facts, look: str) -> Finding:
+    """Judge how long the API server can go on trusting the webhook; the operator renews in good time."""
+    if isinstance(facts.trusted, Unknown):
+        return Finding("warned", "webhook", facts.trusted.reason)
+    until, left = f"{facts.trusted:%Y-%m-%d}", facts.trusted - facts.now
+    if left <= timedelta():
+        return Finding("failed", "webhook", f"what the API server trusts has ended on {until}: {look}")
+    if left < SHORT:
+        return Finding("warned", "webhook", f"what the API server trusts ends on {until}, and was not renewed: {look}")
+    return Finding("passed", "webhook", f"what the API server trusts holds until {until}")
+
+
+def _reached(facts: Facts) -> Iterator[Finding]:
+    """Judge whether the API server comes through to the operator, be there a TcpService or not."""
+    if isinstance(facts.unreached, Unknown):
+        yield Finding("warned", "webhook", facts.unreached.reason)
+    elif facts.unreached:
+        yield Finding("failed", "webhook", f"the API server does not come through to the operator: {facts.unreached}")
+    elif facts.unreached is not None:
+        yield Finding("passed", "webhook", "the API server comes through to the operator")
+
+
+def _failures(facts: Facts) -> Iterator[Finding]:
+    if isinstance(facts.unanswered, Unknown):
+        yield Finding("warned", "webhook", f"how often it did not answer is not known: {facts.unanswered.reason}")
+    elif facts.unanswered:
         yield Finding(
             "warned", "webhook", f"{facts.unanswered} times it did not answer, since the API server was started; "
             "pods that were created then lack the sidecar, as the conditions say",
@@ -127,9 +116,17 @@ def _operator(facts: Facts) -> Iterator[Finding]:
         yield Finding("failed", "operator", f"there is no Deployment tcpservice-operator: {_INSTALL}")
     else:
         yield _copies(found)
-        version = (found["metadata"].get("labels") or {}).get("app.kubernetes.io/version", __version__)
+        version = _version_of(facts)
         if version != __version__:
             yield Finding("warned", "operator", f"its version is {version}, that of this command {__version__}")
+
+
+def _version_of(facts: Facts) -> str:
+    """Return the operator's version, this command's where it does not say."""
+    found = facts.operator
+    labels = {} if found is None or isinstance(found, Unknown) else found["metadata"].get("labels") or {}
+    version: str = labels.get("app.kubernetes.io/version", __version__)
+    return version
 
 
 def _copies(deployment: Body) -> Finding:
@@ -194,6 +191,7 @@ def _service(body: Body, facts: Facts) -> Iterator[Finding]:
     if conditions and not bad:
         counts = status.get("replicas") or {}
         yield Finding("passed", subject, f"{counts.get('ready')} of {counts.get('total')} pods are ready")
+    yield from _missed(subject, conditions)
     tried = facts.tried.get(key)
     if isinstance(tried, Unknown):
         yield Finding("warned", subject, f"whether a new pod gets the sidecar could not be tried: {tried.reason}")
@@ -203,6 +201,14 @@ def _service(body: Body, facts: Facts) -> Iterator[Finding]:
         yield Finding("passed", subject, "a new pod gets the sidecar")
 
 
+def _missed(subject: str, conditions: Iterable[Body]) -> Iterator[Finding]:
+    """Find callers that go past their sidecar: of pods that all have one, the condition says so at its end."""
+    for one in conditions:
+        callers = one["message"].partition("; ")[2]
+        if (one["type"], one["status"]) == ("Injected", "True") and callers:
+            yield Finding("warned", subject, callers)
+
+
 def _pods(facts: Facts) -> Iterator[Finding]:
     if isinstance(facts.pods, Unknown):
         yield Finding("warned", "pods", facts.pods.reason)
@@ -210,20 +216,25 @@ def _pods(facts: Facts) -> Iterator[Finding]:
     for seen in facts.pods:
         if seen.pod.refused:
             yield Finding("warned", "/".join(seen.pod.key), f"it has no sidecar, as {seen.pod.refused}")
-    skewed = [seen for seen in facts.pods if seen.version not in ("", __version__) and not seen.pod.leaving]
+    current = _version_of(facts)
+    skewed = [seen for seen in facts.pods if seen.version not in ("", current) and not seen.pod.leaving]
     for version in sorted({seen.version for seen in skewed}):
         those = [seen.pod for seen in skewed if seen.version == version]
         mends = "; ".join(sorted({pod.restart for pod in those} - {""}))
-        yield Finding("warned", "pods", f"with sidecars of {version}, not {__version__}: {len(those)}; {mends}")
+        yield Finding("warned", "pods", f"with sidecars of {version}, not {current}: {len(those)}; {mends}")
 
 
 def _crossing(facts: Facts) -> Iterator[Finding]:
-    """Find pods that name a TcpService of another namespace, and are not told of it."""
+    """Find pods that name a TcpService of another namespace, and are not told of it, or one that is not there."""
     if isinstance(facts.pods, Unknown) or isinstance(facts.services, Unknown):
         return
     names = {f"{body['metadata']['name']}.{body['metadata']['namespace']}" for body in facts.services}
     for seen in facts.pods:
         called = {".".join(reversed(key)) for key in seen.pod.called() or ()}
+        for name in sorted(called - names) if not seen.pod.leaving else ():
+            service, _, namespace = name.partition(".")
+            text = f"there is no TcpService {service} in {namespace}, which its annotation {CALLS} names"
+            yield Finding("warned", "/".join(seen.pod.key), text)
         for name in sorted((seen.words & names) - called):
             if name.partition(".")[2] != seen.pod.key[0]:
                 yield Finding(
@@ -233,5 +244,5 @@ def _crossing(facts: Facts) -> Iterator[Finding]:
 
 
 _LOOKS: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
-    _kubernetes, _definition, _webhook, _operator, _leader, _rights, _services, _pods, _crossing,
+    _kubernetes, _definition, _webhook, _reached, _failures, _operator, _leader, _rights, _services, _pods, _crossing,
 )  # fmt: skip

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, Self, TypeVar
 from urllib.parse import parse_qsl
@@ -32,6 +34,7 @@ _SILENCE_S: Final = 150.0
 """A watch is not silent for longer: the API server sends a bookmark each minute."""
 
 _LONGEST_EVENT: Final = 8 << 20
+_MOST_WORDS: Final = 200
 _REFUSED: Final = 400
 _MISSING: Final = 404
 _SECONDS: Final = 10.0
@@ -93,18 +96,21 @@ class Cluster:
 
     async def ask(self, path: str, post: Body | None = None) -> Body:
         """Return what stands at a path, or what the API server answers to what is posted there."""
-        answer = await self._call(path, post)
-        body: Body = orjson.loads(await answer.read())
-        _refuse(body, answer.status)
-        return body
+        return await _body_of(await self._call(path, post))
+
+    async def time(self) -> datetime:
+        """Return the API server's time."""
+        answer = await self._call("/version", None)
+        await _body_of(answer)
+        return parsedate_to_datetime(answer.headers["Date"])
 
     async def ask_text(self, path: str) -> str:
         """Return the text that stands at a path."""
         answer = await self._call(path, None)
-        text: str = (await answer.read()).decode()
+        text: bytes = await _asked(answer.read())
         if answer.status >= _REFUSED:
-            raise ApiError(answer.status, text[:500])
-        return text
+            _read(text, answer.status)
+        return text.decode("utf-8", "replace")
 
     async def _call(self, path: str, post: Body | None) -> Any:
         bare, _, query = path.partition("?")
@@ -130,7 +136,7 @@ class Cluster:
         lines = Lines(_LONGEST_EVENT)
         try:
             if answer.status >= _REFUSED:
-                _refuse(orjson.loads(await answer.read()), answer.status)
+                await _body_of(answer)
             while data := await asyncio.wait_for(answer.content.readany(), _SILENCE_S):
                 for line in lines.feed(data):
                     yield _event(line)
@@ -157,11 +163,10 @@ class Cluster:
         ask = partial(self._listing("configmaps"), field_selector=f"metadata.name={name}")
         return [body async for page in self._pages(ask) for body in page.items]
 
-    async def list_tcp_services(self, namespace: str) -> list[Body]:
-        """Return the TcpServices of a namespace."""
-        ask = _raw(self._objects.list_namespaced_custom_object_without_preload_content)
-        answer = await _asked(ask(group=GROUP, version=VERSION, namespace=namespace, plural=PLURAL))
-        found: list[Body] = answer["items"]
+    async def list_in(self, namespace: str, plural: str) -> list[Body]:
+        """Return the objects of a kind in one namespace: TcpServices, or one of Kubernetes' core."""
+        group = f"/apis/{GROUP}/{VERSION}" if plural == PLURAL else "/api/v1"
+        found: list[Body] = (await self.ask(f"{group}/namespaces/{namespace}/{plural}"))["items"]
         return found
 
     async def review_token(self, token: str, audience: str) -> Body:
@@ -289,17 +294,31 @@ def _raw(ask: Any) -> Any:
     """Ask for plain data: of many objects, typed ones would take twice the memory and stall the loop."""
 
     async def page(**wanted: Any) -> Any:
-        answer = await ask(**wanted)
-        body = orjson.loads(await answer.read())
-        _refuse(body, answer.status)
-        return body
+        return await _body_of(await ask(**wanted))
 
     return page
 
 
+async def _body_of(answer: Any) -> Body:
+    """Read an answer. Raises ApiError where it says no, or where somebody else than an API server gave it."""
+    return _read(await _asked(answer.read()), answer.status)
+
+
+def _read(text: bytes, status: int) -> Body:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        words = " ".join(text.decode("utf-8", "replace").split())
+        raise ApiError(status if status >= _REFUSED else 0, f"{status}, and no JSON: {words[:_MOST_WORDS]}")
+    _refuse(found, status)
+    return found
+
+
 def _event(line: bytes) -> Body:
     """Read a line of a watch. Raises ApiError where it says that the watch is over."""
-    event: Body = orjson.loads(line)
+    event = _read(line, 0)
     if event["type"] == "ERROR":
         _refuse(event["object"], event["object"].get("code") or _REFUSED)
     return event
@@ -307,7 +326,7 @@ def _event(line: bytes) -> Body:
 
 def _refuse(body: Body, status: int) -> None:
     if status >= _REFUSED:
-        raise ApiError(status, f"{body.get('reason', '')}: {body.get('message', '')[:500]}")
+        raise ApiError(status, f"{body.get('reason', '')}: {(body.get('message') or '')[:500]}")
 
 
 def _plain(document: Body) -> Any:

@@ -1,4 +1,6 @@
-"""What people should hear of: Events for conditions that changed, as `kubectl describe` and `kubectl events` show them.
+"""What people should hear of, as Events, which `kubectl describe` and `kubectl events` show.
+
+Conditions that changed, and pods that are refused a sidecar.
 
 Used by `planning` (which) and `reconciling` (written once the status is).
 """
@@ -11,7 +13,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tcpservice_operator.objects import OWNER, Wanted
+from tcpservice_operator.objects import OWNER, Pod, Wanted
 
 LONGEST_NOTE: Final = 1024
 _DERIVED: Final = {"NotAccepted", "Pending", "NoPods"}
@@ -42,6 +44,16 @@ def changes(before: Iterable[Condition], after: Iterable[Condition]) -> Iterator
             continue
         told.add(reason)
         yield Happened("Normal" if condition["status"] == "True" else "Warning", reason, condition["message"])
+
+
+def refusals(pods: Iterable[Pod]) -> dict[tuple[str, str], Happened]:
+    """Return what is worth telling of pods that get no sidecar, once for each owner and reason."""
+    found: dict[tuple[str, str], Happened] = {}
+    for pod in pods:
+        if pod.refused and not pod.leaving:
+            text = f"{pod.key[1]} gets no sidecar, as {pod.refused}"
+            found.setdefault((pod.workload or pod.key[1], pod.refused), Happened("Warning", "NotInjected", text))
+    return found
 
 
 def write_event(wanted: Wanted, happened: Happened, now: str) -> dict[str, Any]:

@@ -6,7 +6,8 @@ server holds that against their disruption budgets.
 
 from __future__ import annotations
 
-from tcpservice_operator.conditions import View, is_accepted
+from tcpservice_operator.conditions import is_accepted
+from tcpservice_operator.evidence import View
 from tcpservice_operator.objects import Pod
 
 

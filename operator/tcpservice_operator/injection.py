@@ -17,17 +17,32 @@ import orjson
 from msgspec import Struct
 
 from tcpservice.spec.schema import GROUP
-from tcpservice_operator.aliases import Alias, addresses_of
-from tcpservice_operator.objects import ALIAS, FRONT, HOOK_KEY, INJECT, NOTES, SIDECAR, named_by
+from tcpservice_operator.aliases import Alias, aliases_of, left_out
+from tcpservice_operator.objects import (
+    ALIAS,
+    HOOK_KEY,
+    INJECT,
+    NO_ALIAS,
+    NOT_INJECTED,
+    NOTES,
+    SIDECAR,
+    Key,
+    named_by,
+    skeleton_of,
+)
+from tcpservice_operator.options import Options
 from tcpservice_operator.ports import app_ports, move_ports
-from tcpservice_operator.roles import Called, Served
-from tcpservice_operator.sidecar import Options, container_of, hook_of, volume_of
+from tcpservice_operator.roles import Called, Roles, Served
+from tcpservice_operator.sidecar import GRACE_S, VOLUME, container_of, hook_of, volume_of
 
 INJECTED: Final = f"{GROUP}/injected"
 """The annotation that says which version's sidecar a pod has."""
 
 BOOTSTRAP: Final = f"{GROUP}/bootstrap"
 """The annotation with the TcpServices that the sidecar begins with; the kubelet hands it on as a file."""
+
+LARGEST_BOOTSTRAP: Final = 128 << 10
+"""In bytes. The API server takes 256 KiB of annotations in all, and the pod has others."""
 
 Document = dict[str, Any]
 
@@ -40,46 +55,79 @@ class Injected(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-def inject(pod: Document, serves: Sequence[Served], calls: Sequence[Called], options: Options) -> Injected:
+def inject(pod: Document, roles: Roles, options: Options) -> Injected:
     """Return a pod (or the template of one: metadata and spec) with its sidecar."""
-    reason = _why_not(pod, serves, calls)
-    if reason:
-        return Injected(pod=pod, reason=reason)
-    serves, calls = _known_to_sidecar(pod, serves, calls)
+    there = _arguments_of(pod)
+    if there is not None:
+        return Injected(pod=_completed(pod, roles, there))
+    reason = _why_not(pod, roles)
+    return Injected(pod=pod, reason=reason) if reason else _inject(pod, roles, options)
+
+
+def _inject(pod: Document, roles: Roles, options: Options) -> Injected:
+    """Give a pod its sidecar."""
     made = deepcopy(pod)
-    listened = app_ports(made)
-    fronts = move_ports(made, serves)
-    aliases, notes = addresses_of(made, calls, listened, [front.app_port for front in fronts])
+    listened = app_ports(made, roles.targeted)
+    fronts = move_ports(made, roles.serves)
+    reasons = left_out(made, roles.calls, listened, [front.app_port for front in fronts])
+    aliases = aliases_of(made, [each for each in roles.calls if each.key not in reasons])
+    notes = [f"{'/'.join(key)}{NO_ALIAS}{reason}" for key, reason in reasons.items()]
+    notes += [_not_there(key) for key in roles.unknown]
     if not fronts and not aliases:
         return Injected(pod=pod, reason=f"nothing could lead to its sidecar ({'; '.join(notes)})")
-    key = _key_of(pod, options.secret)
-    _add_sidecar(made, container_of(_name_of(made, serves), key, fronts, aliases, options), options)
-    _add_aliases(made, aliases)
-    for container in made["spec"]["containers"]:
-        _add_gate(container, key)
-        _add_variables(container, aliases)
-    _annotate(made, serves, aliases, notes, options)
+    key, spec = _key_of(pod, options.secret), made["spec"]
+    grace = spec.get("terminationGracePeriodSeconds")
+    name = _name_of(made, roles.serves)
+    container = container_of(name, key, GRACE_S if grace is None else grace, fronts, aliases, options)
+    spec["initContainers"] = [container, *(spec.get("initContainers") or [])]
+    spec["volumes"] = [*(spec.get("volumes") or []), volume_of(BOOTSTRAP, options)]
+    _add_to_apps(made, aliases, key)
+    _annotate(made, roles.serves, aliases, notes, options)
     return Injected(pod=made, notes=tuple(notes))
 
 
-def _known_to_sidecar(
-    pod: Document, serves: Sequence[Served], calls: Sequence[Called]
-) -> tuple[Sequence[Served], Sequence[Called]]:
-    """Return of these what the pod's sidecar was made for; all, where there is none yet."""
+def _arguments_of(pod: Document) -> list[str] | None:
+    """Return what the sidecar was given that injection made, None where it made none."""
     there: list[Document] = pod["spec"].get("initContainers") or []
-    arguments = next((each.get("args") for each in there if each["name"] == SIDECAR), None)
-    fronts, aliases = named_by(arguments, FRONT), named_by(arguments, ALIAS)
-    return (
-        [each for each in serves if fronts is None or "/".join(each.key) in fronts],
-        [each for each in calls if aliases is None or "/".join(each.key) in aliases],
-    )
+    given = next((each.get("args") or [] for each in there if each["name"] == SIDECAR), [])
+    return given if INJECTED in _annotations_of(pod) and named_by(given, HOOK_KEY) else None
 
 
-def _why_not(pod: Document, serves: Sequence[Served], calls: Sequence[Called]) -> str:
-    spec = pod["spec"]
-    if not serves and not calls:
+def _completed(pod: Document, roles: Roles, arguments: list[str]) -> Document:
+    """Give what came to a pod after its sidecar what the rest has, by what that sidecar was made for."""
+    made, aliased = deepcopy(pod), named_by(arguments, ALIAS) or ()
+    (key,) = named_by(arguments, HOOK_KEY) or ()
+    _add_to_apps(made, aliases_of(made, [each for each in roles.calls if "/".join(each.key) in aliased]), key)
+    return made
+
+
+def _annotations_of(pod: Document) -> Document:
+    annotations: Document = (pod.get("metadata") or {}).get("annotations") or {}
+    return annotations
+
+
+def _not_there(key: Key) -> str:
+    return f"there is no TcpService {key[1]} in {key[0]}"
+
+
+def _why_not(pod: Document, roles: Roles) -> str:
+    if not roles:
         return "it serves no TcpService and calls none"
-    return next((reason for holds, reason in _REFUSALS if holds(spec, pod.get("metadata") or {})), "")
+    reasons = (reason for holds, reason in _REFUSALS if holds(pod["spec"], pod.get("metadata") or {}))
+    reason = next(reasons, "") or _why_taken(pod["spec"])
+    if not reason and not roles.serves and not roles.calls:
+        reason = "; ".join(map(_not_there, roles.unknown))
+    return reason
+
+
+def _why_taken(spec: Document) -> str:
+    """Say whether a pod has something of its own that is called as the sidecar's."""
+    containers = (*spec["containers"], *(spec.get("initContainers") or []))
+    if any(each["name"] == SIDECAR for each in containers):
+        return f"it has a container {SIDECAR} of its own"
+    if any(each["name"] == VOLUME for each in spec.get("volumes") or []):
+        return f"it has a volume {VOLUME} of its own"
+    return ""
 
 
 def _is_windows(spec: Document, _: Document) -> bool:
@@ -103,12 +151,7 @@ _REFUSALS: Final[tuple[tuple[Callable[[Document, Document], bool], str], ...]] =
 
 
 def _key_of(pod: Document, secret: str) -> str:
-    """Return the key of a pod's hooks: that of the sidecar that is there, else one that nobody can guess."""
-    there: list[Document] = pod["spec"].get("initContainers") or []
-    arguments = next((each.get("args") for each in there if each["name"] == SIDECAR), None) or []
-    given = next((argument for argument in arguments if argument.startswith(HOOK_KEY)), "")
-    if given:
-        return str(given.removeprefix(HOOK_KEY))
+    """Make the key of a pod's hooks, which nobody can guess."""
     text = orjson.dumps(pod, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, key=secret.encode(), digest_size=16).hexdigest()
 
@@ -121,52 +164,73 @@ def _name_of(pod: Document, serves: Sequence[Served]) -> str:
     return name
 
 
-def _add_sidecar(pod: Document, container: Document, options: Options) -> None:
-    first: list[Document] = pod["spec"].setdefault("initContainers", [])
-    if all(container["name"] != SIDECAR for container in first):
-        first.insert(0, container)
-    volume = volume_of(BOOTSTRAP, options)
-    volumes: list[Document] = pod["spec"].setdefault("volumes", [])
-    if all(each["name"] != volume["name"] for each in volumes):
-        volumes.append(volume)
+def _add_to_apps(pod: Document, aliases: Sequence[Alias], key: str) -> None:
+    """Let the apps of a pod find the sidecar, and wait for it when the pod ends."""
+    _add_aliases(pod["spec"], aliases)
+    for container in pod["spec"]["containers"]:
+        _add_gate(container, key)
+        _add_variables(container, aliases)
 
 
-def _add_aliases(pod: Document, aliases: Sequence[Alias]) -> None:
-    if not aliases:
-        return
-    there: list[Document] = pod["spec"].setdefault("hostAliases", [])
+def _add_aliases(spec: Document, aliases: Sequence[Alias]) -> None:
+    there: list[Document] = spec.get("hostAliases") or []
     known = {each["ip"] for each in there}
-    there += [{"ip": each.address, "hostnames": list(each.names)} for each in aliases if each.address not in known]
+    new = [{"ip": each.address, "hostnames": list(each.names)} for each in aliases if each.address not in known]
+    if new:
+        spec["hostAliases"] = [*there, *new]
 
 
 def _add_gate(container: Document, key: str) -> None:
     """Let the app's SIGTERM wait until the sidecar has nothing in flight for it."""
     lifecycle: Document = container.get("lifecycle") or {}
-    if "preStop" not in lifecycle:
+    if not lifecycle.get("preStop"):
         container["lifecycle"] = {**lifecycle, "preStop": hook_of("/gate", key)}
 
 
 def _add_variables(container: Document, aliases: Sequence[Alias]) -> None:
-    """Let Kubernetes' own variables lead to the sidecar, too: the Service's address would go past it."""
+    """Let Kubernetes' own variables lead to the sidecar, too: the Service's address would go past it.
+
+    They stand first, as a variable can refer to those before it alone.
+    """
     there: list[Document] = container.get("env") or []
     known = {each["name"] for each in there}
     new = [{"name": each.variable, "value": each.address} for each in aliases if each.variable not in {"", *known}]
     if new:
-        container["env"] = [*there, *new]
+        container["env"] = [*new, *there]
 
 
 def _annotate(
     pod: Document, serves: Sequence[Served], aliases: Sequence[Alias], notes: Sequence[str], options: Options
 ) -> None:
-    annotations: Document = pod.setdefault("metadata", {}).setdefault("annotations", {})
-    annotations.setdefault(INJECTED, options.version)
-    annotations.setdefault(BOOTSTRAP, _bootstrap([*serves, *(each.called for each in aliases)]))
+    annotations = {name: value for name, value in _annotations_of(pod).items() if name not in (NOT_INJECTED, NOTES)}
+    annotations |= {INJECTED: options.version, BOOTSTRAP: _bootstrap(serves, [each.called for each in aliases])}
     if notes:
-        annotations.setdefault(NOTES, "; ".join(notes))
+        annotations[NOTES] = "; ".join(notes)
+    pod["metadata"] = {**(pod.get("metadata") or {}), "annotations": annotations}
 
 
-def _bootstrap(services: Sequence[Served | Called]) -> str:
-    """Write the TcpServices that the sidecar begins with, each once, by name."""
-    documents = {service.key: service.document for service in services}
+def _bootstrap(serves: Sequence[Served], calls: Sequence[Called]) -> str:
+    """Write the TcpServices that the sidecar begins with, each once, by name.
+
+    Where they are too large, those that are called leave their policies to the operator, then all.
+    """
+    called, served = _documents(calls), _documents(serves)
+    texts = (
+        _write({**called, **served}),
+        _write({**_skeletons(called), **served}),
+        _write(_skeletons({**called, **served})),
+    )
+    return next((text for text in texts if len(text) <= LARGEST_BOOTSTRAP), texts[-1]).decode()
+
+
+def _documents(services: Sequence[Served | Called]) -> dict[Key, Document]:
+    return {service.key: service.document for service in services}
+
+
+def _skeletons(documents: dict[Key, Document]) -> dict[Key, Document]:
+    return {key: skeleton_of(document) for key, document in documents.items()}
+
+
+def _write(documents: dict[Key, Document]) -> bytes:
     items = [documents[key] for key in sorted(documents)]
-    return orjson.dumps({"apiVersion": "v1", "kind": "List", "items": items}).decode()
+    return orjson.dumps({"apiVersion": "v1", "kind": "List", "items": items})

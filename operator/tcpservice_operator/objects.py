@@ -6,7 +6,7 @@ Made from the bodies that watches give, by `state`; read by all that plans.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from sys import intern
 from typing import Any, Final
 
@@ -47,8 +47,13 @@ NO_ALIAS: Final = ": no alias, as "
 NOT_INJECTED: Final = f"{GROUP}/not-injected"
 """The annotation that says why a pod that serves or calls has no sidecar."""
 
+APP_PORTS: Final = f"{GROUP}/app-ports"
+"""The annotation that lists the ports on which a pod's apps listen, where it declares fewer or none."""
+
 CALLS: Final = f"{GROUP}/calls"
 """The annotation by which a pod names what it calls: `orders, billing.payments`."""
+
+_SKELETON: Final = ("selector", "port", "targetPort", "protocol")
 
 Body = Mapping[str, Any]
 Labels = Mapping[str, str]
@@ -61,7 +66,8 @@ class Pod(Struct, frozen=True, kw_only=True):
 
     `fronts` are the TcpServices that its sidecar serves, `aliases` those that it takes from its app, each by namespace
     and name; both are None where there is no sidecar, or one that somebody wrote by hand. `left_out` are those that it
-    calls without an alias, for a reason; `refused` is why it has no sidecar.
+    calls without an alias, for a reason; `refused` is why it has no sidecar. `port_names` are those of all containers,
+    `sidecar_ports` those of the sidecar; `app_ports` are the numbers of the others, or what the annotation lists.
     """
 
     uid: str
@@ -77,6 +83,8 @@ class Pod(Struct, frozen=True, kw_only=True):
     crashing: bool
     host_network: bool
     port_names: tuple[tuple[str, int], ...]
+    sidecar_ports: tuple[tuple[str, int], ...]
+    app_ports: tuple[int, ...]
     container: str
     owner: str
     inject: str
@@ -87,7 +95,7 @@ class Pod(Struct, frozen=True, kw_only=True):
         if self.calls is None:
             return None
         words = (word.strip().partition(".") for word in self.calls.split(","))
-        return frozenset((elsewhere or self.key[0], name) for name, _, elsewhere in words)
+        return frozenset((elsewhere or self.key[0], name) for name, _, elsewhere in words if name)
 
     @property
     def workload(self) -> str:
@@ -129,8 +137,8 @@ class Service(Struct, frozen=True, kw_only=True):
 class Wanted(Struct, frozen=True, kw_only=True):
     """A TcpService: its document, what its status says by now, what is wrong with it, and what sidecars run by.
 
-    `policy` has no endpoints; of a document that is wrong it is that of the last one that was right, or else nothing
-    but the port.
+    Sidecars run by `sound`: the document, or where that is wrong the last one that was right, or else its skeleton.
+    `policy` is what that says, without endpoints.
     """
 
     uid: str
@@ -139,17 +147,17 @@ class Wanted(Struct, frozen=True, kw_only=True):
     document: dict[str, Any]
     status: dict[str, Any]
     problems: tuple[str, ...]
+    sound: dict[str, Any]
     policy: snapshot.Service
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """A NetworkPolicy that closes pods but for what it opens: `ports`, to whomever; None are all."""
+    """A NetworkPolicy that closes pods but for what its rules open: the ports of each, to whomever; None are all."""
 
     key: Key
     labels: Labels
     expressions: tuple[tuple[str, str, tuple[str, ...]], ...]
-    ports: tuple[int | str, ...] | None
-    has_rules: bool
+    rules: tuple[tuple[int | str, ...] | None, ...]
 
 
 def key_of(body: Body) -> Key:
@@ -158,21 +166,28 @@ def key_of(body: Body) -> Key:
     return metadata["namespace"], metadata["name"]
 
 
+def has_ended(body: Body) -> bool:
+    """Whether a pod has run its last: its object stays, and nothing of it can change."""
+    return (body.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 def read_pod(body: Body) -> Pod:
     """Keep what matters of a pod."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
-    ports = [port for container in containers for port in container.get("ports") or []]
+    sidecar = next((container for container in containers if container["name"] == SIDECAR), None)
+    arguments = sidecar.get("args") if sidecar is not None else None
+    listed = listed_ports(annotations)
+    apps = [container for container in containers if container is not sidecar]
     owner: Body = next(iter(metadata.get("ownerReferences") or []), {})
-    arguments = next((container.get("args") for container in containers if container.get("name") == SIDECAR), None)
     return Pod(
         uid=metadata["uid"],
         key=key_of(body),
-        labels={intern(name): intern(value) for name, value in labels.items()},
+        labels={intern(name): intern(value or "") for name, value in labels.items()},
         ready=any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or []),
         leaving="deletionTimestamp" in metadata,
-        injected=any(container.get("name") == SIDECAR for container in containers),
+        injected=sidecar is not None and NOT_INJECTED not in annotations,
         fronts=named_by(arguments, FRONT),
         aliases=named_by(arguments, ALIAS),
         left_out=_left_out(annotations.get(NOTES, "")),
@@ -182,12 +197,32 @@ def read_pod(body: Body) -> Pod:
             for one in status.get("containerStatuses") or []
         ),
         host_network=bool(spec.get("hostNetwork")),
-        port_names=tuple((intern(port["name"]), port["containerPort"]) for port in ports if "name" in port),
+        port_names=_port_names(containers),
+        sidecar_ports=_port_names([sidecar] if sidecar is not None else []),
+        app_ports=tuple(port["containerPort"] for port in _ports(apps)) if listed is None else listed,
         container=intern(containers[0]["name"]),
         owner=intern(f"{owner['kind']}/{owner['name']}") if owner else "",
         inject=labels.get(INJECT, ""),
         calls=annotations.get(CALLS),
     )
+
+
+def listed_ports(annotations: Labels) -> tuple[int, ...] | None:
+    """Return the ports that a pod's annotation lists as those of its apps, None where there is no such annotation."""
+    listed = annotations.get(APP_PORTS)
+    if listed is None:
+        return None
+    return tuple(int(word) for word in listed.replace(",", " ").split() if word.isdigit())
+
+
+def _ports(containers: Iterable[Body]) -> Iterator[Body]:
+    for container in containers:
+        yield from container.get("ports") or []
+
+
+def _port_names(containers: Iterable[Body]) -> tuple[tuple[str, int], ...]:
+    named = ((port.get("name"), port["containerPort"]) for port in _ports(containers))
+    return tuple((intern(name), number) for name, number in named if name)
 
 
 def _left_out(notes: str) -> tuple[str, ...]:
@@ -226,9 +261,9 @@ def read_wanted(body: Body, before: Wanted | None = None) -> Wanted:
     kept = {name: metadata[name] for name in ("name", "namespace")}
     document = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": kept, "spec": body["spec"]}
     if before is not None and (before.uid, before.generation) == (uid, generation):
-        problems, policy = before.problems, before.policy
+        problems, sound, policy = before.problems, before.sound, before.policy
     else:
-        problems, policy = _judge(document, before)
+        problems, sound, policy = _judge(document, before)
     return Wanted(
         uid=uid,
         key=key_of(body),
@@ -236,18 +271,38 @@ def read_wanted(body: Body, before: Wanted | None = None) -> Wanted:
         document=document,
         status=dict(body.get("status") or {}),
         problems=problems,
+        sound=sound,
         policy=policy,
     )
 
 
-def _judge(document: dict[str, Any], before: Wanted | None) -> tuple[tuple[str, ...], snapshot.Service]:
+def skeleton_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a TcpService without its policies: whom it is for, and where."""
+    spec = {name: value for name, value in document["spec"].items() if name in _SKELETON}
+    return {**document, "spec": spec}
+
+
+def _judge(document: dict[str, Any], before: Wanted | None) -> tuple[tuple[str, ...], dict[str, Any], snapshot.Service]:
     """Say what is wrong with a document, as the judge of files does, and what sidecars run by."""
+    problems, policy = _read(document)
+    if policy is not None:
+        return (), document, policy
+    if before is not None:
+        return problems, before.sound, before.policy
+    skeleton = skeleton_of(document)
+    return problems, skeleton, _read(skeleton)[1] or _bare(document)
+
+
+def _read(document: dict[str, Any]) -> tuple[tuple[str, ...], snapshot.Service | None]:
     reading = read([("", json.dumps(document))])
-    if reading.snapshot is not None:
-        return (), reading.snapshot.services[0]
-    metadata, port = document["metadata"], document["spec"]["port"]
-    bare = snapshot.Service(namespace=metadata["namespace"], name=metadata["name"], port=port)
-    return tuple(problem.message for problem in reading.problems), before.policy if before else bare
+    policy = reading.snapshot.services[0] if reading.snapshot is not None else None
+    return tuple(problem.message for problem in reading.problems), policy
+
+
+def _bare(document: dict[str, Any]) -> snapshot.Service:
+    """Make what can be made of a document whose very skeleton is wrong: the API server lets none through."""
+    metadata = document["metadata"]
+    return snapshot.Service(namespace=metadata["namespace"], name=metadata["name"], port=document["spec"]["port"])
 
 
 def read_policy(body: Body) -> Policy | None:
@@ -255,9 +310,7 @@ def read_policy(body: Body) -> Policy | None:
     spec = body["spec"]
     if "Ingress" not in (spec.get("policyTypes") or ["Ingress"]):
         return None
-    rules, selector = spec.get("ingress") or [], spec.get("podSelector") or {}
-    ports = [port for rule in rules for port in rule.get("ports") or [{}]]
-    everything = any("port" not in port or "endPort" in port for port in ports)
+    selector = spec.get("podSelector") or {}
     return Policy(
         key=key_of(body),
         labels=selector.get("matchLabels") or {},
@@ -265,6 +318,12 @@ def read_policy(body: Body) -> Policy | None:
             (one["key"], one["operator"], tuple(one.get("values") or ()))
             for one in selector.get("matchExpressions") or []
         ),
-        ports=None if everything else tuple(port["port"] for port in ports),
-        has_rules=bool(rules),
+        rules=tuple(_opened(rule) for rule in spec.get("ingress") or []),
     )
+
+
+def _opened(rule: Body) -> tuple[int | str, ...] | None:
+    """Return the ports that a rule opens, None for all; a range is taken for all, too."""
+    ports = rule.get("ports") or [{}]
+    everything = any("port" not in port or "endPort" in port for port in ports)
+    return None if everything else tuple(port["port"] for port in ports)

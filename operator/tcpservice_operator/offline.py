@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tcpservice.spec.documents import DEFAULT_NAMESPACE
 from tcpservice_operator.injection import inject
-from tcpservice_operator.sidecar import Options
+from tcpservice_operator.options import Options
 from tcpservice_operator.state import State
 from tcpservice_operator.views import roles_of
 from tcpservice_operator.workloads import template_of, with_template
@@ -30,26 +30,27 @@ class Result(Struct, frozen=True):
 
 def inject_all(documents: Sequence[Document], options: Options) -> Iterator[Result]:
     """Give each document, those that make pods with the sidecar in them."""
-    flat = list(_flat(documents))
-    state = _state_of(flat)
-    for document in flat:
+    every = list(flat(documents))
+    state = state_of(every)
+    for document in every:
         yield _inject(document, state, options)
 
 
-def _flat(documents: Iterable[Document]) -> Iterator[Document]:
+def flat(documents: Iterable[Document]) -> Iterator[Document]:
+    """Give each document, those of a List one by one."""
     for document in documents:
         if document.get("kind") == "List":
-            yield from _flat(document.get("items") or [])
+            yield from flat(document.get("items") or [])
         else:
             yield document
 
 
-def _state_of(documents: Iterable[Document]) -> State:
+def state_of(documents: Iterable[Document]) -> State:
     """Know what the manifests say, as if they had been applied."""
     state = State()
     for document in documents:
-        metadata = {"namespace": _namespace(document), "uid": "", **(document.get("metadata") or {})}
-        body = {**document, "metadata": metadata}
+        metadata = {"uid": "", **(document.get("metadata") or {}), "namespace": _namespace(document)}
+        body = {**document, "metadata": metadata, "spec": document.get("spec") or {}}
         match document.get("kind"):
             case "TcpService":
                 state.see_wanted(body)
@@ -67,16 +68,16 @@ def _inject(document: Document, state: State, options: Options) -> Result:
     namespace = _namespace(document)
     metadata = template.get("metadata") or {}
     pod = {**template, "metadata": {**metadata, "namespace": namespace}}
-    serves, calls = roles_of(state, template, namespace)
-    injected = inject(pod, serves, calls, options)
+    roles = roles_of(state, template, namespace)
+    injected = inject(pod, roles, options)
     name = f"{document['kind'].lower()}/{(document.get('metadata') or {}).get('name', '?')}"
     if injected.reason:
         return Result(document, (f"{name}: left alone, as {injected.reason}",))
     made = injected.pod
     if "namespace" not in metadata:
         del made["metadata"]["namespace"]
-    served = ", ".join("/".join(each.key) for each in serves) or "none"
-    said = f"{name}: injected; serves {served}; calls {len(calls)}"
+    served = ", ".join("/".join(each.key) for each in roles.serves) or "none"
+    said = f"{name}: injected; serves {served}; calls {len(roles.calls)}"
     return Result(with_template(document, made), (said, *(f"{name}: {note}" for note in injected.notes)))
 
 

@@ -11,10 +11,11 @@ from typing import Any
 from msgspec import Struct
 
 from tcpservice.spec.schema import LONGEST_MESSAGE
-from tcpservice_operator.conditions import Verdict, View, is_accepted, verdicts
+from tcpservice_operator.conditions import Verdict, is_accepted, verdicts
 from tcpservice_operator.endpoints import REPLICAS_SUFFIX
-from tcpservice_operator.events import Happened, changes
+from tcpservice_operator.events import Happened, changes, refusals
 from tcpservice_operator.evicting import next_to_evict
+from tcpservice_operator.evidence import View
 from tcpservice_operator.objects import Key, Pod, Wanted
 from tcpservice_operator.services import Document, services_for, target_of
 from tcpservice_operator.state import State
@@ -23,12 +24,14 @@ from tcpservice_operator.state import State
 class Plan(Struct, frozen=True, kw_only=True):
     """Services to apply and the status, both whole, and what people should hear of, once the status is written.
 
-    `evicted` is the pod that is to be made anew; `pods` are the uids of all that serve.
+    `refused` is what should be heard once, by owner and reason. `evicted` is the pod that is to be made anew; `pods`
+    are the uids of all that serve.
     """
 
     services: tuple[Document, ...]
     status: dict[str, Any]
     happened: tuple[Happened, ...]
+    refused: dict[tuple[str, str], Happened]
     evicted: Pod | None
     pods: frozenset[str]
 
@@ -48,6 +51,7 @@ def make_plan(state: State, key: Key, now: str) -> Plan | None:
         services=tuple(services),
         status=status,
         happened=tuple(happened),
+        refused=refusals([*view.pods, *view.callers]),
         evicted=next_to_evict(view),
         pods=frozenset(pod.uid for pod in view.pods),
     )
@@ -70,15 +74,19 @@ def view_of(state: State, wanted: Wanted) -> View:
 
 def _rivals(state: State, wanted: Wanted) -> list[str]:
     """Return the TcpServices that serve the same port of the same pods and come first, by name."""
-    selector = state.selector_of(wanted)
+    selector, target = state.selector_of(wanted), _target(state, wanted)
     return [
         "/".join(other.key)
         for other in state.wanted_in(wanted.key[0])
         if other.key < wanted.key
-        and target_of(other) == target_of(wanted)
+        and _target(state, other) == target
         and state.selector_of(other) == selector
         and selector
     ]
+
+
+def _target(state: State, wanted: Wanted) -> str | int:
+    return target_of(wanted, state.services.get(wanted.key))
 
 
 def _status(view: View, now: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The ports of a pod: on which its app may listen, and the names that move from the app to the sidecar.
 
-Used by `injection`. A Service that targets a port by name finds the sidecar once that name is the sidecar's: pods
-without one go on being reached at the app, and no Service has to change.
+Used by `injection`, for pods that have no sidecar yet. A Service that targets a port by name finds the sidecar once
+that name is the sidecar's: pods without one go on being reached at the app, and no Service has to change.
 """
 
 from __future__ import annotations
@@ -11,13 +11,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tcpservice.spec.schema import GROUP
-from tcpservice_operator.objects import SIDECAR
+from tcpservice_operator.objects import listed_ports
 from tcpservice_operator.roles import Served
 from tcpservice_operator.services import front_name
-
-APP_PORTS: Final = f"{GROUP}/app-ports"
-"""The annotation that lists the ports on which a pod's apps listen, where it declares fewer or none."""
 
 ADMIN: Final = 15890
 """Health, metrics, and the hooks: by number, as a name is looked up in the app's own container alone."""
@@ -48,14 +44,14 @@ class Front(Struct, frozen=True, kw_only=True):
     app_port: int
 
 
-def app_ports(pod: Document) -> AppPorts:
-    """Return where the apps of a pod may listen: what its annotation lists, else what it declares and probes."""
-    listed = ((pod.get("metadata") or {}).get("annotations") or {}).get(APP_PORTS)
+def app_ports(pod: Document, targeted: frozenset[int] = frozenset()) -> AppPorts:
+    """Return where the apps of a pod may listen: what its annotation lists, else what it declares, or others target."""
+    listed = listed_ports((pod.get("metadata") or {}).get("annotations") or {})
     if listed is not None:
-        return AppPorts(frozenset(int(word) for word in listed.replace(",", " ").split() if word.isdigit()), known=True)
-    found = {port for container in pod["spec"]["containers"] for port in _declared(container)}
+        return AppPorts(frozenset(listed), known=True)
+    found = {port for container in _running(pod) for port in _declared(container)}
     # 3000 is where NestJS listens when nothing is said.
-    return AppPorts(frozenset({3000, *found}), known=bool(found))
+    return AppPorts(frozenset({3000, *found}) | targeted, known=bool(found))
 
 
 def _declared(container: Document) -> Iterator[int]:
@@ -88,7 +84,7 @@ def move_ports(pod: Document, serves: Sequence[Served]) -> list[Front]:
 
 def _take_name(pod: Document, name: str, otherwise: int) -> int:
     """Rename the app's port of a name; return its number, `otherwise` where no container declares it."""
-    for container in _apps(pod):
+    for container in _all(pod):
         for port in container.get("ports") or []:
             if port.get("name") == name:
                 port["name"] = _free_name(pod, name)
@@ -100,7 +96,7 @@ def _take_name(pod: Document, name: str, otherwise: int) -> int:
 
 def _free_name(pod: Document, name: str) -> str:
     """Return a name for the app's port that no other port has."""
-    taken = {port.get("name") for container in _apps(pod) for port in container.get("ports") or []}
+    taken = {port.get("name") for container in _all(pod) for port in container.get("ports") or []}
     endings = ("-app", *(f"-app{number}" for number in range(2, 100)))
     return next(new for end in endings if (new := name[: _LONGEST_NAME - len(end)].rstrip("-") + end) not in taken)
 
@@ -112,7 +108,12 @@ def _probe_by_number(container: Document, name: str, number: int) -> None:
                 action[kind]["port"] = number
 
 
-def _apps(pod: Document) -> Iterator[Document]:
-    """Give all containers that are not the sidecar."""
-    spec = pod["spec"]
-    yield from (each for each in (*spec["containers"], *(spec.get("initContainers") or [])) if each["name"] != SIDECAR)
+def _running(pod: Document) -> Iterator[Document]:
+    """Give the containers that run as long as the pod does."""
+    stays = (each for each in pod["spec"].get("initContainers") or [] if each.get("restartPolicy") == "Always")
+    yield from (*pod["spec"]["containers"], *stays)
+
+
+def _all(pod: Document) -> Iterator[Document]:
+    """Give all containers."""
+    yield from (*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or []))

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from tcpservice import snapshot, updates
 from tcpservice_operator.objects import Key
+from tcpservice_operator.services import target_of
 from tcpservice_operator.state import State
 from tcpservice_operator.views import view_of
 
@@ -171,7 +172,9 @@ class Publisher:
         endpoints = self._state.endpoints_of(key)
         if endpoints is None:
             endpoints = before.service.endpoints if before is not None else ()
-        service = replace(wanted.policy, endpoints=endpoints)
+        target = target_of(wanted, self._state.services.get(key))
+        app_port = target if isinstance(target, int) else None
+        service = replace(wanted.policy, endpoints=endpoints, app_port=app_port)
         if before is not None and before.service == service:
             return None
         told = self._told[key] = _Told(service, updates.encode(service))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -62,6 +62,7 @@ class Reconciler:
         self._written: dict[Key, deque[float]] = {}
         self._evictable: dict[Key, frozenset[str]] = {}
         self._told_stopped: set[Key] = set()
+        self._told_refused: dict[Key, frozenset[tuple[str, str]]] = {}
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._wake = asyncio.Event()
 
@@ -106,6 +107,8 @@ class Reconciler:
         if self._may_write() and wanted is not None and wanted.status != plan.status:
             await self._writer.apply_status(key, plan.status)
             await self._tell(wanted, plan.happened)
+        if self._may_write() and wanted is not None:
+            await self._tell_refused(wanted, plan.refused)
         if plan.evicted is not None and wanted is not None and self._may_write():
             await self._evict(wanted, plan.evicted, plan.pods)
 
@@ -119,6 +122,12 @@ class Reconciler:
             self._told_stopped.add(key)
             text = f"{name} was made without the sidecar, too; why: tcpservice check"
             await self._tell(wanted, [Happened("Warning", "EvictingStopped", text)])
+
+    async def _tell_refused(self, wanted: Wanted, refused: Mapping[tuple[str, str], Happened]) -> None:
+        """Tell of pods that are refused a sidecar, of those of one owner and for one reason once."""
+        told = self._told_refused.get(wanted.key, frozenset())
+        self._told_refused[wanted.key] = frozenset(refused)
+        await self._tell(wanted, [refused[each] for each in sorted(refused.keys() - told)])
 
     async def _tell(self, wanted: Wanted, happened: Iterable[Happened]) -> None:
         """Write Events; nothing depends on them, so that none is written twice."""
@@ -148,6 +157,7 @@ class Reconciler:
             self._written.pop((key[0], name), None)
         self._evictable.pop(key, None)
         self._told_stopped.discard(key)
+        self._told_refused.pop(key, None)
 
     def _fail(self, key: Key, error: ApiError) -> None:
         """Try again later; what is gone by now needs nothing."""

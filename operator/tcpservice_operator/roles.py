@@ -1,6 +1,7 @@
-"""What a pod has to do with a TcpService: it serves it, or calls it.
+"""What a pod has to do with TcpServices: it serves some, and calls some.
 
-Made by whoever knows the cluster or the manifests, used by `injection`.
+Made by whoever knows the cluster or the manifests, used by `injection`. `document` is what the sidecar begins with, and
+one that it can read: it would not start with any other.
 """
 
 from __future__ import annotations
@@ -28,3 +29,19 @@ class Called(Struct, frozen=True, kw_only=True):
     port: int
     others: tuple[int, ...]
     document: dict[str, Any]
+
+
+class Roles(Struct, frozen=True, kw_only=True):
+    """All that one pod has to do with TcpServices, and what else says where its app listens.
+
+    `unknown` are those that it names as called and that are not there; `targeted` are the ports of the pod that
+    Services target by number.
+    """
+
+    serves: tuple[Served, ...] = ()
+    calls: tuple[Called, ...] = ()
+    unknown: tuple[Key, ...] = ()
+    targeted: frozenset[int] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.serves or self.calls or self.unknown)

@@ -20,16 +20,20 @@ Document = dict[str, Any]
 
 def services_for(wanted: Wanted, selector: Labels, existing: Service | None, pods: Sequence[Pod]) -> list[Document]:
     """Return the Services to apply, as whole as the operator owns them."""
-    documents = [_replicas(wanted, selector)]
+    target = target_of(wanted, existing)
+    documents = [_replicas(wanted, selector, target)]
     if existing is None or existing.ours:
-        documents.insert(0, _front(wanted, selector, pods))
+        documents.insert(0, _front(wanted, selector, target, pods))
     return documents
 
 
-def target_of(wanted: Wanted) -> str | int:
-    """Return the port of the pods: a container's port name, or a number."""
-    target: str | int = wanted.document["spec"].get("targetPort") or wanted.document["spec"]["port"]
-    return target
+def target_of(wanted: Wanted, existing: Service | None) -> str | int:
+    """Return the port of the pods, a container's port name or a number: its own, else what its Service targets."""
+    own: str | int | None = wanted.sound["spec"].get("targetPort")
+    dialled: int = wanted.sound["spec"]["port"]
+    if own is not None or existing is None or existing.ours:
+        return own or dialled
+    return next((port.target for port in existing.ports if port.port == dialled and port.target), dialled)
 
 
 def front_name(target: str | int) -> str:
@@ -37,20 +41,24 @@ def front_name(target: str | int) -> str:
     return target if isinstance(target, str) else f"tcps-{target}"
 
 
-def _front(wanted: Wanted, selector: Labels, pods: Sequence[Pod]) -> Document:
+def fronted(wanted: Wanted, target: str | int, pods: Sequence[Pod]) -> list[Pod]:
+    """Return the pods whose sidecar takes callers where a Service finds it: one may be older than the target."""
+    return [pod for pod in pods if pod.has_front(wanted.key) and front_name(target) in dict(pod.sidecar_ports)]
+
+
+def _front(wanted: Wanted, selector: Labels, target: str | int, pods: Sequence[Pod]) -> Document:
     """Make the Service that callers dial; a target by number becomes the front once every ready replica has one."""
-    target = target_of(wanted)
     ready = [pod for pod in pods if pod.ready and not pod.leaving]
-    if ready and all(pod.has_front(wanted.key) for pod in ready):
+    if ready and len(fronted(wanted, target, ready)) == len(ready):
         target = front_name(target)
     ports = [{"name": "nestjs", "port": wanted.document["spec"]["port"], "targetPort": target, "protocol": "TCP"}]
     return _service(wanted, wanted.key[1], {"selector": dict(selector), "ports": ports})
 
 
-def _replicas(wanted: Wanted, selector: Labels) -> Document:
+def _replicas(wanted: Wanted, selector: Labels, target: str | int) -> Document:
     """Make the headless Service, whose slices tell which replicas there are and which of them have a sidecar."""
     ports = [
-        {"name": "app", "port": wanted.document["spec"]["port"], "targetPort": target_of(wanted), "protocol": "TCP"},
+        {"name": "app", "port": wanted.document["spec"]["port"], "targetPort": target, "protocol": "TCP"},
         {"name": "mesh", "port": MESH_NUMBER, "targetPort": MESH_PORT, "protocol": "TCP"},
     ]
     name = wanted.key[1] + REPLICAS_SUFFIX

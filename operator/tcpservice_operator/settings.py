@@ -19,7 +19,7 @@ import tcpservice
 from tcpservice.spec.units import parse_duration
 from tcpservice_flags import Address, Parser, argument, from_environment, parse_address, parse_count
 from tcpservice_operator.discovery import Times
-from tcpservice_operator.sidecar import IMAGE, Options
+from tcpservice_operator.options import IMAGE, Options, add_flags, options_of
 
 PROGRAM: Final = "tcpservice-operator"
 AUDIENCE: Final = "tcpservice.dev"
@@ -68,15 +68,11 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
             age=given.stream_age,
             streams=given.streams,
         ),
-        sidecar=Options(
+        sidecar=options_of(
+            given,
             image=given.sidecar_image,
-            pull_policy=given.sidecar_pull_policy,
             operator=given.sidecar_discovery or f"{service}:{given.listen.port}",
             audience=given.audience,
-            cpu=given.sidecar_cpu,
-            memory=given.sidecar_memory,
-            memory_limit=given.sidecar_memory_limit,
-            variables=tuple(given.sidecar_env),
             secret=secrets.token_hex(32),
         ),
     )
@@ -123,35 +119,13 @@ def _parser() -> Parser:
     add("--unread", "TIME", _seconds, times.unread, "how long a sidecar may take nothing until it is cut off", "30s")
     add("--stream-age", "TIME", _seconds, times.age, "after which a sidecar has to show its token anew", "1h")
     add("--streams", "N", parse_count, times.streams, "how many sidecars one copy serves")
-    _add_sidecar_flags(parser)
-    return parser
-
-
-def _add_sidecar_flags(parser: Parser) -> None:
-    options, group = Options(image=IMAGE), parser.add_argument_group("the sidecars that pods get")
-    for flag, metavar, default, words in (
-        ("--sidecar-image", "IMAGE", IMAGE, "their image"),
-        ("--sidecar-pull-policy", "POLICY", options.pull_policy, "when it is pulled: Always, IfNotPresent or Never"),
-        ("--sidecar-cpu", "QUANTITY", options.cpu, "the CPU that they ask for"),
-        ("--sidecar-memory", "QUANTITY", options.memory, "the memory that they ask for"),
-        ("--sidecar-memory-limit", "QUANTITY", options.memory_limit, "the memory that they may have"),
-    ):
-        group.add_argument(flag, metavar=metavar, default=default, help=f"{words} (default {default})")
+    group = add_flags(parser)
+    group.add_argument("--sidecar-image", metavar="IMAGE", default=IMAGE, help=f"their image (default {IMAGE})")
     group.add_argument(
         "--sidecar-discovery", metavar="HOST:PORT", default="",
         help="where they find the operator (default: its Service and the port of --listen)",
     )  # fmt: skip
-    group.add_argument(
-        "--sidecar-env", metavar="NAME=VALUE", type=argument(_pair), action="append", default=[],
-        help="a variable that they get, such as OTEL_EXPORTER_OTLP_ENDPOINT; may be repeated",
-    )  # fmt: skip
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ValueError(f'expected NAME=VALUE, got "{text}"')
-    return name, value
+    return parser
 
 
 def _listen(text: str) -> Address:

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from msgspec import Struct
-
-from tcpservice import __version__
 from tcpservice_operator.aliases import Alias
 from tcpservice_operator.objects import ALIAS, FRONT, HOOK_KEY, SIDECAR
+from tcpservice_operator.options import Options
 from tcpservice_operator.ports import ADMIN, Front
 from tcpservice_operator.services import MESH_NUMBER, MESH_PORT
 
 FILES: Final = "/var/run/secrets/tcpservice.dev"
-IMAGE: Final = f"ghcr.io/tcpservice/sidecar:{__version__}"
-VOLUME: Final = "tcpservice"
+VOLUME: Final = "tcpservice-sidecar"
+GRACE_S: Final = 30
+"""The grace period of a pod that says nothing of it."""
+
 USER: Final = 65532
 _TOKEN_LIFE_S: Final = 3600
 _FIELDS: Final = (
@@ -28,25 +28,9 @@ _FIELDS: Final = (
     ("NODE_NAME", "spec.nodeName", "k8s.node.name"),
 )
 
+_ADDRESS: Final = ("POD_IP", "status.podIP")
+
 Document = dict[str, Any]
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """How the sidecars of an installation are made; quantities as Kubernetes writes them.
-
-    Keys of pods' hooks are made with `secret`, so that nobody knows them who cannot read the pods.
-    """
-
-    image: str
-    version: str = __version__
-    pull_policy: str = "IfNotPresent"
-    operator: str = "tcpservice-operator.tcpservice-system.svc:15810"
-    audience: str = "tcpservice.dev"
-    cpu: str = "50m"
-    memory: str = "64Mi"
-    memory_limit: str = "256Mi"
-    variables: tuple[tuple[str, str], ...] = ()
-    secret: str = ""
 
 
 def hook_of(path: str, key: str) -> Document:
@@ -54,19 +38,25 @@ def hook_of(path: str, key: str) -> Document:
     return {"httpGet": {"path": path, "port": ADMIN, "httpHeaders": [{"name": "X-TcpService-Key", "value": key}]}}
 
 
-def container_of(name: str, key: str, fronts: Sequence[Front], aliases: Sequence[Alias], options: Options) -> Document:
-    """Make the container; `name` is what its pod is called in traces, `key` lets the kubelet call the hooks."""
+def container_of(
+    name: str, key: str, grace: int, fronts: Sequence[Front], aliases: Sequence[Alias], options: Options
+) -> Document:
+    """Make the container; `name` is what its pod is called in traces, `key` lets the kubelet call the hooks.
+
+    `grace` is the pod's grace period in seconds.
+    """
+    limits = {"cpu": options.cpu_limit, "memory": options.memory_limit}
     return {
         "name": SIDECAR,
         "image": options.image,
         "imagePullPolicy": options.pull_policy,
         "restartPolicy": "Always",
-        "args": [*_arguments(fronts, aliases, options), f"{HOOK_KEY}{key}"],
-        "env": _variables(name, options),
+        "args": [*_arguments(fronts, aliases, options), f"--grace={grace}s", f"{HOOK_KEY}{key}"],
+        "env": _variables(name, options, serves=bool(fronts)),
         "ports": _ports(fronts),
         "resources": {
             "requests": {"cpu": options.cpu, "memory": options.memory},
-            "limits": {"memory": options.memory_limit},
+            "limits": {resource: limit for resource, limit in limits.items() if limit},
         },
         "securityContext": {
             "runAsNonRoot": True,
@@ -106,7 +96,7 @@ def _arguments(fronts: Sequence[Front], aliases: Sequence[Alias], options: Optio
         ("--file=", f"{FILES}/bootstrap.yaml"), ("--discovery=", options.operator), ("--admin=", f"*:{ADMIN}"),
     ]  # fmt: skip
     if fronts:
-        pairs.append(("--mesh=", f"*:{MESH_NUMBER}"))
+        pairs += [("--mesh=", f"*:{MESH_NUMBER}"), ("--pod-address=", f"$({_ADDRESS[0]})")]
     for front in fronts:
         name = "/".join(front.served.key)
         pairs.append(("--front=", f"{name}=*:{front.number}"))
@@ -115,9 +105,10 @@ def _arguments(fronts: Sequence[Front], aliases: Sequence[Alias], options: Optio
     return [flag + value for flag, value in pairs]
 
 
-def _variables(name: str, options: Options) -> list[Document]:
+def _variables(name: str, options: Options, *, serves: bool) -> list[Document]:
     """Make the variables: who the pod is, in the terms of OpenTelemetry, and what the installation asks for."""
-    given = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path, _ in _FIELDS]
+    fields = [*((name, path) for name, path, _ in _FIELDS), *([_ADDRESS] if serves else [])]
+    given = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields]
     attributes = ",".join(f"{attribute}=$({variable})" for variable, _, attribute in _FIELDS)
     values = {"OTEL_SERVICE_NAME": name, "OTEL_RESOURCE_ATTRIBUTES": attributes, **dict(options.variables)}
     return [*given, *({"name": name, "value": value} for name, value in values.items())]

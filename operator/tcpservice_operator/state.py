@@ -22,6 +22,7 @@ from tcpservice_operator.objects import (
     Policy,
     Service,
     Wanted,
+    has_ended,
     key_of,
     read_pod,
     read_policy,
@@ -94,11 +95,11 @@ class State:
         return {service}
 
     def see_pod(self, body: Body, *, gone: bool = False) -> set[Key]:
-        """Take an event of a pod."""
+        """Take an event of a pod; one that has ended has gone."""
         key = key_of(body)
         there = self._pods[key[0]]
         before = there.get(key)
-        after = None if gone else read_pod(body)
+        after = None if gone or has_ended(body) else read_pod(body)
         if after == before:
             return set()
         there.pop(key, None)
@@ -161,6 +162,17 @@ class State:
 
     # Questions
 
+    def as_of(self, namespace: str, wanted: Iterable[Body], services: Iterable[Body]) -> State:
+        """Return what is known, with the TcpServices and Services of a namespace as they were read just now."""
+        there, found = State(), {key_of(body): read_wanted(body, self.wanted.get(key_of(body))) for body in wanted}
+        there.namespaces = self.namespaces
+        there.wanted = {key: each for key, each in self.wanted.items() if key[0] != namespace} | found
+        there.services = {key: each for key, each in self.services.items() if key[0] != namespace}
+        there.services |= {key_of(body): read_service(body) for body in services}
+        for key in there.wanted:
+            there._there[key[0]].add(key)
+        return there
+
     def wanted_in(self, namespace: str) -> list[Wanted]:
         """Return the TcpServices of a namespace."""
         return [self.wanted[key] for key in sorted(self._there.get(namespace, ()))]
@@ -193,6 +205,16 @@ class State:
             yield from self.wanted_in(pod.key[0])
         else:
             yield from (self.wanted[key] for key in sorted(called & self.wanted.keys()))
+
+    def unknown_to(self, pod: Pod) -> frozenset[Key]:
+        """Return the TcpServices that a pod names as called, and that are not there."""
+        return ((pod.called() if self._calls(pod) else None) or frozenset()) - self.wanted.keys()
+
+    def services_of(self, pod: Pod) -> Iterator[Service]:
+        """Give the Services that select a pod."""
+        for (namespace, _), service in self.services.items():
+            if namespace == pod.key[0] and service.selector and service.selector.items() <= pod.labels.items():
+                yield service
 
     def callers_of(self, wanted: Wanted) -> list[Pod]:
         """Return the pods of its namespace that call a TcpService, by name."""
@@ -242,7 +264,7 @@ class State:
 
 def _stands_out(pod: Pod | None) -> tuple[object, ...]:
     """Return what the TcpServices that a pod calls say of it."""
-    return () if pod is None or pod.leaving else (pod.aliases, pod.crashing)
+    return () if pod is None or pod.leaving else (pod.aliases, pod.crashing, pod.refused)
 
 
 def _stub(key: Key, **more: Labels) -> Body:

@@ -5,6 +5,7 @@ A question that is not answered is a fact, too: the reason stands in place of th
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Awaitable, Iterator
 from datetime import datetime
@@ -12,21 +13,24 @@ from typing import Any, Final, TypeVar
 
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator import crd
-from tcpservice_operator.checking import Facts, Seen, Unknown
+from tcpservice_operator.authority import end_of
 from tcpservice_operator.cluster import PLURAL, VERSION, ApiError, Cluster
+from tcpservice_operator.facts import Facts, Seen, Unknown
 from tcpservice_operator.injection import INJECTED
-from tcpservice_operator.objects import LEASE, NOT_INJECTED, SIDECAR, WEBHOOK, Body, Key, read_pod
+from tcpservice_operator.objects import LEASE, NOT_INJECTED, SIDECAR, WEBHOOK, Body, Key, has_ended, read_pod
 from tcpservice_operator.rbac import AT_HOME, EVERYWHERE, Rule
 
 T = TypeVar("T")
 
 HOME: Final = "tcpservice-system"
 _SERVICE_ACCOUNT: Final = "tcpservice-operator"
+_SERVICE: Final = "tcpservice-operator"
 _FAILED_OPEN: Final = re.compile(
     r'^apiserver_admission_webhook_fail_open_count\{name="inject\.tcpservice\.dev".*\} ([0-9.e+]+)$', re.MULTILINE
 )
 _NAMES: Final = re.compile(r"[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9-]*")
 _MISSING: Final = 404
+_MAY_NOT: Final = (401, 403)
 _RESTRICTED: Final = {
     "allowPrivilegeEscalation": False,
     "runAsNonRoot": True,
@@ -35,19 +39,21 @@ _RESTRICTED: Final = {
 }
 
 
-async def survey(cluster: Cluster, now: datetime) -> Facts:
+async def survey(cluster: Cluster) -> Facts:
     """Ask all there is to ask. Raises ApiError where the API server does not say as much as its version."""
     version = await cluster.ask("/version")
     webhook = await _found(cluster, f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{WEBHOOK}")
     home = _home(webhook)
     services = await _or_unknown(_services(cluster))
     return Facts(
-        now=now,
+        now=await cluster.time(),
         version=(int(version["major"]), int(re.sub(r"\D.*", "", version["minor"]))),
         definition=await _found(cluster, f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd.NAME}"),
         webhook=webhook,
         operator=await _found(cluster, f"/apis/apps/v1/namespaces/{home}/deployments/tcpservice-operator"),
         lease=await _found(cluster, f"/apis/coordination.k8s.io/v1/namespaces/{home}/leases/{LEASE}"),
+        trusted=_trusted(webhook),
+        unreached=await _unreached(cluster, webhook),
         denied=await _or_unknown(_denied(cluster, home)),
         unanswered=await _or_unknown(_unanswered(cluster)),
         services=services,
@@ -63,6 +69,29 @@ def _home(webhook: Body | Unknown | None) -> str:
     service: Body = next((hook["clientConfig"].get("service") or {} for hook in webhook["webhooks"]), {})
     namespace: str = service.get("namespace", HOME)
     return namespace
+
+
+def _trusted(webhook: Body | Unknown | None) -> datetime | Unknown:
+    """Return until when the API server can go on trusting the webhook."""
+    hooks = [] if webhook is None or isinstance(webhook, Unknown) else webhook["webhooks"]
+    try:
+        return end_of(base64.b64decode(next(hook["clientConfig"].get("caBundle") or "" for hook in hooks)).decode())
+    except (ValueError, StopIteration) as error:
+        return Unknown(f"what the API server trusts cannot be read: {error}")
+
+
+async def _unreached(cluster: Cluster, webhook: Body | Unknown | None) -> str | Unknown | None:
+    """Ask a copy of the operator how it is, through the API server, as pods that are created do."""
+    if webhook is None or isinstance(webhook, Unknown):
+        return None
+    home = _home(webhook)
+    try:
+        await cluster.ask_text(f"/api/v1/namespaces/{home}/services/http:{_SERVICE}:health/proxy/readyz")
+    except ApiError as error:
+        if error.status in _MAY_NOT:
+            return Unknown(f"whether the API server comes through to the operator is not known: {error}")
+        return f"{error}; look at it: kubectl get pods,endpointslices,networkpolicies -n {home}"
+    return ""
 
 
 async def _or_unknown(asking: Awaitable[T]) -> T | Unknown:
@@ -146,7 +175,7 @@ async def _try(cluster: Cluster, service: Body) -> str:
 
 
 async def _pods(cluster: Cluster) -> tuple[Seen, ...]:
-    return tuple([_seen(body) async for page in cluster.pages("pods") for body in page.items])
+    return tuple([_seen(body) async for page in cluster.pages("pods") for body in page.items if not has_ended(body)])
 
 
 def _seen(body: Body) -> Seen:

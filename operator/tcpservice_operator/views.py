@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tcpservice_operator.objects import Body, Key, Pod, Wanted, read_pod
-from tcpservice_operator.roles import Called, Served
+from tcpservice_operator.roles import Called, Roles, Served
 from tcpservice_operator.services import target_of
 from tcpservice_operator.state import State
 
@@ -20,33 +20,42 @@ def view_of(state: State, pod: Pod) -> frozenset[Key]:
     return frozenset(wanted.key for wanted in (*state.served_by(pod), *state.called_by(pod)))
 
 
-def missing_of(state: State, body: Body, namespace: str) -> frozenset[Key]:
-    """Return the TcpServices that a pod which is being made calls by name, and that are not there."""
-    return (_made(body, namespace).called() or frozenset()) - state.wanted.keys()
-
-
-def roles_of(state: State, body: Body, namespace: str) -> tuple[list[Served], list[Called]]:
+def roles_of(state: State, body: Body, namespace: str) -> Roles:
     """Return what a pod that is being made, or the template of one, serves and calls."""
     pod = _made(body, namespace)
-    served = [
-        Served(
-            key=wanted.key,
-            port=wanted.document["spec"]["port"],
-            target=target_of(wanted),
-            document=wanted.document,
-        )
-        for wanted in state.served_by(pod)
-    ]
-    called = [
-        Called(
-            key=wanted.key,
-            port=wanted.document["spec"]["port"],
-            others=tuple(_other_ports(state, wanted)),
-            document=wanted.document,
-        )
-        for wanted in state.called_by(pod)
-    ]
-    return served, called
+    return Roles(
+        serves=tuple(_served(state, wanted) for wanted in state.served_by(pod)),
+        calls=tuple(_called(state, wanted) for wanted in state.called_by(pod)),
+        unknown=tuple(sorted(state.unknown_to(pod))),
+        targeted=frozenset(_targeted(state, pod)),
+    )
+
+
+def _served(state: State, wanted: Wanted) -> Served:
+    return Served(
+        key=wanted.key,
+        port=wanted.sound["spec"]["port"],
+        target=target_of(wanted, state.services.get(wanted.key)),
+        document=wanted.sound,
+    )
+
+
+def _called(state: State, wanted: Wanted) -> Called:
+    return Called(
+        key=wanted.key,
+        port=wanted.sound["spec"]["port"],
+        others=tuple(_other_ports(state, wanted)),
+        document=wanted.sound,
+    )
+
+
+def _targeted(state: State, pod: Pod) -> Iterator[int]:
+    """Give the ports of a pod that Services target by number: its app listens there, declared or not."""
+    for service in state.services_of(pod):
+        for port in service.ports:
+            target = port.target or port.port
+            if isinstance(target, int):
+                yield target
 
 
 def _made(body: Body, namespace: str) -> Pod:
@@ -57,5 +66,5 @@ def _made(body: Body, namespace: str) -> Pod:
 def _other_ports(state: State, wanted: Wanted) -> Iterator[int]:
     service = state.services.get(wanted.key)
     for port in service.ports if service is not None else ():
-        if port.port != wanted.document["spec"]["port"]:
+        if port.port != wanted.sound["spec"]["port"]:
             yield port.port

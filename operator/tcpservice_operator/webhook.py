@@ -18,13 +18,15 @@ from aiohttp import web
 from tcpservice_operator.cluster import ApiError
 from tcpservice_operator.injection import inject
 from tcpservice_operator.objects import NOT_INJECTED, TRUST
+from tcpservice_operator.options import Options
 from tcpservice_operator.patching import patch
-from tcpservice_operator.sidecar import Options
+from tcpservice_operator.roles import Roles
 from tcpservice_operator.state import State
-from tcpservice_operator.views import missing_of, roles_of
+from tcpservice_operator.views import roles_of
 
 PATH: Final = "/v1/inject"
 LARGEST: Final = 4 << 20
+_LOOK_S: Final = 2.0
 _TELL_S: Final = 1.0
 _PAUSES_S: Final = (0.0, 0.2, 0.3, 0.5)
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
@@ -35,20 +37,20 @@ Document = dict[str, Any]
 class Webhook:
     """Answers AdmissionReviews.
 
-    `refresh` reads the TcpServices of a namespace, which may be younger than any event; `tell` lets a namespace have
-    what its pods mount.
+    `look` returns the state with a namespace as the API server has it: TcpServices may be younger than any event, as
+    one `kubectl apply` makes pods, too. `tell` lets a namespace have what its pods mount.
     """
 
     def __init__(
         self,
         state: State,
         options: Options,
-        refresh: Callable[[str], Awaitable[None]],
+        look: Callable[[str], Awaitable[State]],
         tell: Callable[[str], Awaitable[None]],
     ) -> None:
         self._state = state
         self._options = options
-        self._refresh = refresh
+        self._look = look
         self._tell = tell
 
     async def review(self, request: web.Request) -> web.Response:
@@ -60,22 +62,20 @@ class Webhook:
             return web.Response(status=400, text="expected an AdmissionReview (admission.k8s.io/v1) with a request\n")
         answer: Document = {"uid": uid, "allowed": True}
         try:
-            answer |= await self._answer(asked)
+            answer |= await self.answer(asked)
         except Exception:
             _LOGGER.exception("a pod of %s is admitted as it is", asked.get("namespace"))
         review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
         return web.Response(body=orjson.dumps(review), content_type="application/json")
 
-    async def _answer(self, asked: Document) -> Document:
+    async def answer(self, asked: Document) -> Document:
+        """Return the patch for a pod, and what is to be said of it."""
         pod, namespace = asked["object"], asked["namespace"]
         before = {**pod, "metadata": {**pod["metadata"], "namespace": namespace}}
-        serves, calls = roles_of(self._state, before, namespace)
-        if (not serves and not calls) or missing_of(self._state, before, namespace):
-            await self._await_missing(before, namespace)
-            serves, calls = roles_of(self._state, before, namespace)
-        if not serves and not calls:
+        roles = await self._roles_of(before, namespace)
+        if not roles:
             return {}
-        done = inject(before, serves, calls, self._options)
+        done = inject(before, roles, self._options)
         if not done.reason:
             await self._let_mount(namespace)
         after = _with_reason(before, done.reason) if done.reason else done.pod
@@ -86,16 +86,25 @@ class Webhook:
         notes = (f"no sidecar, as {done.reason}",) if done.reason else done.notes
         return {"patchType": "JSONPatch", "patch": text, "warnings": [f"tcpservice: {note}"[:250] for note in notes]}
 
-    async def _await_missing(self, pod: Document, namespace: str) -> None:
-        """Read TcpServices that are younger than any event, and wait a little for those that a pod calls by name.
+    async def _roles_of(self, pod: Document, namespace: str) -> Roles:
+        """Return what a pod serves and calls by what the API server has now, by what is known where that takes long.
 
-        One `kubectl apply` makes a folder's objects in the order of its files, some of them after the pods.
+        Those that it calls by name are waited for a little: one `kubectl apply` makes a folder's objects in the order
+        of its files, some of them after the pods.
         """
-        for pause in _PAUSES_S:
-            await asyncio.sleep(pause)
-            await self._refresh(namespace)
-            if not missing_of(self._state, pod, namespace):
-                return
+        roles = roles_of(self._state, pod, namespace)
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                for pause in _PAUSES_S:
+                    await asyncio.sleep(pause)
+                    roles = roles_of(await self._look(namespace), pod, namespace)
+                    if not roles.unknown:
+                        break
+        except (ApiError, TimeoutError) as error:
+            _LOGGER.warning(
+                "a pod of %s is looked up in what is known: %s", namespace, str(error) or "no answer in time"
+            )
+        return roles
 
     async def _let_mount(self, namespace: str) -> None:
         """Have the namespace's ConfigMap made; a pod does without it where that takes long."""

@@ -29,6 +29,21 @@ def test_a_folder_comes_out_with_sidecars() -> None:
     assert "deployment/orders: injected; serves shop/orders; calls 2" in done.stderr.splitlines()
 
 
+def test_sidecars_are_made_as_the_flags_say() -> None:
+    flags = ["--sidecar-cpu-limit", "1", "--sidecar-memory=99Mi", "--sidecar-env", "A=b=c", "--sidecar-env=D="]
+    (deployment, *_) = (
+        each for each in yaml.safe_load_all(inject("-f", str(SHOP), *flags).stdout) if each["kind"] == "Deployment"
+    )
+    sidecar = deployment["spec"]["template"]["spec"]["initContainers"][0]
+    assert sidecar["resources"] == {
+        "requests": {"cpu": "50m", "memory": "99Mi"}, "limits": {"cpu": "1", "memory": "256Mi"},
+    }  # fmt: skip
+    assert sidecar["env"][-2:] == [{"name": "A", "value": "b=c"}, {"name": "D", "value": ""}]
+    done = inject("-f", str(SHOP), "--sidecar-env", "A")
+    assert done.returncode == 2
+    assert '--sidecar-env: expected NAME=VALUE, got "A"' in done.stderr
+
+
 def test_a_pipe_goes_through() -> None:
     text = (SHOP / "orders.yaml").read_text()
     done = inject("-f", "-", text=text)

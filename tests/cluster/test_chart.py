@@ -35,6 +35,7 @@ WRONG = [
     ("replicas=many", "/replicas"),
     ("otlpEndpoint=collector:4317", "/otlpEndpoint"),
     ("sidecar.memory=much", "/sidecar/memory"),
+    ("sidecar.cpuLimit=much", "/sidecar/cpuLimit"),
     ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
     ("webhook.timeoutSeconds=60", "/webhook/timeoutSeconds"),
     ("extraArgs[0]=streams=9", "/extraArgs/0"),

@@ -49,6 +49,8 @@ def test_it_says_what_is_there_and_what_is_not(api: ApiServer) -> None:
             "passed  cluster      Kubernetes 1.",
             "passed  CRD          tcpservices.tcpservice.dev is that of",
             "passed  webhook      it is configured, and the API server trusts it",
+            "passed  webhook      what the API server trusts holds until 20",
+            "failed  webhook      the API server does not come through to the operator: NotFound: services",
             "failed  operator     there is no Deployment tcpservice-operator: helm upgrade --install",
             "failed  shop/orders  Ready: none of 0 pods is ready",
         ):

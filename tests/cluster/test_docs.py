@@ -11,7 +11,7 @@ import pytest
 
 from cluster.apiserver import ApiServer
 from cluster.running import Operator, condition, empty, wait_for
-from tcpservice_operator import conditions, rbac
+from tcpservice_operator import conditions, fronts, rbac
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
@@ -55,7 +55,7 @@ def test_the_first_steps(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_table_has_each_reason() -> None:
-    text = Path(str(conditions.__file__)).read_text()
+    text = "".join(Path(str(module.__file__)).read_text() for module in (conditions, fronts))
     there = set(re.findall(r'"(?:True|False|Unknown)", "([A-Z]\w+)"', text)) - {"False", "Unknown"}
     table = re.findall(r"^\| (\w*) *\| ([A-Z]\w+) \|", PAGE, re.MULTILINE)
     assert {reason for _, reason in table} == there | {"Invalid", "NotSupported"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,12 @@ import pytest
 import yaml
 
 from cluster.apiserver import ApiServer
-from cluster.running import Operator, condition, empty, wait_for
+from cluster.running import SERVICES, Operator, condition, empty, wait_for
 from cluster.test_discovery import trust
 from control.objects import tcp_service
 from tcpservice_operator.authority import renewed, serve
 from tcpservice_operator.offline import inject_all
-from tcpservice_operator.sidecar import Options
+from tcpservice_operator.options import Options
 from tcpservice_operator.workloads import template_of
 
 GOLDEN = Path(__file__).parents[1] / "control" / "golden"
@@ -73,6 +74,12 @@ def pod(name: str, app: str = "orders", **spec: Any) -> dict[str, Any]:
 def sidecars(api: ApiServer, name: str) -> list[str]:
     found = api.get(f"{PODS}/{name}")
     return [container["name"] for container in found["spec"].get("initContainers", [])]
+
+
+def failed_open(api: ApiServer) -> float:
+    """Return how many pods were made without the webhook's answer."""
+    counted = r"^apiserver_admission_webhook_fail_open_count\{.*\} ([0-9.e+]+)$"
+    return sum(map(float, re.findall(counted, api.get("/metrics"), re.MULTILINE)))
 
 
 def test_one_apply_of_a_tcp_service_and_its_pod_gives_it_the_sidecar(api: ApiServer) -> None:
@@ -129,6 +136,33 @@ def test_a_pod_waits_a_moment_for_what_it_calls_by_name(api: ApiServer) -> None:
         wait_for("it finds what came after it", applied, operator)
 
 
+def test_a_pod_finds_what_was_made_just_before_it_beside_what_is_known(api: ApiServer) -> None:
+    """Its namespace calls all, so that a role is no sign of knowing all."""
+    api.kubectl("label", "namespace", "shop", "tcpservice.dev/inject=enabled")
+    with Operator(api) as operator:
+        install_webhook(api, operator)
+        api.kubectl("apply", "-f", "-", text=json.dumps({**tcp_service(port=4000), "metadata": NAMED}))
+
+        def listening(name: str) -> list[str]:
+            init = api.get(f"{PODS}/{name}")["spec"].get("initContainers", [{"args": []}])
+            return [flag.split("=")[1] for flag in init[0]["args"] if flag.startswith("--listen=")]
+
+        def known() -> bool:
+            api.kubectl("delete", "pods", "-n", "shop", "--all", "--grace-period=0", "--force")
+            api.kubectl("apply", "-f", "-", text=json.dumps(pod("first", app="web")))
+            return listening("first") == ["shop/orders"]
+
+        wait_for("it answers", known, operator)
+        expected = {"shop/orders"}
+        for number in range(5):
+            newer = {**tcp_service(port=4001 + number), "metadata": {"name": f"n{number}", "namespace": "shop"}}
+            assert api.post(SERVICES, newer)[0] == 201
+            assert api.post(PODS, pod(f"web-{number}", app="web"))[0] == 201
+            expected.add(f"shop/n{number}")
+            assert set(listening(f"web-{number}")) == expected
+    api.kubectl("label", "namespace", "shop", "tcpservice.dev/inject-")
+
+
 def test_whoever_answers_late_or_with_an_old_certificate_keeps_no_pod_from_being_made(
     api: ApiServer, tmp_path: Path
 ) -> None:
@@ -140,7 +174,15 @@ def test_whoever_answers_late_or_with_an_old_certificate_keeps_no_pod_from_being
     api.kubectl("apply", "-f", "-", text=json.dumps({**tcp_service(), "metadata": NAMED}))
     with Operator(api, "one", "--certificate", str(tmp_path)) as operator:
         install_webhook(api, operator)
-        api.kubectl("apply", "-f", "-", text=json.dumps(pod("expired")))
+        before = failed_open(api)
+
+        def asked() -> bool:
+            """The API server takes a moment to know a webhook."""
+            api.kubectl("delete", "pods", "-n", "shop", "--all", "--grace-period=0", "--force")
+            api.kubectl("apply", "-f", "-", text=json.dumps(pod("expired")))
+            return failed_open(api) > before
+
+        wait_for("it is asked, and not believed", asked, operator)
         assert sidecars(api, "expired") == []
     with Operator(api) as operator:
         install_webhook(api, operator)

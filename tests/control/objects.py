@@ -38,11 +38,17 @@ def pod(
     arguments: list[str] | None = None,
     annotations: dict[str, str] | None = None,
     crashing: bool = False,
+    target: str | int = "nestjs",
     **more: Any,
 ) -> dict[str, Any]:
-    """Make a pod of a Deployment."""
-    containers = [{"name": "app", "ports": [{"name": "nestjs", "containerPort": 3001}]}]
-    sidecar: list[dict[str, Any]] = [{"name": "tcpservice-sidecar", "restartPolicy": "Always"}] if injected else []
+    """Make a pod of a Deployment; `target` is what its sidecar was made for: the name of the app's port, or 3001."""
+    front = target if isinstance(target, str) else f"tcps-{target}"
+    port = "nestjs-app" if injected and front == "nestjs" else "nestjs"
+    containers = [{"name": "app", "ports": [{"name": port, "containerPort": 3001}]}]
+    ports = [{"name": front, "containerPort": 15820}, {"name": "tcps-mesh", "containerPort": 15801}]
+    sidecar: list[dict[str, Any]] = [{"name": "tcpservice-sidecar", "restartPolicy": "Always", "ports": ports}]
+    if not injected:
+        sidecar = []
     if arguments is not None:
         sidecar[0]["args"] = arguments
     metadata: dict[str, Any] = {

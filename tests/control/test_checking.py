@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from control.objects import pod, tcp_service
 from tcpservice import __version__
 from tcpservice_operator import crd
-from tcpservice_operator.checking import Facts, Finding, Seen, Unknown, check
+from tcpservice_operator.checking import check
+from tcpservice_operator.facts import Facts, Finding, Seen, Unknown
 from tcpservice_operator.objects import read_pod
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,9 +42,11 @@ def looked_at(*conditions: tuple[str, str, str, str]) -> dict[str, Any]:
 
 
 WELL = looked_at(("Accepted", "True", "Accepted", "the manifest is sound"), ("Ready", "True", "Serving", "2 of 3"))
+FAILED = ("Ready", "False", "NoReplicas", "none is ready")
 GOOD = Facts(
     now=NOW, version=(1, 36), definition=crd.definition(), webhook={"webhooks": [HOOK]}, operator=deployment(),
-    lease=lease(3), denied=(), unanswered=0, services=(WELL,), tried={("shop", "orders"): ""}, pods=(),
+    lease=lease(3), trusted=NOW + timedelta(days=60), unreached="", denied=(), unanswered=0, services=(WELL,),
+    tried={("shop", "orders"): ""}, pods=(),
 )  # fmt: skip
 
 
@@ -53,7 +56,8 @@ def seen(version: str = "", words: frozenset[str] = frozenset(), **more: Any) ->
 
 def test_when_all_is_well() -> None:
     assert [(finding.mark, finding.subject) for finding in check(GOOD)] == [
-        ("passed", "cluster"), ("passed", "CRD"), ("passed", "webhook"), ("passed", "operator"), ("passed", "leader"),
+        ("passed", "cluster"), ("passed", "CRD"), ("passed", "webhook"), ("passed", "webhook"),
+        ("passed", "webhook"), ("passed", "operator"), ("passed", "leader"),
         ("passed", "rights"), ("passed", "shop/orders"), ("passed", "shop/orders"),
     ]  # fmt: skip
 
@@ -71,6 +75,9 @@ CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
         "webhook", "kubectl logs -n home deployment/tcpservice-operator",
     ),
     ("strict", {"webhook": {"webhooks": [HOOK | {"failurePolicy": "Fail"}]}}, "warned", "webhook", "not Ignore"),
+    ("it ended", {"trusted": NOW}, "failed", "webhook", "has ended on 2026-01-01: kubectl logs -n tcpservice-system"),
+    ("it ends", {"trusted": NOW + timedelta(days=6)}, "warned", "webhook", "ends on 2026-01-07, and was not renewed"),
+    ("no way", {"unreached": "none; look"}, "failed", "webhook", "does not come through to the operator: none; look"),
     ("it was away", {"unanswered": 7}, "warned", "webhook", "7 times it did not answer"),
     ("no operator", {"operator": None}, "failed", "operator", "no Deployment tcpservice-operator: helm"),
     ("none is ready", {"operator": deployment(2, 0)}, "failed", "operator", "0 of 2 copies are ready: kubectl"),
@@ -101,6 +108,19 @@ CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
         "warned", "shop/web", "it has no sidecar, as it runs on Windows",
     ),
     (
+        "callers that go past",
+        {"services": (looked_at(("Injected", "True", "AllInjected", "all have it; 2 are older"), FAILED),)},
+        "warned", "shop/orders", "2 are older",
+    ),
+    (
+        "a call of nobody", {"pods": (seen(calls="orders, bill.bank"),)}, "warned", "shop/web",
+        "there is no TcpService bill in bank, which its annotation tcpservice.dev/calls names",
+    ),
+    (
+        "a sidecar younger than the operator", {"pods": (seen(__version__),), "operator": deployment(version="9")},
+        "warned", "pods", "with sidecars of 0.1.0, not 9: 1; kubectl rollout restart",
+    ),
+    (
         "an older sidecar", {"pods": (seen("0.0.9"),)}, "warned", "pods",
         "with sidecars of 0.0.9, not 0.1.0: 1; kubectl rollout restart -n shop deployment/web",
     ),
@@ -115,10 +135,14 @@ def test_what_is_not_is_said_with_its_mend(change: dict[str, Any], mark: str, su
     assert any((each.mark, each.subject) == (mark, subject) and words in each.message for each in found), found
 
 
-@pytest.mark.parametrize("name", ["definition", "webhook", "operator", "lease", "denied", "services", "pods"])
+@pytest.mark.parametrize("name", [
+    "definition", "webhook", "trusted", "unreached", "unanswered", "operator", "lease", "denied", "services", "pods",
+])  # fmt: skip
 def test_what_nobody_answers_is_said_and_fails_nothing(name: str) -> None:
     found = [each for each in check(replace(GOOD, **{name: NOBODY})) if each.mark != "passed"]
-    assert [(each.mark, each.message) for each in found] == [("warned", "Forbidden: no")]
+    assert [(each.mark, each.message) for each in found] == [
+        ("warned", f"{'how often it did not answer is not known: ' * (name == 'unanswered')}Forbidden: no")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from control.objects import pod, tcp_service
+from control.test_patching import applied
 from tcpservice.spec import read
-from tcpservice_operator.injection import BOOTSTRAP, inject
+from tcpservice_operator.injection import BOOTSTRAP, LARGEST_BOOTSTRAP, inject
 from tcpservice_operator.objects import SIDECAR
-from tcpservice_operator.offline import inject_all
-from tcpservice_operator.roles import Called
-from tcpservice_operator.sidecar import Options
+from tcpservice_operator.offline import flat, inject_all, state_of
+from tcpservice_operator.options import Options
+from tcpservice_operator.roles import Called, Roles
+from tcpservice_operator.state import State
+from tcpservice_operator.views import roles_of
+from tcpservice_operator.webhook import Webhook
 from tcpservice_operator.workloads import template_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -53,12 +64,44 @@ def test_doing_it_again_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
+def test_the_webhook_makes_of_a_pod_what_the_command_makes_and_asked_again_has_nothing_to_say(name: str) -> None:
+    found = list(flat(documents(name)))
+    state = state_of(found)
+    for document, result in zip(found, inject_all(found, OPTIONS), strict=True):
+        before, after = template_of(document), template_of(result.document)
+        if before is None or after is None or after == before:
+            continue
+        metadata = {**(before.get("metadata") or {}), "namespace": document["metadata"].get("namespace", "default")}
+        pod = {**before, "metadata": metadata}
+        made = applied(pod, answer(state, pod)["patch"])
+        assert made["spec"] == after["spec"]
+        assert made["metadata"]["annotations"] == after["metadata"]["annotations"]
+        assert answer(state, made) == {}
+
+
+def answer(state: State, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the patch and the warnings of a webhook that asks nobody."""
+
+    async def look(_: str) -> State:
+        return state
+
+    async def tell(_: str) -> None:
+        return
+
+    async def ask() -> dict[str, Any]:
+        given = {"uid": "1", "namespace": body["metadata"]["namespace"], "object": body}
+        return await Webhook(state, OPTIONS, look, tell).answer(given)
+
+    said = asyncio.run(ask())
+    return {**said, "patch": json.loads(base64.b64decode(said["patch"]))} if said else {}
+
+
+@pytest.mark.parametrize("name", SHAPES)
 def test_nothing_is_taken_away(name: str) -> None:
     before = documents(name)
     after = [result.document for result in inject_all(before, OPTIONS)]
     assert before == documents(name), "what is given stays as it is"
-    flat = [item for document in before for item in (document.get("items") or [document])]
-    for old, new in zip(pods(flat), pods(after), strict=True):
+    for old, new in zip(pods(list(flat(before))), pods(after), strict=True):
         assert {each["name"] for each in old["spec"]["containers"]} == {
             each["name"] for each in new["spec"]["containers"]
         }
@@ -74,6 +117,88 @@ def test_a_sidecar_begins_with_manifests_that_it_can_read(name: str) -> None:
             reading = read([("bootstrap.yaml", template["metadata"]["annotations"][BOOTSTRAP])])
             assert not reading.problems
             assert reading.snapshot is not None
+
+
+OF_THE_POD = ("labels", "annotations")
+OF_THE_SPEC = ("initContainers", "volumes", "hostAliases", "os", "nodeSelector", "terminationGracePeriodSeconds")
+OF_CONTAINERS = ("ports", "env", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
+
+
+def emptied(template: dict[str, Any], fields: set[str]) -> None:
+    """Let fields have no value, as Helm writes them."""
+    containers = template["spec"]["containers"]
+    template["metadata"].update(dict.fromkeys(fields.intersection(OF_THE_POD)))
+    template["spec"].update(dict.fromkeys(fields.intersection(OF_THE_SPEC)))
+    for container in containers:
+        if "preStop" in fields:
+            container["lifecycle"] = {**container.get("lifecycle", {}), "preStop": None}
+        container.update(dict.fromkeys(fields.intersection(OF_CONTAINERS)))
+
+
+@given(st.sampled_from(SHAPES), st.sets(st.sampled_from([*OF_THE_POD, *OF_THE_SPEC, *OF_CONTAINERS, "preStop"])))
+def test_a_field_without_a_value_is_as_good_as_none(name: str, fields: set[str]) -> None:
+    def made(found: list[dict[str, Any]]) -> tuple[str, list[tuple[str, ...]]]:
+        results = list(inject_all(found, OPTIONS))
+        text = json.dumps(without_nulls([result.document for result in results]), sort_keys=True)
+        return re.sub("[0-9a-f]{32}", "the key", text), [result.lines for result in results]
+
+    found = list(flat(documents(name)))
+    for template in pods(found):
+        emptied(template, fields)
+    assert made(found) == made(without_nulls(found))
+
+
+def without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_nulls(each) for name, each in value.items() if each is not None}
+    return [without_nulls(each) for each in value] if isinstance(value, list) else value
+
+
+def test_documents_of_nearly_nothing_are_no_trouble() -> None:
+    found: list[dict[str, Any]] = [
+        {"kind": "Pod", "metadata": None, "spec": {"containers": [{"name": "a"}]}},
+        {"kind": "Service", "metadata": {"name": "a"}, "spec": None},
+        {"kind": "Namespace", "metadata": {"name": "a", "labels": None}},
+        {"kind": "Deployment", "metadata": {"name": "a", "namespace": None}, "spec": None},
+        {"kind": "List", "items": None},
+    ]
+    assert [result.document for result in inject_all([tcp_service(), *found], OPTIONS)] == [tcp_service(), *found[:-1]]
+
+
+def many(count: int, size: int) -> list[dict[str, Any]]:
+    """Make TcpServices with long manifests."""
+    routes = [
+        {"name": f"r{number}", "match": {"type": "Exact", "pattern": f"{number}-".ljust(200, "x")}}
+        for number in range(size)
+    ]
+    return [
+        tcp_service(f"s{each}", selector={"app": f"s{each}"}, port=4000 + each, routes=routes) for each in range(count)
+    ]
+
+
+def test_a_tcp_service_that_became_wrong_begins_as_it_was() -> None:
+    state = State()
+    state.see_wanted(tcp_service(drain={"timeout": "3s"}))
+    broken = tcp_service(port=3009, targetPort="other", rateLimit={"requests": 1, "interval": "1s"})
+    broken["metadata"]["generation"] = 4
+    state.see_wanted(broken)
+    (served,) = roles_of(state, pod("a", injected=False), "shop").serves
+    assert served.document["spec"] == tcp_service(drain={"timeout": "3s"})["spec"]
+    assert (served.port, served.target) == (3001, "nestjs"), "its Services stay as they were, too"
+
+
+@pytest.mark.parametrize(("count", "size", "policies"), [(2, 10, ["s0", "s1"]), (20, 50, ["s0"]), (2, 600, [])])
+def test_what_a_sidecar_begins_with_is_never_too_large(count: int, size: int, policies: list[str]) -> None:
+    labels = {"app": "s0", "tcpservice.dev/inject": "enabled"}
+    body = pod("a", injected=False, annotations={"tcpservice.dev/app-ports": "8080"})
+    body["metadata"]["labels"] = labels
+    *_, made = (each.document for each in inject_all([*many(count, size), {"kind": "Pod", **body}], OPTIONS))
+    text = made["metadata"]["annotations"][BOOTSTRAP]
+    assert len(text) <= LARGEST_BOOTSTRAP
+    reading = read([("bootstrap.yaml", text)])
+    assert reading.snapshot is not None
+    assert len(reading.snapshot.services) == count
+    assert [each.name for each in reading.snapshot.services if each.routes] == policies
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -100,7 +225,7 @@ def test_a_container_that_came_later_gets_what_the_others_have() -> None:
 
 def test_a_pod_without_a_role_is_left_alone() -> None:
     pod = {"metadata": {}, "spec": {"containers": [{"name": "app"}]}}
-    assert inject(pod, [], [], OPTIONS).reason == "it serves no TcpService and calls none"
+    assert inject(pod, Roles(), OPTIONS).reason == "it serves no TcpService and calls none"
 
 
 def test_a_tcp_service_that_appears_between_two_invocations_is_left_for_the_next_pod() -> None:
@@ -113,5 +238,5 @@ def test_a_tcp_service_that_appears_between_two_invocations_is_left_for_the_next
 
     metadata = {"namespace": "shop", "annotations": {"tcpservice.dev/app-ports": ""}}
     pod = {"metadata": metadata, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
-    once = inject(pod, [], [called("prices")], OPTIONS).pod
-    assert inject(once, [], [called("prices"), called("stock")], OPTIONS).pod == once
+    once = inject(pod, Roles(calls=(called("prices"),)), OPTIONS).pod
+    assert inject(once, Roles(calls=(called("prices"), called("stock"))), OPTIONS).pod == once

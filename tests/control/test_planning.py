@@ -66,17 +66,21 @@ def test_a_service_of_somebody_else_is_used_and_never_written() -> None:
     assert replicas["spec"]["selector"] == {"app": "shop-orders"}
 
 
+FRONTED = pod("a", target=3001)
+
+
 @pytest.mark.parametrize(
     ("pods", "target"),
     [
         ([], 3001),
-        ([pod("a"), pod("b")], "tcps-3001"),
-        ([pod("a"), pod("b", injected=False)], 3001),
-        ([pod("a"), pod("b", injected=False, ready=False)], "tcps-3001"),
-        ([pod("a"), pod("b", injected=False, leaving=True)], "tcps-3001"),
-        ([pod("a"), pod("b", arguments=["--app=shop/orders=localhost:3001"])], "tcps-3001"),
-        ([pod("a"), pod("b", arguments=["--app=shop/other=localhost:3002"])], 3001),
-        ([pod("a", ready=False)], 3001),
+        ([FRONTED, pod("b", target=3001)], "tcps-3001"),
+        ([FRONTED, pod("b", injected=False)], 3001),
+        ([FRONTED, pod("b", injected=False, ready=False)], "tcps-3001"),
+        ([FRONTED, pod("b", injected=False, leaving=True)], "tcps-3001"),
+        ([FRONTED, pod("b", target=3001, arguments=["--app=shop/orders=localhost:3001"])], "tcps-3001"),
+        ([FRONTED, pod("b", target=3001, arguments=["--app=shop/other=localhost:3002"])], 3001),
+        ([FRONTED, pod("b")], 3001),
+        ([pod("a", target=3001, ready=False)], 3001),
     ],
 )
 def test_a_target_by_number_is_the_front_while_every_ready_replica_has_one(
@@ -85,6 +89,19 @@ def test_a_target_by_number_is_the_front_while_every_ready_replica_has_one(
     wanted = tcp_service()
     del wanted["spec"]["targetPort"]
     assert plan(wanted, *MADE, *pods).services[0]["spec"]["ports"][0]["targetPort"] == target
+
+
+def test_what_the_service_targets_is_the_target_where_the_tcp_service_has_none() -> None:
+    for target, expected in (("web", "web"), (8080, 8080), (None, 3001)):
+        port = {"port": 3001} if target is None else {"port": 3001, "targetPort": target}
+        (replicas,) = plan(tcp_service(targetPort=None), service(ports=[{"port": 80}, port])).services
+        assert replicas["spec"]["ports"][0]["targetPort"] == expected
+    found = conditions(tcp_service(targetPort=None), service(), MADE[1], pod("a"))
+    assert found["FrontReady"][:2] == ("True", "FrontReady")
+    assert found["Ready"][:2] == ("True", "Serving")
+    rival = service("aaa", ports=[{"port": 80, "targetPort": "nestjs"}])
+    both = (tcp_service("aaa", port=80, targetPort=None, selector={"app": "orders"}), rival, tcp_service())
+    assert conditions(*both)["Accepted"][1] == "PortTaken"
 
 
 def test_when_all_is_well() -> None:
@@ -102,6 +119,13 @@ LEFT_OUT = {"tcpservice.dev/injection-notes": "shop/billing: no alias, as so; sh
 CRASHING = pod(
     "web", app="web", inject="enabled", arguments=["--listen=shop/orders=127.77.0.1:3001"], ready=False, crashing=True
 )
+REFUSAL = {NOT_INJECTED: "it runs on Windows"}
+REFUSED = pod("web", app="web", injected=False, inject="enabled", annotations=REFUSAL)
+NUMERIC = service(ports=[{"port": 3001, "targetPort": 3001}])
+LISTING = pod(
+    "web", app="web", inject="enabled", arguments=["--listen=shop/orders=127.77.0.1:3001"], crashing=True,
+    annotations={"tcpservice.dev/app-ports": "80"},
+)  # fmt: skip
 CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
     (
         "no selector", [tcp_service(selector=None)], "Accepted", ("False", "NoSelector"),
@@ -137,13 +161,71 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         "a numeric target",
         [tcp_service(), service(ports=[{"port": 80}, {"port": 3001, "targetPort": 3001}]), pod("a")], "FrontReady",
         ("False", "NumericTargetPort"),
-        'kubectl patch service -n shop orders --type=json -p \'[{"op": "replace", "path": "/spec/ports/1/targetPort", '
-        '"value": "nestjs"}]\'',
+        """to mend it: kubectl patch service -n shop orders --type=json -p '[{"op": "replace", "path": """
+        """"/spec/ports/1/targetPort", "value": "nestjs"}]'""",
     ),
     (
-        "a numeric target of a port without a name",
-        [tcp_service(), service(ports=[{"port": 3001, "targetPort": 9}]), pod("a")], "FrontReady",
-        ("False", "NumericTargetPort"), "name the container's port 9 in the pods' template",
+        "a numeric target of a port without the name", [tcp_service(targetPort="x"), NUMERIC, pod("a", injected=False)],
+        "FrontReady", ("False", "NumericTargetPort"),
+        "; first name the port, where the app listens on 3001: kubectl patch -n shop deployment/orders -p "
+        """'{"spec": {"template": {"spec": {"containers": [{"name": "app", "ports": """
+        """[{"name": "x", "containerPort": 3001}]}]}}}}'""",
+    ),
+    (
+        "two numeric targets", [tcp_service(targetPort=3001), NUMERIC, pod("a", target=3001)], "FrontReady",
+        ("False", "NumericTargetPort"),
+        """to mend it: kubectl patch tcpservice -n shop orders --type=merge -p '{"spec": {"targetPort": "nestjs"}}' """
+        """&& kubectl patch service -n shop orders --type=json -p '[{"op": "replace", "path": """
+        """"/spec/ports/0/targetPort", "value": "nestjs"}]' && kubectl rollout restart -n shop deployment/orders""",
+    ),
+    (
+        "the Service's numeric target", [tcp_service(targetPort=None), NUMERIC, pod("a", injected=False)], "FrontReady",
+        ("False", "NumericTargetPort"),
+        """to mend it: kubectl patch service -n shop orders --type=json -p '[{"op": "replace", "path": """
+        """"/spec/ports/0/targetPort", "value": "nestjs"}]'""",
+    ),
+    (
+        "two numeric targets, and no pods", [tcp_service(targetPort=3001), NUMERIC], "FrontReady",
+        ("False", "NumericTargetPort"), "let it target the name of a port, which the app's container gives to 3001",
+    ),
+    (
+        "another name", [tcp_service(), service(ports=[{"port": 3001, "targetPort": "web"}]), pod("a")], "FrontReady",
+        ("False", "OtherTargetPort"), "targets web, and the TcpService nestjs, so that callers without a sidecar are "
+        "balanced per connection; to mend it: kubectl patch service -n shop orders",
+    ),
+    (
+        "a name and a number", [tcp_service(targetPort=3001), service(), pod("a", target=3001)], "FrontReady",
+        ("False", "OtherTargetPort"),
+        """to mend it: kubectl patch tcpservice -n shop orders --type=merge -p '{"spec": {"targetPort": "nestjs"}}' """
+        "&& kubectl rollout restart -n shop deployment/orders",
+    ),
+    (
+        "a sidecar that is older than the target", [tcp_service(), *MADE, pod("a", target=3001)], "FrontReady",
+        ("False", "NoSidecar"), "connection: kubectl rollout restart -n shop deployment/orders",
+    ),
+    (
+        "a number, and a pod without", [tcp_service(targetPort=3001), *MADE, FRONTED, pod("b", injected=False)],
+        "FrontReady", ("False", "NoSidecar"), "1 of 2 ready pods lack the sidecar; until all have it",
+    ),
+    (
+        "a policy for the mesh alone", [tcp_service(), *MADE, pod("a"), network_policy({"ports": [{"port": 15801}]})],
+        "FrontReady", ("False", "FrontPortClosed"),
+        "reach port 15820 of a; open it: kubectl patch networkpolicy -n shop closed --type=json -p "
+        """'[{"op": "add", "path": "/spec/ingress/-", "value": {"ports": [{"port": 15820}]}}]'""",
+    ),
+    (
+        "a policy for the app's port, from somewhere",
+        [
+            tcp_service(), *MADE, pod("a"),
+            network_policy({"ports": [{"port": 9}]}, {"from": [{"podSelector": {}}], "ports": [{"port": 3001}]}),
+        ],
+        "FrontReady", ("False", "FrontPortClosed"),
+        """'[{"op": "add", "path": "/spec/ingress/1/ports/-", "value": {"port": 15820}}]'""",
+    ),
+    (
+        "a policy for the port's name",
+        [tcp_service(), *MADE, pod("a"), network_policy({"ports": [{"port": "nestjs"}]})], "FrontReady",
+        ("True", "FrontReady"), "callers without a sidecar are balanced per message, too",
     ),
     (
         "the host's network", [tcp_service(), *MADE, pod("a"), pod("b", injected=False, hostNetwork=True)],
@@ -170,6 +252,10 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         "Injected", ("False", "PodsLackSidecar"), "created: b; b gets none, as it runs on Windows",
     ),
     (
+        "one that has a container of that name", [tcp_service(), *MADE, pod("a"), pod("b", annotations=REFUSAL)],
+        "Injected", ("False", "PodsLackSidecar"), "created: b; b gets none, as it runs on Windows",
+    ),
+    (
         "a caller that is older", [tcp_service(), *MADE, pod("a"), pod("web", app="web", inject="enabled")], "Injected",
         ("True", "AllInjected"),
         "all pods have the sidecar; callers older than it, whose calls take the Service's address: 1; to have them "
@@ -183,10 +269,27 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         "tcpservice.dev/injection-notes of web says why",
     ),
     (
+        "a caller that crashes, and lists its ports", [tcp_service(), *MADE, pod("a"), LISTING], "Injected",
+        ("True", "AllInjected"), '{"tcpservice.dev/app-ports": "80, 3001"}',
+    ),
+    (
+        "callers that are refused",
+        [
+            tcp_service(), *MADE, pod("a"), REFUSED, pod("web-2", app="web", inject="enabled", annotations=REFUSAL),
+            pod("b", injected=False, inject="enabled", annotations=REFUSAL),
+        ],
+        "Injected", ("False", "PodsLackSidecar"), "created: b; b gets none, as it runs on Windows; callers that get no "
+        "sidecar: 2; web gets none, as it runs on Windows",
+    ),
+    (
         "a caller that crashes", [tcp_service(), *MADE, pod("a"), CRASHING], "Injected", ("True", "AllInjected"),
         "; web crashes again and again; where that is since its app listens on port 3001 itself, say so: kubectl patch "
         '-n shop deployment/web -p \'{"spec": {"template": {"metadata": {"annotations": '
         '{"tcpservice.dev/app-ports": "3001"}}}}}\'',
+    ),
+    (
+        "a caller that crashes, and has other ports", [tcp_service(port=3009), *MADE, pod("a"), CRASHING], "Injected",
+        ("True", "AllInjected"), '{"tcpservice.dev/app-ports": "3001, 3009"}',
     ),
     (
         "callers of others, and one that goes",
@@ -219,6 +322,10 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
     ),
     (
         "a policy for another port", [tcp_service(), *MADE, pod("a"), network_policy({"ports": [{"port": 3001}]})],
+        "Ready", ("False", "MeshPortClosed"), '"path": "/spec/ingress/0/ports/-", "value": {"port": 15801}',
+    ),
+    (
+        "a policy for a port of others", [tcp_service(), *MADE, pod("a"), network_policy({"ports": [{"port": 80}]})],
         "Ready", ("False", "MeshPortClosed"), '"path": "/spec/ingress/-", "value": {"ports": [{"port": 15801}]}',
     ),
     ("not accepted", [tcp_service(selector=None)], "Ready", ("False", "NoSelector"), "see the condition Accepted"),
@@ -295,6 +402,20 @@ def test_what_is_not_supported_yet_is_said(text: str) -> None:
     assert conditions(body)["Accepted"][1] == "NotSupported"
 
 
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_pod_that_has_ended_has_gone(phase: str) -> None:
+    ended = pod("b", injected=False, ready=False)
+    ended["status"]["phase"] = phase
+    bodies = (tcp_service(injection={"restart": "Evict"}), *MADE, pod("a"), ended, pod("c", injected=False))
+    made = plan(*bodies)
+    assert made.status["replicas"]["total"] == 2
+    assert made.evicted is not None
+    assert made.evicted.key == ("shop", "c")
+    state = state_of(tcp_service(), pod("a"))
+    assert state.see_pod({**pod("a"), "status": {"phase": phase}}) == {KEY}
+    assert state.known_pods() == []
+
+
 def test_counts_and_times() -> None:
     pods = [pod("a"), pod("b", leaving=True), pod("c", ready=False, injected=False), pod("d", app="other")]
     status = plan(tcp_service(), *MADE, *pods).status
@@ -315,6 +436,7 @@ def test_events_say_whom_they_concern() -> None:
     assert state.see_pod(pod("a", app="billing")) == {KEY, ("shop", "billing")}
     assert state.see_pod(pod("a", app="billing"), gone=True) == {("shop", "billing")}
     assert state.see_pod(pod("unknown"), gone=True) == set()
+    assert state.see_pod(REFUSED) == {KEY, ("shop", "billing")}
     assert state.see_service(service("orders-replicas", ours=True)) == {KEY}
     assert state.see_service(service(), gone=True) == {KEY}
     assert state.see_wanted(tcp_service("billing"), gone=True) == {KEY, ("shop", "billing")}

@@ -73,6 +73,17 @@ def test_a_stream_begins_with_the_whole() -> None:
     assert (told.key, told.port, [each.name for each in told.endpoints]) == ("shop/orders", 3001, ["orders-a"])
 
 
+def test_where_apps_listen_is_told_where_the_manifest_or_the_service_gives_a_number() -> None:
+    bare = tcp_service(targetPort=None)
+    stage = Stage(bare, WEB, SLICE)
+    stream = stage.subscribe("web")
+    assert [each.app_port for each in services(stream)] == [3001]
+    stage.publish(service(ports=[{"port": 3001, "targetPort": 8080}]))
+    assert [each.app_port for each in services(stage.subscribe("web"))] == [8080]
+    stage.publish(service())
+    assert [each.app_port for each in services(stage.subscribe("web"))] == [None]
+
+
 def test_a_change_is_told_as_a_change_and_made_once_for_all() -> None:
     stage = Stage(tcp_service(), WEB, pod("web-2", app="web", inject="enabled"), SLICE)
     first, second = stage.subscribe("web"), stage.subscribe("web-2")

@@ -96,6 +96,26 @@ def test_events_are_told_once_and_nothing_depends_on_them() -> None:
     assert state.wanted["shop", "zz"].status["conditions"][0]["reason"] == "PortTaken"
 
 
+def test_refused_pods_are_told_once_for_each_owner_and_reason() -> None:
+    def refused(name: str, why: str, app: str = "orders", **more: Any) -> dict[str, Any]:
+        annotations = {"tcpservice.dev/not-injected": why}
+        return pod(name, app=app, injected=False, annotations=annotations, **more)
+
+    state, server, reconciler, _ = stage(tcp_service(), service(), refused("a", "x"), refused("b", "x"))
+    asyncio.run(settle(reconciler, state))
+    assert server.events.count("NotInjected") == 1
+    for body in (refused("c", "y"), refused("web", "x", "web", inject="enabled"), refused("d", "x"), pod("e")):
+        state.see_pod(body)
+        asyncio.run(settle(reconciler, state))
+    assert server.events.count("NotInjected") == 3
+    for name in ("a", "b", "d"):
+        state.see_pod(refused(name, "x"), gone=True)
+    asyncio.run(settle(reconciler, state))
+    state.see_pod(refused("a", "x"))
+    asyncio.run(settle(reconciler, state))
+    assert server.events.count("NotInjected") == 4
+
+
 def test_somebody_who_keeps_changing_a_service_is_not_fought_for_ever() -> None:
     state, server, reconciler, _ = stage(tcp_service())
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from control.objects import namespace
-from tcpservice_operator.authority import LIFE, OVERLAP, RENEW_BEFORE, SERVING_LIFE, Authority, renewed, serve
+from tcpservice_operator.authority import LIFE, OVERLAP, RENEW_BEFORE, SERVING_LIFE, Authority, end_of, renewed, serve
 from tcpservice_operator.cluster import ApiError
 from tcpservice_operator.objects import Body, Key
 from tcpservice_operator.state import State
@@ -242,3 +242,13 @@ def test_a_namespace_that_is_going_keeps_nobody_waiting(status: int, goes_on: bo
     cluster.refused["bank"] = status
     assert Copy(cluster, "bank", "shop").look() is goes_on
     assert ("shop" in cluster.maps) is goes_on
+
+
+def test_a_bundle_holds_as_long_as_the_last_of_its_certificates() -> None:
+    first = renewed(None, datetime(2026, 1, 1, tzinfo=UTC))
+    both = renewed(first, first.signers[-1].ends - timedelta(days=1))
+    assert end_of(first.bundle) == first.signers[-1].ends
+    assert end_of(both.bundle) == both.signers[-1].ends > first.signers[-1].ends
+    for text in ("", "nothing", first.bundle[:100]):
+        with pytest.raises(ValueError, match=r".+"):
+            end_of(text)

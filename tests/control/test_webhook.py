@@ -1,0 +1,115 @@
+"""The webhook's answers: by what the API server has now, or else by what is known."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from control.objects import namespace, pod, service, tcp_service
+from tcpservice_operator.cluster import ApiError
+from tcpservice_operator.options import Options
+from tcpservice_operator.state import State
+from tcpservice_operator.webhook import Webhook
+
+Look = Callable[[State], Awaitable[State]]
+
+
+def answer(state: State, body: dict[str, Any], look: Look) -> dict[str, Any]:
+    async def tell(_: str) -> None:
+        return
+
+    async def run() -> dict[str, Any]:
+        webhook = Webhook(state, Options(image="sidecar:1"), lambda _: look(state), tell)
+        return await webhook.answer({"uid": "1", "namespace": "shop", "object": body})
+
+    return asyncio.run(run())
+
+
+def arguments(answered: dict[str, Any]) -> list[str]:
+    """Return what the sidecar is given by a patch, nothing where there is none."""
+    operations = json.loads(base64.b64decode(answered.get("patch", base64.b64encode(b"[]"))))
+    values = [each["value"] for each in operations if each["path"].startswith("/spec/initContainers")]
+    given: list[str] = [word for each in values for word in (each[0] if isinstance(each, list) else each)["args"]]
+    return given
+
+
+def known() -> State:
+    """Know a namespace whose pods call, and one TcpService of it."""
+    state = State()
+    state.see_namespace(namespace(inject="enabled"))
+    state.see_wanted(tcp_service("older", port=4001))
+    return state
+
+
+def web(**more: Any) -> dict[str, Any]:
+    return pod("web", app="web", injected=False, **more)
+
+
+def called(answered: dict[str, Any]) -> list[str]:
+    given = [each.removeprefix("--listen=") for each in arguments(answered) if each.startswith("--listen=")]
+    return [each.partition("=")[0] for each in given]
+
+
+async def fresh(state: State) -> State:
+    return state.as_of("shop", [tcp_service("older", port=4001), tcp_service("newer", port=4002)], [])
+
+
+async def refused(_: State) -> State:
+    raise ApiError(0, "gone")
+
+
+async def slow(state: State) -> State:
+    await asyncio.sleep(60)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("look", "expected"),
+    [(fresh, ["shop/newer", "shop/older"]), (refused, ["shop/older"]), (slow, ["shop/older"])],
+)
+def test_a_tcp_service_that_no_event_told_of_is_called_too(
+    look: Look, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tcpservice_operator.webhook._LOOK_S", 0.05)
+    assert called(answer(known(), web(), look)) == expected
+
+
+def test_one_that_has_gone_is_called_no_more_and_nothing_that_is_known_changes() -> None:
+    state = known()
+
+    async def look(state: State) -> State:
+        return state.as_of("shop", [], [])
+
+    assert answer(state, web(), look) == {}
+    assert list(state.wanted) == [("shop", "older")]
+
+
+def test_services_that_no_event_told_of_count() -> None:
+    async def look(state: State) -> State:
+        bare = tcp_service(targetPort=None)
+        return state.as_of("shop", [bare], [service(ports=[{"port": 3001, "targetPort": "nestjs"}])])
+
+    assert "--app=shop/orders=localhost:3001" in arguments(answer(known(), pod("a", injected=False), look))
+
+
+def test_what_a_pod_calls_by_name_is_waited_for_and_missed_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tcpservice_operator.webhook._PAUSES_S", (0.0, 0.01, 0.01))
+    looks: list[int] = []
+
+    async def look(state: State) -> State:
+        looks.append(1)
+        return await fresh(state) if len(looks) > 2 else state
+
+    assert called(answer(known(), web(calls="newer"), look)) == ["shop/newer"]
+    said = answer(known(), web(calls="older, nobody.bank"), fresh)
+    assert called(said) == ["shop/older"]
+    assert said["warnings"] == ["tcpservice: there is no TcpService nobody in bank"]
+    said = answer(known(), web(calls="nobody"), fresh)
+    assert said["warnings"] == ["tcpservice: no sidecar, as there is no TcpService nobody in shop"]
+    operations = json.loads(base64.b64decode(said["patch"]))
+    assert [each["path"] for each in operations] == ["/metadata/annotations/tcpservice.dev~1not-injected"]
