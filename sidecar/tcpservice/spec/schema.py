@@ -59,7 +59,8 @@ class Spec(Group, frozen=True, kw_only=True):
     target_port: Annotated[
         Port | PortName | None,
         Meta(
-            description="The port of the pods' container: its name (best) or its number. Default: port.",
+            description="The port of the pods' container: its name (best) or its number. "
+            "Default: what the Service of this name targets, else port.",
             extra={"expected": "a port from 1 to 65535 or the name of a container's port"},
         ),
     ] = None
