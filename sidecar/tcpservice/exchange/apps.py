@@ -28,6 +28,13 @@ def stop(state: State, app: Backend, now: int) -> None:
     for replica in _replicas(app):
         app.stopping = True
         _connect(state, replica, now)
+        state.wheel.set(replica, now + state.bounds.app_stop)
+    announce(state, app)
+
+
+def went_on(state: State, app: Backend) -> None:
+    """Note that the app did not stop after all: it was another one of the pod's."""
+    app.stopping = False
     announce(state, app)
 
 

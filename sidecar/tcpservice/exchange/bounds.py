@@ -23,6 +23,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     `closing_grace`: how long a caller that is closed waits for the replies it is owed.
     `probe_after`, `probe_timeout`: silence of a replica that owes replies until it is probed, then given up.
     `link_idle`: how long an unused connection to a replica is kept.
+    `app_stop`: how long the pod's own app may take to stop once that was said; later it is taken to go on.
     `drain_idle`: silence after which a plain caller's connection is closed while draining.
     `drain_quiet`: silence of all callers after which a drain counts as done.
     `retry_bytes`: the largest frame kept for another attempt once its bytes have left.
@@ -42,6 +43,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     probe_after: int = 30 * SECOND
     probe_timeout: int = 30 * SECOND
     link_idle: int = 300 * SECOND
+    app_stop: int = 60 * SECOND
     drain_idle: int = 2 * SECOND
     drain_quiet: int = 500 * MILLISECOND
     retry_bytes: int = 64 * 1024

@@ -7,7 +7,7 @@ silent or sent garbage: once it answers a probe).
 
 from __future__ import annotations
 
-from tcpservice.exchange.apps import announce
+from tcpservice.exchange.apps import announce, went_on
 from tcpservice.exchange.endings import close_link, leave
 from tcpservice.exchange.links import open_link, probe, put
 from tcpservice.exchange.outputs import Close
@@ -106,8 +106,6 @@ def link_due(state: State, link: Link, now: int) -> None:
         state.wheel.set(link, now + bounds.probe_timeout)
     elif not link.live and now - link.heard >= bounds.link_idle:
         close_link(state, link)
-        link.replica.backend.stopping = False
-        announce(state, link.replica.backend)
     else:
         link.probed = 0
         state.wheel.set(
@@ -117,9 +115,9 @@ def link_due(state: State, link: Link, now: int) -> None:
 
 def replica_due(state: State, replica: Replica, now: int) -> None:
     """Handle that the pause after a failure is over: dial again, or trust a connection that stands."""
-    if replica.removed or not replica.down:
-        return
-    if replica.link is None:
+    if not replica.down:
+        went_on(state, replica.backend)
+    elif replica.link is None:
         open_link(state, replica, now)
     elif replica.link.up and not replica.suspect:
         recovered(state, replica)

@@ -102,10 +102,12 @@ def test_the_end_of_an_app_is_seen_that_had_no_connection() -> None:
 
 
 def test_an_app_that_does_not_stop_after_all_is_back_in_the_end() -> None:
-    stage, other = pod(bounds=Bounds(link_idle=10 * SECOND))
+    stage, other = pod()
     stage.exchange.stop_apps(stage.now)
     stage.carry()
-    stage.pass_time(30 * SECOND)
+    stage.pass_time(50 * SECOND)
+    assert other.words == [GOAWAY]
+    stage.pass_time(20 * SECOND)
     assert other.words == [GOAWAY, BACK]
 
 
