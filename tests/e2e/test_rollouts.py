@@ -94,7 +94,7 @@ def test_the_operator_is_gone_during_a_whole_rollout(cluster: Cluster) -> None:
         cluster.apply(tcp_service(there), service(there), replicas(there), caller(there))
         cluster.rolled_out(there, "orders", "web")
         try:
-            with Load(there, seconds=75, rate=300, mix={"quick": 1}) as load:
+            with Load(there, seconds=75, rate=300, mix=MIX) as load:
                 cluster.operators(0)
                 cluster.restart(there, "orders")
                 report = load.report()
