@@ -22,6 +22,7 @@ class Report:
         self.sent: int = values["sent"]
         self.ended: int = values["ended"]
         self.hung: int = values["hung"]
+        self.events: int = values["events"]
         self.failed: dict[str, int] = values["failed"]
         self.replicas: dict[str, dict[str, float]] = values["replicas"]
 
@@ -77,7 +78,10 @@ class Load:
 
 
 class Pods:
-    """What a watch saw of pods: when each was ready, and when it was told to end (seconds since the epoch)."""
+    """What a watch saw of pods: when each was ready, and when it was told to end (seconds since the epoch).
+
+    `events` is how many events the app of each had had when its SIGTERM came.
+    """
 
     _LINE = (
         "{.object.metadata.name}|{.object.metadata.deletionTimestamp}|"
@@ -88,6 +92,7 @@ class Pods:
         self.ready: dict[str, float] = {}
         self.told: dict[str, float] = {}
         self.sigterm: dict[str, float] = {}
+        self.events: dict[str, int] = {}
 
     @classmethod
     @contextmanager
@@ -112,6 +117,7 @@ class Pods:
         if line.startswith('{"sigterm"'):
             said = json.loads(line)
             self.sigterm[said["name"]] = said["sigterm"] / 1000
+            self.events[said["name"]] = said["events"]
 
 
 @contextmanager

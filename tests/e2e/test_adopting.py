@@ -103,7 +103,7 @@ def test_pods_that_run_are_made_anew_where_that_is_asked_for(cluster: Cluster) -
 
 def test_the_check_finds_nothing_to_mend(cluster: Cluster) -> None:
     with cluster.namespace("e2e-check") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there))
+        cluster.apply(service(there), tcp_service(there), replicas(there), caller(there))
         cluster.rolled_out(there, "orders", "web")
         wait_for("it is well", lambda: cluster.condition(there, "orders", "Injected").get("status") == "True")
         command = [str(Path(sys.executable).parent / "tcpservice"), "check", "-o", "json"]

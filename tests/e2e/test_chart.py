@@ -57,7 +57,7 @@ def test_the_configuration_for_kind_is_one() -> None:
 
 def test_an_upgrade_and_an_uninstall_leave_apps_running(cluster: Cluster) -> None:
     with cluster.namespace("e2e-chart") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there))
+        cluster.apply(service(there), tcp_service(there), replicas(there), caller(there))
         cluster.rolled_out(there, "orders", "web")
         with Load(there, seconds=45, rate=300) as load:
             cluster.install("replicas=1", "sidecar.memory=80Mi")

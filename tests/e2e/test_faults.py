@@ -31,7 +31,7 @@ def sidecar_of(cluster: Cluster, namespace: str, pod: str) -> dict[str, object]:
 
 def test_a_sidecar_that_ends_comes_back_and_costs_nothing(cluster: Cluster) -> None:
     with cluster.namespace("e2e-ends") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there))
+        cluster.apply(service(there), tcp_service(there), replicas(there), caller(there))
         cluster.rolled_out(there, "orders", "web")
         (pod, *_) = cluster.get("pods", "-n", there, "-l", "app=orders")["items"]
         name = pod["metadata"]["name"]
@@ -50,7 +50,7 @@ def test_a_sidecar_that_ends_comes_back_and_costs_nothing(cluster: Cluster) -> N
 @pytest.mark.parametrize("whose", ["orders", "web"])
 def test_a_sidecar_that_is_killed_costs_what_it_had_in_hand(cluster: Cluster, whose: str) -> None:
     with cluster.namespace("e2e-kills") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there), on_the_node(there))
+        cluster.apply(service(there), tcp_service(there), replicas(there), caller(there), on_the_node(there))
         cluster.rolled_out(there, "orders", "web", "node")
         (pod, *_) = cluster.get("pods", "-n", there, "-l", f"app={whose}")["items"]
         name = pod["metadata"]["name"]
@@ -81,7 +81,7 @@ def test_an_app_that_is_restarted_alone_loses_nothing(cluster: Cluster) -> None:
         return dict(found)
 
     with cluster.namespace("e2e-anew") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there, livenessProbe=probe), caller(there))
+        cluster.apply(service(there), tcp_service(there), replicas(there, livenessProbe=probe), caller(there))
         cluster.rolled_out(there, "orders", "web")
         (pod, *_) = cluster.get("pods", "-n", there, "-l", "app=orders")["items"]
         name = pod["metadata"]["name"]
@@ -100,7 +100,7 @@ def test_an_app_that_is_restarted_alone_loses_nothing(cluster: Cluster) -> None:
 @pytest.mark.parametrize("name", ["web", "plain"])
 def test_a_replica_that_dies_at_once_costs_what_it_had(cluster: Cluster, name: str) -> None:
     with cluster.namespace("e2e-dies") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there, name, sidecar=name == "web"))
+        cluster.apply(service(there), tcp_service(there), replicas(there), caller(there, name, sidecar=name == "web"))
         cluster.rolled_out(there, "orders", name)
         with Pods.watched(there) as pods, Load(there, name, seconds=8, rate=300) as load:
             victim = next(iter(pods.ready))

@@ -33,7 +33,7 @@ HAS = {
 @pytest.mark.parametrize("image", HAS)
 def test_an_image_has_what_it_needs(cluster: Cluster, image: str) -> None:
     with cluster.namespace("e2e-images") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there, count=1))
+        cluster.apply(service(there), tcp_service(there), replicas(there, count=1))
         cluster.rolled_out(there, "orders")
         place = {
             "sidecar": ("-n", there, "deployment/orders", "-c", "tcpservice-sidecar"),

@@ -29,7 +29,7 @@ def assert_nothing_is_lost(report: Report, pods: Pods) -> None:
 @pytest.mark.parametrize("major", MAJORS)
 def test_rollouts_lose_nothing(cluster: Cluster, major: int) -> None:
     with cluster.namespace(f"e2e-rollout-{major}") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there, major=major), caller(there, major=major))
+        cluster.apply(service(there), tcp_service(there), replicas(there, major=major), caller(there, major=major))
         cluster.rolled_out(there, "orders", "web")
         for _ in range(ROLLOUTS):
             with Pods.watched(there) as pods, Load(there, seconds=45, rate=300, mix=MIX) as load:
@@ -41,12 +41,35 @@ def test_rollouts_lose_nothing(cluster: Cluster, major: int) -> None:
             assert_nothing_is_lost(report, pods)
 
 
+def test_rollouts_lose_no_event(cluster: Cluster) -> None:
+    """Nobody acknowledges events: they are counted where they come to."""
+    with cluster.namespace("e2e-rollout-events") as there:
+        cluster.apply(service(there), tcp_service(there), replicas(there), caller(there))
+        cluster.rolled_out(there, "orders", "web")
+        with Pods.watched(there) as pods, Load(there, seconds=40, rate=300, mix={"event": 0.9, "quick": 0.1}) as load:
+            cluster.restart(there, "orders")
+            wait_for("the old ones have ended", lambda: len(pods.sigterm) == 3)
+            report = load.report()
+        counted = dict(pods.events)
+
+        def all_counted() -> bool:
+            with Load(there, once="count") as asking:
+                name, events = asking.answer()["answer"]
+            counted[name] = events
+            return len(counted) == 6
+
+        wait_for("all have been asked", all_counted)
+        print(f"of {report.events} events there came {sum(counted.values())}: {counted}")
+        assert not report.failed, report
+        assert sum(counted.values()) == report.events
+
+
 def test_a_pod_that_has_little_time_to_end_loses_nothing_either(cluster: Cluster) -> None:
     """The gate stays within the grace period, of which the app keeps a part."""
     with cluster.namespace("e2e-rollout-short") as there:
         serving = replicas(there)
         serving["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 6
-        cluster.apply(tcp_service(there), service(there), serving, caller(there))
+        cluster.apply(service(there), tcp_service(there), serving, caller(there))
         cluster.rolled_out(there, "orders", "web")
         with Pods.watched(there) as pods, Load(there, seconds=40, rate=300, mix=MIX) as load:
             cluster.restart(there, "orders")
@@ -59,7 +82,7 @@ def test_a_pod_that_has_little_time_to_end_loses_nothing_either(cluster: Cluster
 
 def test_what_a_rollout_costs_a_caller_without_a_sidecar(cluster: Cluster) -> None:
     with cluster.namespace("e2e-rollout-plain") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there, "plain", sidecar=False))
+        cluster.apply(service(there), tcp_service(there), replicas(there), caller(there, "plain", sidecar=False))
         cluster.rolled_out(there, "orders", "plain")
         with Load(there, "plain", seconds=45, rate=300, mix=MIX) as load:
             cluster.restart(there, "orders")
@@ -74,7 +97,7 @@ def test_a_caller_that_ends_finishes_its_last_calls(cluster: Cluster) -> None:
         ending = caller(there)
         (container,) = ending["spec"]["template"]["spec"]["containers"]
         container["command"] = ["node", "caller.mjs", json.dumps({"seconds": 60, "rate": 100, "mix": MIX, "last": 100})]
-        cluster.apply(tcp_service(there), service(there), replicas(there))
+        cluster.apply(service(there), tcp_service(there), replicas(there))
         cluster.rolled_out(there, "orders")
         cluster.apply(ending)
         cluster.rolled_out(there, "web")
@@ -91,7 +114,7 @@ def test_a_caller_that_ends_finishes_its_last_calls(cluster: Cluster) -> None:
 
 def test_the_operator_is_gone_during_a_whole_rollout(cluster: Cluster) -> None:
     with cluster.namespace("e2e-alone") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there))
+        cluster.apply(service(there), tcp_service(there), replicas(there), caller(there))
         cluster.rolled_out(there, "orders", "web")
         try:
             with Load(there, seconds=75, rate=300, mix=MIX) as load:

@@ -65,7 +65,7 @@ def test_a_chain_of_services_at_one_port_with_a_call_of_itself(cluster: Cluster)
 def test_an_own_prestop_is_kept(cluster: Cluster) -> None:
     own = {"preStop": {"exec": {"command": ["sleep", "3"]}}}
     with cluster.namespace("e2e-prestop") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there, lifecycle=own), caller(there))
+        cluster.apply(service(there), tcp_service(there), replicas(there, lifecycle=own), caller(there))
         cluster.rolled_out(there, "orders", "web")
         (pod, *_) = cluster.get("pods", "-n", there, "-l", "app=orders")["items"]
         assert pod["spec"]["containers"][0]["lifecycle"] == own
@@ -80,7 +80,7 @@ def test_a_restricted_namespace(cluster: Cluster) -> None:
     with cluster.namespace("e2e-restricted", **{"pod-security.kubernetes.io/enforce": "restricted"}) as there:
         calling = caller(there)
         calling["spec"]["template"]["spec"]["containers"][0]["securityContext"] = RESTRICTED
-        cluster.apply(tcp_service(there), service(there), replicas(there, securityContext=RESTRICTED), calling)
+        cluster.apply(service(there), tcp_service(there), replicas(there, securityContext=RESTRICTED), calling)
         cluster.rolled_out(there, "orders", "web")
         assert len(served(there).answers) == 3
 
@@ -117,7 +117,7 @@ def test_other_ways_to_serve(cluster: Cluster, kind: str) -> None:
             (container,) = serving["spec"]["template"]["spec"]["containers"]
             container["env"] = [{"name": "HOST", "value": "localhost"}]
             del container["readinessProbe"]  # a kubelet could not reach it either
-        cluster.apply(tcp_service(there), service(there), serving, caller(there))
+        cluster.apply(service(there), tcp_service(there), serving, caller(there))
         cluster.kubectl("rollout", "status", "-n", there, f"{serving['kind']}/orders", "--timeout=120s")
         cluster.rolled_out(there, "web")
         wait_for("all serve", lambda: len(served(there).answers) == 3, seconds=20)
@@ -125,7 +125,7 @@ def test_other_ways_to_serve(cluster: Cluster, kind: str) -> None:
 
 def test_a_job_calls_and_completes(cluster: Cluster) -> None:
     with cluster.namespace("e2e-job") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there))
+        cluster.apply(service(there), tcp_service(there), replicas(there))
         cluster.rolled_out(there, "orders")
         (template,) = [caller(there, "job")["spec"]["template"]]
         template["spec"]["restartPolicy"] = "Never"

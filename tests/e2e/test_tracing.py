@@ -64,7 +64,7 @@ def test_one_trace_over_both_sidecars_and_the_app(cluster: Cluster) -> None:
         try:
             environment = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": f"http://collector.{there}:4318"}]
             traced = tcp_service(there, tracing={"samplingPercent": "100"})
-            cluster.apply(traced, service(there), replicas(there, env=environment), caller(there))
+            cluster.apply(service(there), traced, replicas(there, env=environment), caller(there))
             cluster.rolled_out(there, "orders", "web")
             with Load(there, total=30, window=3, mix={"traced": 1}) as load:
                 report = load.report()

@@ -29,7 +29,7 @@ def test_one_apply_balances_callers_with_and_without_a_sidecar(cluster: Cluster)
 
 def test_replicas_come_and_go_under_load(cluster: Cluster) -> None:
     with cluster.namespace("e2e-scale") as there:
-        cluster.apply(tcp_service(there), service(there), replicas(there), caller(there))
+        cluster.apply(service(there), tcp_service(there), replicas(there), caller(there))
         cluster.rolled_out(there, "orders", "web")
         with Pods.watched(there) as pods, Load(there, seconds=40, rate=300) as load:
             old = set(pods.ready)

@@ -1,11 +1,12 @@
 /**
  * NestJS callers under a steady load: `node caller.mjs '{"host":"orders","port":3001,"seconds":5,"rate":300}'`.
  *
- * `rate` is requests a second on one connection; `mix` gives the share of each pattern, as {"quick":0.9,"slow":0.1}.
+ * `rate` is messages a second on one connection; `mix` gives the share of each pattern, as {"quick":0.9,"slow":0.1}:
+ * all of them are requests, but for `event`.
  * `total` with `window` sends that many, so many at a time, instead. `once` sends one pattern once and prints its answer.
  * `last` is how many it sends one by one after SIGTERM, before it ends.
- * Prints `ready`, then one JSON line: sent, ended, failed (how many by pattern and message), hung, and of each replica
- * how many requests it ended and when it answered first and last (ms of the clock).
+ * Prints `ready`, then one JSON line: sent, ended, events (of those), failed (how many by pattern and message), hung,
+ * and of each replica how many requests it ended and when it answered first and last (ms of the clock).
  */
 import { load } from './load.mjs';
 
@@ -16,7 +17,7 @@ const [, { ClientTCP }, { Logger }] = await load('nest', 'reflect-metadata', '@n
 Logger.overrideLogger(false);
 const HANGS_MS = 20_000;
 
-const report = { sent: 0, ended: 0, hung: 0, failed: {}, replicas: {} };
+const report = { sent: 0, ended: 0, hung: 0, events: 0, failed: {}, replicas: {} };
 const running = new Set();
 let ending = false;
 if (last) process.once('SIGTERM', () => { ending = true; });
@@ -38,14 +39,15 @@ function send(pattern) {
   report.sent += 1;
   const done = new Promise(resolve => {
     let name;
-    client.send(pattern, data).subscribe({
+    const sending = pattern === 'event' ? client.emit(pattern, data) : client.send(pattern, data);
+    sending.subscribe({
       next: answer => { name = answer; },
       error: reason => {
         const words = `${pattern}: ${reason?.message ?? String(reason)}`;
         report.failed[words] = (report.failed[words] ?? 0) + 1;
         resolve();
       },
-      complete: () => { heard(name); resolve(); },
+      complete: () => { if (pattern === 'event') report.events += 1; else heard(name); resolve(); },
     });
   }).then(() => { report.ended += 1; running.delete(done); });
   running.add(done);

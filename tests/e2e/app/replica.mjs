@@ -2,17 +2,19 @@
  * A NestJS replica with handlers of several lengths, and nothing of its own for the day when it is ended.
  *
  * Environment: HOST and PORT to listen on; NEXT, a comma-separated list of `name:port`, is asked by `chain`; with
- * OTEL_EXPORTER_OTLP_ENDPOINT, `traced` has a span of OpenTelemetry's SDK. Prints a JSON line when SIGTERM comes.
+ * OTEL_EXPORTER_OTLP_ENDPOINT, `traced` has a span of OpenTelemetry's SDK. Prints a JSON line when SIGTERM comes, with
+ * the number of events that it has had.
  */
 import { hostname } from 'node:os';
 import { load } from './load.mjs';
 
 const { HOST = '::', PORT = '3001', NEXT = '', OTEL_EXPORTER_OTLP_ENDPOINT } = process.env;
-const [, { Controller, Module }, { NestFactory }, { ClientTCP, Ctx, MessagePattern, Payload, RpcException, Transport },
-  { Observable, firstValueFrom }] =
+const [, { Controller, Module }, { NestFactory },
+  { ClientTCP, Ctx, EventPattern, MessagePattern, Payload, RpcException, Transport }, { Observable, firstValueFrom }] =
   await load('nest', 'reflect-metadata', '@nestjs/common', '@nestjs/core', '@nestjs/microservices', 'rxjs');
 
 const name = hostname();
+let events = 0;
 const after = (ms, value) => new Promise(resolve => setTimeout(() => resolve(value), ms));
 const spans = OTEL_EXPORTER_OTLP_ENDPOINT && await tracer();
 const next = NEXT.split(',').filter(Boolean).map(place => {
@@ -42,15 +44,18 @@ class Work {
     const asked = depth > 0 ? await Promise.all(next.map(ask)) : [];
     return [name, ...asked.flat()];
   }
+  /** Answers how many events came here. */
+  count() { return [name, events]; }
+  event() { events += 1; }
   traced(data, context) {
     const span = spans?.begin(context.getPacket?.()?.metadata ?? context.getMetadata?.() ?? {});
     return after(5, name).finally(() => span?.end());
   }
 }
-for (const method of ['quick', 'slow', 'stream', 'chain', 'traced']) {
+for (const method of ['quick', 'slow', 'stream', 'chain', 'count', 'event', 'traced']) {
   Payload()(Work.prototype, method, 0);
   Ctx()(Work.prototype, method, 1);
-  MessagePattern(method)(Work.prototype, method, Object.getOwnPropertyDescriptor(Work.prototype, method));
+  (method === 'event' ? EventPattern : MessagePattern)(method)(Work.prototype, method, Object.getOwnPropertyDescriptor(Work.prototype, method));
 }
 Controller()(Work);
 class App {}
@@ -73,7 +78,7 @@ async function tracer() {
   };
 }
 
-process.once('SIGTERM', () => console.log(JSON.stringify({ sigterm: Date.now(), name })));
+process.once('SIGTERM', () => console.log(JSON.stringify({ sigterm: Date.now(), name, events })));
 const app = await NestFactory.createMicroservice(App, {
   transport: Transport.TCP, options: { host: HOST, port: Number(PORT) }, logger: ['error', 'warn'],
 });
