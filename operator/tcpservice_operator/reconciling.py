@@ -29,6 +29,11 @@ _WITHIN_S: Final = 60.0
 _CONFLICT: Final = 409
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
+
+COURTESY_S: Final = 2.0
+"""How long people may take to make the Service themselves. One `kubectl apply` of both may make the TcpService first,
+and fails at a Service that somebody else made in between."""
+
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
 
 
@@ -49,13 +54,25 @@ class Writer(Protocol):
 
 
 class Reconciler:
-    """Keeps TcpServices in line while `may_write` says that this copy leads; `now` gives the time as RFC 3339."""
+    """Keeps TcpServices in line while `may_write` says that this copy leads; `now` gives the time as RFC 3339.
 
-    def __init__(self, state: State, writer: Writer, may_write: Callable[[], bool], now: Callable[[], str]) -> None:
+    `courtesy` is how many seconds it leaves others to make the Service of a TcpService's name.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        writer: Writer,
+        may_write: Callable[[], bool],
+        now: Callable[[], str],
+        courtesy: float = COURTESY_S,
+    ) -> None:
         self._state = state
         self._writer = writer
         self._may_write = may_write
         self._now = now
+        self._courtesy = courtesy
+        self._first_looks: dict[Key, float] = {}
         self._due: set[Key] = set()
         self.looks = 0
         self._failures: dict[Key, int] = {}
@@ -100,7 +117,7 @@ class Reconciler:
             self._forget(key)
             return
         for document in plan.services:
-            if self._may_write() and not self._is_there(document):
+            if self._may_write() and not self._is_there(document) and not self._may_be_made(key, document):
                 self._pace(document)
                 await self._writer.apply_service(document)
         wanted = self._state.wanted.get(key)
@@ -147,6 +164,16 @@ class Reconciler:
             raise ApiError(_CONFLICT, f"somebody else keeps changing the Service {'/'.join(key)}; who it is: {show}")
         times.append(now)
 
+    def _may_be_made(self, key: Key, document: Document) -> bool:
+        """Whether people may be about to make a Service; then it is looked for again when they have had their time."""
+        loop = asyncio.get_running_loop()
+        first = self._first_looks.setdefault(key, loop.time())
+        left = first + self._courtesy - loop.time()
+        if key_of(document) != key or key in self._state.services or left <= 0:
+            return False
+        loop.call_later(left, self.touch, [key])
+        return True
+
     def _is_there(self, document: Document) -> bool:
         wanted = read_service({**document, "metadata": {**document["metadata"], "uid": ""}})
         there = self._state.services.get(wanted.key)
@@ -156,6 +183,7 @@ class Reconciler:
         for name in (key[1], key[1] + REPLICAS_SUFFIX):
             self._written.pop((key[0], name), None)
         self._evictable.pop(key, None)
+        self._first_looks.pop(key, None)
         self._told_stopped.discard(key)
         self._told_refused.pop(key, None)
 

@@ -52,7 +52,7 @@ class Server:
         self.writes[kind] += 1
 
 
-def stage(*bodies: dict[str, Any]) -> tuple[State, Server, Reconciler, dict[str, bool]]:
+def stage(*bodies: dict[str, Any], courtesy: float = 0.0) -> tuple[State, Server, Reconciler, dict[str, bool]]:
     state = State()
     for body in bodies:
         if body.get("kind") == "TcpService":
@@ -60,7 +60,7 @@ def stage(*bodies: dict[str, Any]) -> tuple[State, Server, Reconciler, dict[str,
         else:
             (state.see_pod if "containers" in body["spec"] else state.see_service)(body)
     server, leads = Server(state), {"now": True}
-    return state, server, Reconciler(state, server, lambda: leads["now"], lambda: NOW), leads
+    return state, server, Reconciler(state, server, lambda: leads["now"], lambda: NOW, courtesy), leads
 
 
 async def settle(reconciler: Reconciler, state: State, rounds: int = 3) -> None:
@@ -77,6 +77,29 @@ def test_a_look_at_500_services_that_are_as_planned_writes_nothing() -> None:
     server.writes.clear()
     asyncio.run(settle(reconciler, state, rounds=1))
     assert not server.writes
+
+
+def test_people_have_their_time_to_make_the_service_themselves() -> None:
+    """One `kubectl apply` of both fails at a Service that somebody else made in between."""
+    state, server, reconciler, _ = stage(tcp_service(), courtesy=3600.0)
+    asyncio.run(settle(reconciler, state))
+    assert server.writes["service"] == 1, "the one of its replicas is nobody else's"
+    state.see_service(service())
+    server.writes.clear()
+    asyncio.run(settle(reconciler, state))
+    assert not server.writes["service"]
+
+
+def test_a_service_that_nobody_makes_is_made_when_their_time_is_over() -> None:
+    async def scene() -> None:
+        reconciler.touch(state.wanted)
+        running = asyncio.create_task(reconciler.run())
+        while server.writes["service"] < 2:
+            await asyncio.sleep(0.01)
+        running.cancel()
+
+    state, server, reconciler, _ = stage(tcp_service(), courtesy=0.1)
+    asyncio.run(asyncio.wait_for(scene(), 10))
 
 
 def test_who_does_not_lead_writes_nothing() -> None:
