@@ -40,12 +40,7 @@ def add_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add what people may want of sidecars; return the group, for more."""
     options, group = Options(), parser.add_argument_group("the sidecars that pods get")
     for flag, metavar, default, words in (
-        (
-            "--sidecar-pull-policy",
-            "POLICY",
-            options.pull_policy,
-            "when the image is pulled: Always, IfNotPresent, Never",
-        ),
+        ("--sidecar-pull-policy", "POLICY", options.pull_policy, "when it is pulled: Always, IfNotPresent or Never"),
         ("--sidecar-cpu", "QUANTITY", options.cpu, "the CPU that they ask for"),
         ("--sidecar-memory", "QUANTITY", options.memory, "the memory that they ask for"),
         ("--sidecar-memory-limit", "QUANTITY", options.memory_limit, "the memory that they may have"),

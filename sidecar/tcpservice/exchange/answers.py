@@ -11,7 +11,7 @@ from tcpservice.errors import Code, ProtocolError
 from tcpservice.exchange.dispatch import set_timer
 from tcpservice.exchange.endings import fail, finish, leave
 from tcpservice.exchange.losses import distrust, established, lose, mark, recovered
-from tcpservice.exchange.records import Call, Link
+from tcpservice.exchange.records import Call, Link, Replica
 from tcpservice.exchange.retries import broken, moved, not_run
 from tcpservice.exchange.state import State
 from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Control, Frame, Oversized
@@ -129,12 +129,8 @@ def _not_passed_on(state: State, link: Link, item: Oversized, reason: str, now: 
 
 def _control(state: State, link: Link, control: Control, now: int) -> None:
     word, argument = read_control(control.body)
-    if word == GOAWAY:
-        link.replica.leaving = True
-        link.replica.backend.refresh()
-        state.tell("replica_leaving", "asked to be left out", link)
-    elif word == BACK:
-        _back(state, link)
+    if word in (GOAWAY, BACK):
+        _chosen(state, link.replica, leaving=word == GOAWAY)
     elif word == REFUSED:
         _refused(state, link, argument, now)
     elif word == LOST:
@@ -145,12 +141,16 @@ def _control(state: State, link: Link, control: Control, now: int) -> None:
         state.counts["passed_over_words"] += word != PONG
 
 
-def _back(state: State, link: Link) -> None:
-    replica = link.replica
-    if replica.leaving:
-        replica.leaving = False
-        replica.backend.refresh()
-        state.room = True
+def _chosen(state: State, replica: Replica, *, leaving: bool) -> None:
+    """Leave a replica out, or choose it again, as it asked; what it says twice is nothing new."""
+    if replica.leaving is leaving:
+        return
+    replica.leaving = leaving
+    replica.backend.refresh()
+    state.room = True
+    if leaving:
+        state.tell("replica_leaving", "asked to be left out", replica)
+    else:
         state.tell("replica_up", "asked to be chosen again", replica)
 
 

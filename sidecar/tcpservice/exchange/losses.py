@@ -59,7 +59,7 @@ def mark(state: State, replica: Replica, reason: str, now: int) -> None:
     if replica.removed:
         return
     replica.failures += 1
-    if not replica.down:
+    if replica.failures == 1:
         replica.down = True
         state.tell("replica_down", reason, replica)
         replica.backend.refresh()

@@ -24,7 +24,7 @@ def not_run(state: State, call: Call, reason: str, now: int) -> None:
     """Go on with a call that has left its link and surely has not run; `reason` says what the replica did."""
     _note_failed(call, reason, now)
     call.left = False
-    if call.attempts > call.policy.retry.attempts and not _is_for_nobody_else(state, call, now):
+    if call.attempts > call.policy.retry.attempts and not _waits_for_app(state, call, now):
         fail(state, call, Code.NO_ENDPOINTS, f"no replica of {call.backend.service.key} took it: {reason}", now)
     elif has_untried(call):
         again(state, call, now)
@@ -32,8 +32,8 @@ def not_run(state: State, call: Call, reason: str, now: int) -> None:
         _wait(state, call, now)
 
 
-def _is_for_nobody_else(state: State, call: Call, now: int) -> bool:
-    """Whether an event of another sidecar waits for the own app: it has no id by which it could be refused."""
+def _waits_for_app(state: State, call: Call, now: int) -> bool:
+    """Whether a message is an event of another sidecar: it has no id by which it could be refused, so that it waits."""
     return call.caller.mesh and call.request.id is None and now - call.started < state.bounds.place_wait
 
 

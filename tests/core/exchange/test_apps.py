@@ -25,7 +25,9 @@ def test_others_are_sent_away_until_the_app_listens() -> None:
     stage, early = pod(listens=False)
     own = stage.client()
     stage.exchange.expect_apps(stage.now)
+    stage.carry()
     stage.pass_time(SECOND)
+    assert stage.told() == ["replica_down"], "it is said once, however often it is tried"
     late = stage.sidecar()
     assert (early.words, late.words) == ([GOAWAY], [GOAWAY])
     assert own.raw == b""
