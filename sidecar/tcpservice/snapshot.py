@@ -73,10 +73,10 @@ class RetryConstraint(Struct, frozen=True, kw_only=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """The largest frame body in bytes, and how many requests one replica may have in flight."""
+    """The largest frame body in bytes, and how many requests may wait for a replica's first response (0: no limit)."""
 
     max_frame_size: Count = 16 * MEBIBYTE
-    max_requests_per_replica: Count = 1024
+    max_requests_per_replica: Count = 0
 
 
 class Drain(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from tcpservice.exchange.records import END_OF_STREAM, Backend, Call, Caller, En
 from tcpservice.exchange.state import State
 from tcpservice.exchange.tracing import begin, keep
 from tcpservice.pattern import PatternTooDeep
+from tcpservice.snapshot import Protocol
 from tcpservice.wire.frames import Control, Frame, Item, Malformed, Oversized
 from tcpservice.wire.mesh import (
     CANCEL,
@@ -47,7 +48,9 @@ def receive(state: State, caller: Caller, data: bytes, now: int) -> None:
         caller.held.extend(items)
     else:
         _take(state, caller, items, now)
-        if caller.bucket is None and caller.reader.partial:
+        if caller.held or caller.conn not in state.peers:
+            return
+        if caller.bucket is not None or caller.reader.partial:
             watch(state, caller)
 
 
@@ -134,7 +137,7 @@ def _take(state: State, caller: Caller, items: list[Item | EndOfStream], now: in
         if caller.closing:
             return
         if type(item) is Frame:
-            if not _message(state, caller, item, now):
+            if not _contained(state, caller, item, now):
                 _hold(state, caller, islice(items, place, None), now)
                 return
         elif type(item) is Control:
@@ -145,6 +148,17 @@ def _take(state: State, caller: Caller, items: list[Item | EndOfStream], now: in
             _malformed(state, caller, item.reason, item.offset, now)
         else:
             begin_close(state, caller, now)
+
+
+def _contained(state: State, caller: Caller, frame: Frame, now: int) -> bool:
+    """Do what `_message` does. An error in the sidecar's own code ends this connection, never another one's."""
+    try:
+        return _message(state, caller, frame, now)
+    except Exception as error:
+        state.counts["internal_errors"] += 1
+        state.tell("internal_error", f"{type(error).__name__}: {error} (at byte {frame.offset})", caller)
+        begin_close(state, caller, now)
+        return True
 
 
 def _message(state: State, caller: Caller, frame: Frame, now: int) -> bool:
@@ -245,6 +259,9 @@ def _greet(state: State, caller: Caller, data: bytes, now: int) -> bytes:
     if backend is None:
         known = ", ".join(state.apps) or "none"
         _malformed(state, caller, f"asked for {preface.service}, but the apps here are: {known}", 0, now)
+        return b""
+    if OPAQUE in preface.features and backend.service.protocol is not Protocol.OPAQUE:
+        _malformed(state, caller, f"asked for {preface.service} as Opaque, but its protocol is NestJS", 0, now)
         return b""
     _welcome(state, caller, backend, preface)
     if OPAQUE in preface.features:

@@ -25,6 +25,9 @@ FRAMES_PIPELINED: Final = 4
 """A replica is sent at most this many frames of the largest size ahead of its replies (its `maxBufferSize`)."""
 
 
+NO_LIMIT: Final = 1 << 62
+
+
 class EndOfStream:
     """Stands behind the last item of a caller that half-closed."""
 
@@ -169,7 +172,7 @@ class Backend:
     def _take(self, service: Service) -> None:
         self.service = service
         self.policies = Policies(service)
-        self.most_requests = service.limits.max_requests_per_replica
+        self.most_requests = service.limits.max_requests_per_replica or NO_LIMIT
         self.most_bytes = FRAMES_PIPELINED * service.limits.max_frame_size
 
     def has_room(self, backlog: int) -> bool:

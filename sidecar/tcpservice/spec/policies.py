@@ -119,7 +119,8 @@ class Limits(Group, frozen=True, kw_only=True):
 
     max_frame_size: Annotated[Size | None, Meta(description="The largest message in bytes. Default 16Mi.")] = None
     max_requests_per_replica: Annotated[
-        Count | None, Meta(description="Requests in flight at one replica; more wait or go elsewhere. Default 1024.")
+        Annotated[int, Meta(ge=0, le=1_000_000)] | None,
+        Meta(description="Requests that wait for a first response; more queue. Default 0: no limit."),
     ] = None
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from core.exchange.stage import Client, Stage, encoded, endpoints, service
 from tcpservice.exchange import Bounds
-from tcpservice.snapshot import MILLISECOND, SECOND, Limits, MatchType, Route
+from tcpservice.snapshot import MILLISECOND, SECOND, Limits, MatchType, Protocol, Route
 
 
 def at_the_app(bounds: Bounds | None = None, **values: Any) -> Stage:
@@ -185,13 +185,22 @@ def test_many_callers_of_one_sidecar_are_bounded_together_only() -> None:
 
 
 def test_who_asks_for_an_opaque_app_is_handed_over() -> None:
-    stage = at_the_app()
+    stage = at_the_app(protocol=Protocol.OPAQUE)
     other = stage.sidecar(None)
     other.send_bytes(b"TCPS/1 shop/orders opaque\nany bytes")
     (handed,) = stage.handed
     assert (handed.conn, handed.service, handed.rest) == (other.conn, "shop/orders", b"any bytes")
     assert other.raw == b"TCPS/1 shop/orders -\n"
     assert stage.exchange.connections() == 0
+
+
+def test_an_opaque_connection_to_a_nestjs_app_is_refused() -> None:
+    stage = at_the_app()
+    other = stage.sidecar(None)
+    other.send_bytes(b"TCPS/1 shop/orders opaque\nany bytes")
+    assert stage.handed == []
+    assert not other.is_open()
+    assert "protocol is NestJS" in stage.notices[-1].text
 
 
 def test_when_leaving_other_sidecars_are_told_and_still_served() -> None:

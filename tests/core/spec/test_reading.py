@@ -118,7 +118,7 @@ ports: {ports}
 def test_mistakes_of_all_kinds_are_told_at_once() -> None:
     assert lines_of(read_one(FIVE_MISTAKES)) == [
         'orders.yaml:6: TcpService shop/orders: spec.timeout: unknown field, did you mean "timeouts"?',
-        "orders.yaml:7: TcpService shop/orders: spec.limits.maxRequestsPerReplica: expected an integer from 1 to "
+        "orders.yaml:7: TcpService shop/orders: spec.limits.maxRequestsPerReplica: expected an integer from 0 to "
         '1000000, got "many"',
         "orders.yaml:12: TcpService shop/orders: spec.routes[1].match.pattern: already the pattern of spec.routes[0]",
         "orders.yaml:13: TcpService shop/orders: spec.routes[1].timeouts.request: expected a duration such as 250ms, "

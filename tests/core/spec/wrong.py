@@ -83,7 +83,7 @@ FIELDS = {
     ),
     "text for a number": (
         '  limits: {maxRequestsPerReplica: "1024"}',
-        '6: spec.limits.maxRequestsPerReplica: expected an integer from 1 to 1000000, got "1024"',
+        '6: spec.limits.maxRequestsPerReplica: expected an integer from 0 to 1000000, got "1024"',
     ),
     "no size": (
         "  limits: {maxFrameSize: big}",
