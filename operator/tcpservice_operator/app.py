@@ -84,6 +84,7 @@ class _Operator:
         self._discovery = Discovery(state, self._publisher, tokens, settings.times)
         self._reader = Reader(state, cluster, self._touch)
         self._serving = Serving()
+        self._webhook = Webhook(state, settings.sidecar, self._look, self._trust.tell)
         self._read = False
         self._listening = False
 
@@ -152,8 +153,8 @@ class _Operator:
         self._publisher.publish()
         await self._trust.ready.wait()
         host, port = self._settings.listen
-        webhook = Webhook(self._state, self._settings.sidecar, self._look, self._trust.tell)
-        await self._listen("--listen", self._serving.secure(host, port, self._trust.context, self._discovery, webhook))
+        starting = self._serving.secure(host, port, self._trust.context, self._discovery, self._webhook)
+        await self._listen("--listen", starting)
         self._listening = True
 
     async def _look(self, namespace: str) -> State:
@@ -192,6 +193,7 @@ class _Operator:
             "tcpservice_operator_streams": self._publisher.streams,
             "tcpservice_operator_looks_total": self._reconciler.looks,
             "tcpservice_operator_writes_total": self._cluster.writes,
+            "tcpservice_operator_reviews_refused_total": self._webhook.refused,
         }
 
 

@@ -94,8 +94,7 @@ def answer(state: State, body: dict[str, Any]) -> dict[str, Any]:
         return
 
     async def ask() -> dict[str, Any]:
-        given = {"uid": "1", "namespace": body["metadata"]["namespace"], "object": body}
-        return await Webhook(state, OPTIONS, look, tell).answer(given)
+        return await Webhook(state, OPTIONS, look, tell).answer(body["metadata"]["namespace"], body)
 
     said = asyncio.run(ask())
     return {**said, "patch": json.loads(base64.b64decode(said["patch"]))} if said else {}

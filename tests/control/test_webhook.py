@@ -25,7 +25,7 @@ def answer(state: State, body: dict[str, Any], look: Look) -> dict[str, Any]:
 
     async def run() -> dict[str, Any]:
         webhook = Webhook(state, Options(image="sidecar:1"), lambda _: look(state), tell)
-        return await webhook.answer({"uid": "1", "namespace": "shop", "object": body})
+        return await webhook.answer("shop", body)
 
     return asyncio.run(run())
 
