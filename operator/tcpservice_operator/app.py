@@ -31,6 +31,7 @@ from tcpservice_operator.settings import PROGRAM, Settings, read_settings
 from tcpservice_operator.state import State
 from tcpservice_operator.tokens import Tokens
 from tcpservice_operator.trust import Trust
+from tcpservice_operator.versions import why_too_old
 from tcpservice_operator.webhook import Webhook
 
 _AGAIN_S: Final = 2.0
@@ -136,6 +137,7 @@ class _Operator:
         state = self._state
         while not stop.is_set():
             try:
+                warn_of_version(await self._cluster.version())
                 for kind in KINDS:
                     await self._reader.read(kind)
             except ApiError as error:
@@ -195,6 +197,13 @@ class _Operator:
             "tcpservice_operator_writes_total": self._cluster.writes,
             "tcpservice_operator_reviews_refused_total": self._webhook.refused,
         }
+
+
+def warn_of_version(version: tuple[int, int]) -> None:
+    """Say in the log where Kubernetes is too old."""
+    reason = why_too_old(version)
+    if reason:
+        _LOGGER.warning("%s", reason)
 
 
 def _end_by_signal(stop: asyncio.Event) -> None:

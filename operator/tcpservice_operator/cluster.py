@@ -22,6 +22,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from tcpservice.lines import Lines, TooLong
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.objects import OWNER, Body, Key
+from tcpservice_operator.versions import read_version
 
 T = TypeVar("T")
 
@@ -38,6 +39,13 @@ _MOST_WORDS: Final = 200
 _REFUSED: Final = 400
 _MISSING: Final = 404
 _SECONDS: Final = 10.0
+_WORKLOADS: Final = {
+    "DaemonSet": ("daemonsets", "status", "status", "desiredNumberScheduled"),
+    "ReplicaSet": ("replicasets", "scale", "spec", "replicas"),
+    "StatefulSet": ("statefulsets", "scale", "spec", "replicas"),
+}
+"""Of each kind of workload: the resource, its subresource, and the fields that lead to the number of pods it wants."""
+
 _LEASES: Final = ("coordination.k8s.io", "v1")
 
 
@@ -121,6 +129,10 @@ class Cluster:
         answer = await self._call(("version",), {}, None)
         await _body_of(answer)
         return parsedate_to_datetime(answer.headers["Date"])
+
+    async def version(self) -> tuple[int, int]:
+        """Return the API server's version, major and minor."""
+        return read_version(await self.ask("version"))
 
     async def ask_text(self, *path: str) -> str:
         """Return the text at a path, given as for `ask`."""
@@ -229,6 +241,20 @@ class Cluster:
     async def post_event(self, document: Body) -> None:
         """Tell people of something that happened."""
         await self._write(self._core.create_namespaced_event(document["metadata"]["namespace"], _plain(document)))
+
+    async def desired_pods(self, namespace: str, workload: str) -> int | None:
+        """Return how many pods a workload (`Kind/name`) wants, None where it is not there."""
+        kind, _, name = workload.partition("/")
+        plural, part, *fields = _WORKLOADS[kind]
+        try:
+            found: Any = await self.ask("apis", "apps", "v1", "namespaces", namespace, plural, name, part)
+        except ApiError as error:
+            _raise_unless_missing(error)
+            return None
+        for field in fields:
+            found = found.get(field) or 0
+        count: int = found
+        return count
 
     async def evict(self, pod: Key) -> None:
         """End a pod within its disruption budget; where that does not allow it, ApiError has the status 429."""

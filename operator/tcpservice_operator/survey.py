@@ -43,13 +43,13 @@ _RESTRICTED: Final = {
 
 async def survey(cluster: Cluster) -> Facts:
     """Ask all there is to ask. Raises ApiError where the API server does not say as much as its version."""
-    version = await cluster.ask("version")
+    version = await cluster.version()
     webhook = await _found(cluster, *_ADMISSION, "mutatingwebhookconfigurations", WEBHOOK)
     home = _home(webhook)
     services = await _or_unknown(_services(cluster))
     return Facts(
         now=await cluster.time(),
-        version=(int(version["major"]), int(re.sub(r"\D.*", "", version["minor"]))),
+        version=version,
         definition=await _found(cluster, *_EXTENSIONS, "customresourcedefinitions", crd.NAME),
         webhook=webhook,
         operator=await _found(cluster, "apis", "apps", "v1", "namespaces", home, "deployments", _SERVICE),

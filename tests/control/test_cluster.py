@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 import pytest
 from kubernetes.aio import client
 
+from tcpservice_operator.app import warn_of_version
 from tcpservice_operator.cluster import ApiError, Cluster
 
 Ask = Callable[[Cluster], Awaitable[Any]]
@@ -70,6 +72,20 @@ def test_the_api_servers_time_is_that_of_its_answers(server: Server) -> None:
     asked(server, ask)
 
 
+@pytest.mark.parametrize(("minor", "warned"), [("32", True), ("32+", True), ("33", False), ("36+", False)])
+def test_a_kubernetes_that_is_too_old_is_a_line_in_the_log(
+    server: Server, minor: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.status, server.kind, server.text = 200, "application/json", json.dumps({"major": "1", "minor": minor})
+
+    async def ask(cluster: Cluster) -> None:
+        warn_of_version(await cluster.version())
+
+    asked(server, ask)
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [line.partition(": ")[0] for line in said] == (["Kubernetes 1.32 is too old"] if warned else [])
+
+
 async def _first_page(cluster: Cluster) -> None:
     async for _ in cluster.pages("pods"):
         return
@@ -92,6 +108,7 @@ QUESTIONS: dict[str, Ask] = {
     "a status": lambda cluster: cluster.apply_status(("shop", "orders"), {}),
     "an Event": lambda cluster: cluster.post_event({**LEASE, "involvedObject": {}}),
     "an eviction": lambda cluster: cluster.evict(("shop", "a")),
+    "a workload": lambda cluster: cluster.desired_pods("shop", "ReplicaSet/a"),
     "a webhook": lambda cluster: cluster.patch_webhook("x", []),
     "a Secret": lambda cluster: cluster.write_secret(LEASE),
     "a Lease": lambda cluster: cluster.write_lease(LEASE),
@@ -167,6 +184,7 @@ def lease_in(namespace: str, name: str) -> dict[str, Any]:
 NAMED: dict[str, Callable[[Cluster, str, str], Awaitable[Any]]] = {
     "a list": lambda cluster, namespace, name: cluster.list_in(namespace, name),
     "an eviction": lambda cluster, namespace, name: cluster.evict((namespace, name)),
+    "a workload": lambda cluster, namespace, name: cluster.desired_pods(namespace, f"ReplicaSet/{name}"),
     "a Service": lambda cluster, namespace, name: cluster.apply_service(lease_in(namespace, name)),
     "a ConfigMap": lambda cluster, namespace, name: cluster.apply_config_map(lease_in(namespace, name)),
     "a status": lambda cluster, namespace, name: cluster.apply_status((namespace, name), {}),
