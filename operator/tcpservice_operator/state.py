@@ -244,6 +244,10 @@ class State:
 
         return merge(slices.values(), is_served)
 
+    def pods_in(self, namespace: str) -> Iterable[Pod]:
+        """Return the pods of a namespace."""
+        return self._pods[namespace].values()
+
     def policies_in(self, namespace: str) -> list[Policy]:
         """Return the NetworkPolicies of a namespace, by name."""
         there = self._policies[namespace]
