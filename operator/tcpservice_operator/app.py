@@ -180,7 +180,7 @@ class _Operator:
         while True:
             await self._leadership.began.wait()
             self._leadership.began.clear()
-            self._reconciler.touch(self._state.wanted)
+            self._reconciler.touch(self._state.wanted.keys() | self._state.all_outlived())
             self._trust.touch()
 
     def _why_not_ready(self) -> str:

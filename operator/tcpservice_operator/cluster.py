@@ -223,6 +223,13 @@ class Cluster:
         """Make a Service what it should be, as far as the operator owns it."""
         await self._apply(self._core.patch_namespaced_service, document)
 
+    async def release_service(self, change: Body) -> None:
+        """Change the owner of a Service; where another one has its name now, ApiError has the status 409."""
+        metadata, patch = change["metadata"], self._core.patch_namespaced_service
+        await self._write(
+            patch(metadata["name"], metadata["namespace"], dict(change), _content_type="application/merge-patch+json")
+        )
+
     async def apply_config_map(self, document: Body) -> None:
         """Make a ConfigMap what it should be."""
         await self._apply(self._core.patch_namespaced_config_map, document)

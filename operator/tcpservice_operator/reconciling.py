@@ -20,7 +20,7 @@ from tcpservice_operator.events import Happened, write_event
 from tcpservice_operator.evicting import Eviction
 from tcpservice_operator.objects import Body, Key, Pod, Wanted, key_of, read_service
 from tcpservice_operator.planning import make_plan
-from tcpservice_operator.services import Document
+from tcpservice_operator.services import Document, release_of
 from tcpservice_operator.state import State
 
 _SETTLE_S: Final = 0.05
@@ -47,6 +47,9 @@ class Writer(Protocol):
 
     async def apply_service(self, document: Body) -> None:
         """Make a Service what it should be. Raises ApiError."""
+
+    async def release_service(self, change: Body) -> None:
+        """Change the owner of a Service by a merge patch. Raises ApiError."""
 
     async def apply_status(self, key: Key, status: Body) -> None:
         """Show the status of a TcpService. Raises ApiError."""
@@ -128,6 +131,7 @@ class Reconciler:
         plan = make_plan(self._state, key, self._now(), self._stopped.get(key, ""))
         if plan is None:
             self._forget(key)
+            await self._release(key)
             return
         for document in plan.services:
             if self._may_write() and not self._is_there(document) and not self._may_be_made(key, document):
@@ -144,6 +148,12 @@ class Reconciler:
             self._stopped.pop(key, None)
         elif wanted is not None and self._may_write() and not await self._is_short(wanted, plan.eviction):
             await self._evict(wanted, plan.eviction.pod, plan.pods)
+
+    async def _release(self, key: Key) -> None:
+        """Let the Service of the replicas of a TcpService that is gone be deleted, once no sidecar resolves it."""
+        service = self._state.outlived(key)
+        if service is not None and self._may_write() and not self._state.is_resolved(key):
+            await self._writer.release_service(release_of(service, key[1]))
 
     async def _is_short(self, wanted: Wanted, eviction: Eviction) -> bool:
         """Whether a workload lacks ready pods; then it is asked again, and after a while people are told."""

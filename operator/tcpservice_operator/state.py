@@ -108,8 +108,9 @@ class State:
         if before is not None and after is not None and (before.labels, before.calls) != (after.labels, after.calls):
             self.views += 1
         pods = [pod for pod in (before, after) if pod is not None]
+        outlived = self._outlived_by(pods)
         serving = {wanted.key for pod in pods for wanted in self.served_by(pod)}
-        return serving | (self._called_by(pods) if _stands_out(before) != _stands_out(after) else set())
+        return serving | outlived | (self._called_by(pods) if _stands_out(before) != _stands_out(after) else set())
 
     def see_namespace(self, body: Body, *, gone: bool = False) -> set[Key]:
         """Take an event of a namespace."""
@@ -244,6 +245,26 @@ class State:
 
         return merge(slices.values(), is_served)
 
+    def outlived(self, key: Key) -> Service | None:
+        """Return the Service `<name>-replicas` of a TcpService that is gone, None where it is released already."""
+        service = self.services.get((key[0], key[1] + REPLICAS_SUFFIX))
+        kept = service is not None and service.ours and service.made_for and not service.owner
+        return service if kept and key not in self.wanted else None
+
+    def all_outlived(self) -> set[Key]:
+        """Return the TcpServices that are gone and whose replicas still have a Service."""
+        keys = ((namespace, name.removesuffix(REPLICAS_SUFFIX)) for namespace, name in self.services)
+        return {key for key in keys if self.outlived(key) is not None}
+
+    def is_resolved(self, key: Key) -> bool:
+        """Whether a pod's sidecar serves or calls a TcpService: it may resolve the Service of its replicas."""
+        name = "/".join(key)
+        return any(
+            name in (pod.fronts or ()) or name in (pod.aliases or ())
+            for there in self._pods.values()
+            for pod in there.values()
+        )
+
     def pods_in(self, namespace: str) -> Iterable[Pod]:
         """Return the pods of a namespace."""
         return self._pods[namespace].values()
@@ -252,6 +273,12 @@ class State:
         """Return the NetworkPolicies of a namespace, by name."""
         there = self._policies[namespace]
         return [there[key] for key in sorted(there)]
+
+    def _outlived_by(self, pods: Iterable[Pod]) -> set[Key]:
+        """Return the TcpServices that are gone and that sidecars of some pods serve or call."""
+        names = {name for pod in pods for name in (*(pod.fronts or ()), *(pod.aliases or ()))}
+        keys = ((namespace, own) for namespace, _, own in (name.partition("/") for name in names))
+        return {key for key in keys if self.outlived(key) is not None}
 
     def _calls(self, pod: Pod) -> bool:
         return (pod.inject or self.namespaces.get(pod.key[0], {}).get(INJECT)) == "enabled"

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,52 @@ def test_what_it_made_goes_with_the_tcp_service(api: ApiServer) -> None:
         made = "/api/v1/namespaces/shop/services"
         gone = "both Services are gone"
         wait_for(gone, lambda: not api.get(made)["items"], operator, seconds=COLLECTOR_SECONDS)
+
+
+REPLICAS = "/api/v1/namespaces/shop/services/orders-replicas"
+
+
+def with_sidecar(name: str) -> dict[str, Any]:
+    """Make a pod whose sidecar serves."""
+    return pod(name, arguments=["--app=shop/orders=localhost:3001"])
+
+
+@pytest.mark.parametrize("order", ["operator first", "TcpService first"])
+def test_removing_the_product_leaves_sidecars_the_replicas(api: ApiServer, order: str) -> None:
+    """In either order; the garbage collector has deleted what the TcpService owned."""
+    with Operator(api) as operator:
+        create(api, tcp_service())
+        create(api, with_sidecar("orders-a"))
+        wait_for("programmed", lambda: condition(api, "Programmed")[0] == "True", operator)
+        if order == "TcpService first":
+            api.kubectl("delete", "tcps", "-n", "shop", "orders")
+            collected(api, operator)
+    if order == "operator first":
+        api.kubectl("delete", "tcps", "-n", "shop", "orders")
+        collected(api, operator)
+    assert api.get(REPLICAS)["spec"]["selector"] == {"app": "orders"}
+    with Operator(api, "later") as operator:
+        wait_for("it leads", lambda: operator.figure("leading"), operator)
+        assert "ownerReferences" not in api.get(REPLICAS)["metadata"]
+        api.kubectl("delete", "pod", "-n", "shop", "orders-a", "--grace-period=0", "--force")
+        wait_for("it goes with the last sidecar", lambda: not api.get(REPLICAS), operator, seconds=COLLECTOR_SECONDS)
+
+
+def collected(api: ApiServer, operator: Operator) -> None:
+    owned = "/api/v1/namespaces/shop/services/orders"
+    wait_for("what it owned is gone", lambda: not api.get(owned), operator, seconds=COLLECTOR_SECONDS)
+
+
+def test_services_stay_where_tcp_services_are_orphaned(api: ApiServer) -> None:
+    """As the documented removal does, for the Services that the operator made."""
+    with Operator(api) as operator:
+        create(api, tcp_service())
+        wait_for("programmed", lambda: condition(api, "Programmed")[0] == "True", operator)
+        api.kubectl("delete", "tcps", "-n", "shop", "--all", "--cascade=orphan", "--timeout=60s")
+        wait_for("the replicas go", lambda: not api.get(REPLICAS), operator, seconds=COLLECTOR_SECONDS)
+        left = api.get("/api/v1/namespaces/shop/services/orders")
+        assert left["spec"]["selector"] == {"app": "orders"}
+        assert "ownerReferences" not in left["metadata"]
 
 
 def deployed(api: ApiServer, replicas: int) -> None:

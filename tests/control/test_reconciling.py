@@ -27,11 +27,16 @@ class Server:
         self.evicted: list[str] = []
         self.desired: dict[str, int | None] = {}
         self.refuse: list[str] = []
+        self.released: list[Body] = []
 
     async def apply_service(self, document: Body) -> None:
         self._count("service")
         body: dict[str, Any] = {**document, "metadata": {**document["metadata"], "uid": "made"}}
         self.state.see_service(body)
+
+    async def release_service(self, change: Body) -> None:
+        self._count("release")
+        self.released.append(change)
 
     async def apply_status(self, key: Key, status: Body) -> None:
         self._count("status")
@@ -185,7 +190,57 @@ def test_a_tcp_service_that_has_gone_needs_nothing() -> None:
     state.see_wanted(tcp_service(), gone=True)
     server.writes.clear()
     asyncio.run(reconciler.reconcile(("shop", "orders")))
-    assert not server.writes
+    assert server.writes == {"release": 1}
+
+
+SERVED = ["--app=shop/orders=localhost:3001"]
+CALLED = ["--listen=shop/orders=127.77.1.1:3001"]
+
+
+def test_the_service_of_the_replicas_stays_until_no_sidecar_resolves_it() -> None:
+    """Sidecars that hear nothing resolve it; the Service of the TcpService's name would lead them to each other."""
+    pods = [pod("a", arguments=SERVED), pod("web", app="web", arguments=CALLED), pod("other", arguments=[])]
+    state, server, reconciler, _ = stage(tcp_service(), *pods)
+
+    async def play() -> None:
+        await settle(reconciler, state)
+        replicas = state.services["shop", "orders-replicas"]
+        assert (replicas.owner, replicas.made_for) == ("", "uid-orders")
+        assert state.services["shop", "orders"].owner == "uid-orders"
+        assert state.see_wanted(tcp_service(), gone=True) == {("shop", "orders")}
+        await reconciler.reconcile(("shop", "orders"))
+        for left in pods[:2]:
+            assert server.released == []
+            assert state.see_pod(left, gone=True) == {("shop", "orders")}
+            await reconciler.reconcile(("shop", "orders"))
+
+    asyncio.run(play())
+    (change,) = server.released
+    (owner,) = change["metadata"]["ownerReferences"]
+    assert (change["metadata"]["name"], change["metadata"]["uid"]) == ("orders-replicas", "made")
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("TcpService", "orders", "uid-orders")
+
+
+def test_a_new_leader_knows_what_outlived_its_tcp_service() -> None:
+    state, server, reconciler, _ = stage(tcp_service(), pod("a", arguments=SERVED))
+    asyncio.run(settle(reconciler, state))
+    state.see_wanted(tcp_service(), gone=True)
+    assert state.all_outlived() == {("shop", "orders")}
+    body = {"metadata": {"namespace": "shop", "name": "stock-replicas", "uid": "1"}, "spec": {}}
+    state.see_service(body)
+    assert state.all_outlived() == {("shop", "orders")}, "that one was made by somebody else"
+    assert not server.released
+
+
+def test_a_tcp_service_that_is_made_anew_has_its_services_again() -> None:
+    state, server, reconciler, _ = stage(tcp_service())
+    asyncio.run(settle(reconciler, state))
+    state.see_wanted(tcp_service(), gone=True)
+    state.see_wanted(tcp_service(uid="another"))
+    asyncio.run(settle(reconciler, state))
+    assert state.services["shop", "orders"].owner == "another", "or the garbage collector would delete it"
+    assert state.services["shop", "orders-replicas"].made_for == "another"
+    assert not server.released
 
 
 def bare(name: str, **more: Any) -> dict[str, Any]:
