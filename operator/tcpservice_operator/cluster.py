@@ -259,8 +259,8 @@ class Cluster:
             _raise_unless_missing(error)
             return None
         for field in fields:
-            found = found.get(field) or 0
-        count: int = found
+            found = (found or {}).get(field)
+        count: int = found or 0
         return count
 
     async def evict(self, pod: Key) -> None:

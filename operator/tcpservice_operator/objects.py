@@ -130,7 +130,7 @@ class Service(Struct, frozen=True, kw_only=True):
     """A Service, and whether the operator made it.
 
     `owner` is the uid of the TcpService with which the garbage collector deletes it, `made_for` that of a TcpService
-    which it outlives; both are empty where there is none.
+    which it outlives; both are empty where there is none. `external`: a name outside the cluster.
     """
 
     uid: str
@@ -141,6 +141,7 @@ class Service(Struct, frozen=True, kw_only=True):
     ours: bool
     owner: str = ""
     made_for: str = ""
+    external: bool = False
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -264,6 +265,7 @@ def read_service(body: Body) -> Service:
         ours=labels.get(MANAGED_BY) == OWNER,
         owner=next(owners, ""),
         made_for=labels.get(MADE_FOR, ""),
+        external=spec.get("type") == "ExternalName",
     )
 
 

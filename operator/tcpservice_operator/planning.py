@@ -11,13 +11,14 @@ from typing import Any
 from msgspec import Struct
 
 from tcpservice.spec.schema import LONGEST_MESSAGE
+from tcpservice_operator.capture import conflicts
 from tcpservice_operator.conditions import Verdict, is_accepted, verdicts
 from tcpservice_operator.endpoints import REPLICAS_SUFFIX
 from tcpservice_operator.events import Happened, changes, refusals
 from tcpservice_operator.evicting import Eviction, next_eviction
 from tcpservice_operator.evidence import View
 from tcpservice_operator.objects import Key, Wanted
-from tcpservice_operator.services import Document, services_for, target_of
+from tcpservice_operator.services import Document, services_for
 from tcpservice_operator.state import State
 
 
@@ -70,27 +71,10 @@ def view_of(state: State, wanted: Wanted, stopped: str = "") -> View:
         replicas=state.services.get((namespace, name + REPLICAS_SUFFIX)),
         pods=state.pods_of(wanted),
         callers=state.callers_of(wanted),
-        rivals=_rivals(state, wanted),
+        rivals=conflicts(state, wanted),
         policies=state.policies_in(namespace),
         stopped=stopped,
     )
-
-
-def _rivals(state: State, wanted: Wanted) -> list[str]:
-    """Return the TcpServices that serve the same port of the same pods and come first, by name."""
-    selector, target = state.selector_of(wanted), _target(state, wanted)
-    return [
-        "/".join(other.key)
-        for other in state.wanted_in(wanted.key[0])
-        if other.key < wanted.key
-        and _target(state, other) == target
-        and state.selector_of(other) == selector
-        and selector
-    ]
-
-
-def _target(state: State, wanted: Wanted) -> str | int:
-    return target_of(wanted, state.services.get(wanted.key))
 
 
 def _status(view: View, now: str) -> dict[str, Any]:

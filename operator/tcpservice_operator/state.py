@@ -50,6 +50,7 @@ class State:
         self._there: dict[str, set[Key]] = defaultdict(set)
         self._pods: dict[str, dict[Key, Pod]] = defaultdict(dict)
         self._slices: dict[Key, dict[Key, Slice]] = defaultdict(dict)
+        self._others: dict[Key, set[Key]] = {}
         self._policies: dict[str, dict[Key, Policy]] = defaultdict(dict)
 
     # Events; each returns the TcpServices that are to be looked at again.
@@ -84,6 +85,7 @@ class State:
         """Take an event of an EndpointSlice."""
         key, service = key_of(body), service_of(body)
         if service is None:
+            self._see_other_slice(body, gone=gone)
             return set()
         self._advance(SLICES, body)
         if gone:
@@ -93,6 +95,17 @@ class State:
         if not self._slices[service]:
             del self._slices[service]
         return {service}
+
+    def _see_other_slice(self, body: Body, *, gone: bool) -> None:
+        """Keep which Services have endpoints: a slice of another Service, where it lists one."""
+        namespace, _ = key = key_of(body)
+        service = (namespace, (body["metadata"].get("labels") or {}).get(SERVICE_LABEL, ""))
+        slices = self._others.pop(service, set())
+        slices.discard(key)
+        if not gone and any(one["addresses"] for one in body.get("endpoints") or []):
+            slices.add(key)
+        if slices:
+            self._others[service] = slices
 
     def see_pod(self, body: Body, *, gone: bool = False) -> set[Key]:
         """Take an event of a pod; one that has ended has gone."""
@@ -147,6 +160,8 @@ class State:
             _stub(key, labels={SERVICE_LABEL: service[1] + REPLICAS_SUFFIX})
             for service, there in self._slices.items()
             for key in there
+        ] + [
+            _stub(key, labels={SERVICE_LABEL: service[1]}) for service, others in self._others.items() for key in others
         ]
 
     def known_pods(self) -> list[Body]:
@@ -170,6 +185,7 @@ class State:
         there.wanted = {key: each for key, each in self.wanted.items() if key[0] != namespace} | found
         there.services = {key: each for key, each in self.services.items() if key[0] != namespace}
         there.services |= {key_of(body): read_service(body) for body in services}
+        there._pods, there._slices, there._others = self._pods, self._slices, self._others
         for key in there.wanted:
             there._there[key[0]].add(key)
         return there
@@ -268,6 +284,10 @@ class State:
     def pods_in(self, namespace: str) -> Iterable[Pod]:
         """Return the pods of a namespace."""
         return self._pods[namespace].values()
+
+    def has_endpoints(self, service: Service) -> bool:
+        """Whether a Service other than `<name>-replicas` has endpoints, whoever made its slices."""
+        return service.key in self._others
 
     def policies_in(self, namespace: str) -> list[Policy]:
         """Return the NetworkPolicies of a namespace, by name."""

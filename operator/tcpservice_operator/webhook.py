@@ -136,7 +136,7 @@ class Webhook:
         """Return what a pod serves and calls by what the API server has now, by what is known where that takes long.
 
         Those that it calls by name are waited for a little: one `kubectl apply` makes a folder's objects in the order
-        of its files, some of them after the pods.
+        of its files, some of them after the pods. So are the first EndpointSlices of a TcpService that was just made.
         """
         roles = roles_of(self._state, pod, namespace)
         try:
@@ -145,7 +145,7 @@ class Webhook:
                     await asyncio.sleep(pause)
                     async with self._turns.turn(client):
                         roles = roles_of(await self._look(namespace), pod, namespace)
-                    if not roles.unknown:
+                    if not roles.unknown and not roles.pending:
                         break
         except (ApiError, TimeoutError) as error:
             _LOGGER.warning(

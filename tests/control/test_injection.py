@@ -191,8 +191,13 @@ def test_a_tcp_service_that_became_wrong_begins_as_it_was() -> None:
     assert (served.port, served.target) == (3001, "nestjs"), "its Services stay as they were, too"
 
 
-@pytest.mark.parametrize(("count", "size", "policies"), [(2, 10, ["s0"]), (20, 50, ["s0"]), (2, 600, [])])
-def test_what_a_sidecar_begins_with_is_never_too_large(count: int, size: int, policies: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("count", "size", "services", "policies"), [(2, 10, 2, ["s0"]), (20, 50, 20, ["s0"]), (2, 600, 1, [])]
+)
+def test_what_a_sidecar_begins_with_is_never_too_large(
+    count: int, size: int, services: int, policies: list[str]
+) -> None:
+    """600 routes are more than a TcpService may have: one that is not accepted is not called."""
     labels = {"app": "s0", "tcpservice.dev/inject": "enabled"}
     body = pod("a", injected=False, annotations={"tcpservice.dev/app-ports": "8080"})
     body["metadata"]["labels"] = labels
@@ -201,7 +206,7 @@ def test_what_a_sidecar_begins_with_is_never_too_large(count: int, size: int, po
     assert len(text) <= LARGEST_BOOTSTRAP
     reading = read([("bootstrap.yaml", text)])
     assert reading.snapshot is not None
-    assert len(reading.snapshot.services) == count
+    assert len(reading.snapshot.services) == services
     assert [each.name for each in reading.snapshot.services if each.routes] == policies
 
 
