@@ -60,6 +60,8 @@ def _home(pod: Document) -> str:
 
 
 def _why_not(called: Called, listened: AppPorts, served: Collection[int]) -> str:
+    if called.refused:
+        return called.refused
     if called.others:
         others = ", ".join(map(str, called.others))
         return f"the Service has other ports, too ({others}), which the alias would take"

@@ -31,6 +31,7 @@ from tcpservice_operator.settings import PROGRAM, Settings, read_settings
 from tcpservice_operator.state import State
 from tcpservice_operator.tokens import Tokens
 from tcpservice_operator.trust import Trust
+from tcpservice_operator.versions import why_too_old
 from tcpservice_operator.webhook import Webhook
 
 _AGAIN_S: Final = 2.0
@@ -84,6 +85,7 @@ class _Operator:
         self._discovery = Discovery(state, self._publisher, tokens, settings.times)
         self._reader = Reader(state, cluster, self._touch)
         self._serving = Serving()
+        self._webhook = Webhook(state, settings.sidecar, self._look, self._trust.tell)
         self._read = False
         self._listening = False
 
@@ -135,6 +137,7 @@ class _Operator:
         state = self._state
         while not stop.is_set():
             try:
+                warn_of_version(await self._cluster.version())
                 for kind in KINDS:
                     await self._reader.read(kind)
             except ApiError as error:
@@ -152,8 +155,8 @@ class _Operator:
         self._publisher.publish()
         await self._trust.ready.wait()
         host, port = self._settings.listen
-        webhook = Webhook(self._state, self._settings.sidecar, self._look, self._trust.tell)
-        await self._listen("--listen", self._serving.secure(host, port, self._trust.context, self._discovery, webhook))
+        starting = self._serving.secure(host, port, self._trust.context, self._discovery, self._webhook)
+        await self._listen("--listen", starting)
         self._listening = True
 
     async def _look(self, namespace: str) -> State:
@@ -177,7 +180,7 @@ class _Operator:
         while True:
             await self._leadership.began.wait()
             self._leadership.began.clear()
-            self._reconciler.touch(self._state.wanted)
+            self._reconciler.touch(self._state.wanted.keys() | self._state.all_outlived())
             self._trust.touch()
 
     def _why_not_ready(self) -> str:
@@ -192,7 +195,15 @@ class _Operator:
             "tcpservice_operator_streams": self._publisher.streams,
             "tcpservice_operator_looks_total": self._reconciler.looks,
             "tcpservice_operator_writes_total": self._cluster.writes,
+            "tcpservice_operator_reviews_refused_total": self._webhook.refused,
         }
+
+
+def warn_of_version(version: tuple[int, int]) -> None:
+    """Say in the log where Kubernetes is too old."""
+    reason = why_too_old(version)
+    if reason:
+        _LOGGER.warning("%s", reason)
 
 
 def _end_by_signal(stop: asyncio.Event) -> None:

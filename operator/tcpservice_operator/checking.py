@@ -14,9 +14,7 @@ from tcpservice.spec.schema import GROUP
 from tcpservice_operator import crd
 from tcpservice_operator.facts import Facts, Finding, Mark, Unknown
 from tcpservice_operator.objects import CALLS, WEBHOOK, Body
-
-OLDEST: Final = (1, 29)
-"""The first Kubernetes with native sidecars that are on by default."""
+from tcpservice_operator.versions import why_too_old
 
 LEASE_LIFE: Final = timedelta(seconds=15)
 SHORT: Final = timedelta(days=7)
@@ -30,11 +28,11 @@ def check(facts: Facts) -> list[Finding]:
 
 
 def _kubernetes(facts: Facts) -> Iterator[Finding]:
-    words = "Kubernetes {}.{}".format(*facts.version)
-    if facts.version < OLDEST:
-        yield Finding("failed", "cluster", f"{words} has no native sidecars; 1.29 is the first that has")
+    reason = why_too_old(facts.version)
+    if reason:
+        yield Finding("failed", "cluster", reason)
     else:
-        yield Finding("passed", "cluster", words)
+        yield Finding("passed", "cluster", "Kubernetes {}.{}".format(*facts.version))
 
 
 def _definition(facts: Facts) -> Iterator[Finding]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, Self, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -22,6 +22,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from tcpservice.lines import Lines, TooLong
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.objects import OWNER, Body, Key
+from tcpservice_operator.versions import read_version
 
 T = TypeVar("T")
 
@@ -38,6 +39,13 @@ _MOST_WORDS: Final = 200
 _REFUSED: Final = 400
 _MISSING: Final = 404
 _SECONDS: Final = 10.0
+_WORKLOADS: Final = {
+    "DaemonSet": ("daemonsets", "status", "status", "desiredNumberScheduled"),
+    "ReplicaSet": ("replicasets", "scale", "spec", "replicas"),
+    "StatefulSet": ("statefulsets", "scale", "spec", "replicas"),
+}
+"""Of each kind of workload: the resource, its subresource, and the fields that lead to the number of pods it wants."""
+
 _LEASES: Final = ("coordination.k8s.io", "v1")
 
 
@@ -47,6 +55,21 @@ class ApiError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class _Client(client.ApiClient):
+    """Kubernetes' client, for which no name can change the path of a request.
+
+    The client quotes each name, but a URL's reader resolves the segments `.` and `..` even where they are quoted.
+    """
+
+    async def param_serialize(
+        self, method: Any, resource_path: Any, path_params: Any = None, *more: Any, **named: Any
+    ) -> Any:
+        """Prepare a request. Raises ApiError where a name is not one segment of a path."""
+        for value in (path_params or {}).values():
+            _segment(value)
+        return await super().param_serialize(method, resource_path, path_params, *more, **named)
 
 
 class Page(NamedTuple):
@@ -59,8 +82,8 @@ class Page(NamedTuple):
 class Cluster:
     """One API server, as the kubeconfig or the pod's own account says."""
 
-    def __init__(self, api: client.ApiClient) -> None:
-        self._api = api
+    def __init__(self, settings: client.Configuration) -> None:
+        self._api = api = _Client(settings)
         self._core = client.CoreV1Api(api)
         self._slices = client.DiscoveryV1Api(api)
         self._network = client.NetworkingV1Api(api)
@@ -80,7 +103,7 @@ class Cluster:
                 await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         except config.ConfigException as error:
             raise ApiError(0, f"no cluster is configured: {error}") from error
-        return cls(client.ApiClient(settings))
+        return cls(settings)
 
     @property
     def settings(self) -> client.Configuration:
@@ -94,31 +117,39 @@ class Cluster:
 
     # Any question
 
-    async def ask(self, path: str, post: Body | None = None) -> Body:
-        """Return what stands at a path, or what the API server answers to what is posted there."""
-        return await _body_of(await self._call(path, post))
+    async def ask(self, *path: str, query: Mapping[str, str] | None = None, post: Body | None = None) -> Body:
+        """Return the object at a path, or the answer to `post`.
+
+        `path` has one argument for each segment; each is quoted, so that a name cannot add a segment or a query.
+        """
+        return await _body_of(await self._call(path, query or {}, post))
 
     async def time(self) -> datetime:
         """Return the API server's time."""
-        answer = await self._call("/version", None)
+        answer = await self._call(("version",), {}, None)
         await _body_of(answer)
         return parsedate_to_datetime(answer.headers["Date"])
 
-    async def ask_text(self, path: str) -> str:
-        """Return the text that stands at a path."""
-        answer = await self._call(path, None)
+    async def version(self) -> tuple[int, int]:
+        """Return the API server's version, major and minor."""
+        return read_version(await self.ask("version"))
+
+    async def ask_text(self, *path: str) -> str:
+        """Return the text at a path, given as for `ask`."""
+        answer = await self._call(path, {}, None)
         text: bytes = await _asked(answer.read())
         if answer.status >= _REFUSED:
             _read(text, answer.status)
         return text.decode("utf-8", "replace")
 
-    async def _call(self, path: str, post: Body | None) -> Any:
-        bare, _, query = path.partition("?")
-        prepared = await self._api.param_serialize(
-            "GET" if post is None else "POST", bare, query_params=parse_qsl(query), body=post, post_params=[], files={},
+    async def _call(self, path: Sequence[str], query: Mapping[str, str], post: Body | None) -> Any:
+        method, url, headers, body, form = await self._api.param_serialize(
+            "GET" if post is None else "POST", "".join(f"/{_segment(each)}" for each in path), {},
+            query_params=list(query.items()), body=post, post_params=[], files={},
             header_params={"Accept": "*/*", "Content-Type": "application/json"}, auth_settings=["BearerToken"],
         )  # fmt: skip
-        answer: Any = await _asked(self._api.call_api(*prepared, _preload_content=False))
+        call: Any = self._api.call_api
+        answer: Any = await _asked(call(method, url, headers, body, form, _preload_content=False))
         return answer.response
 
     # Reading
@@ -165,8 +196,8 @@ class Cluster:
 
     async def list_in(self, namespace: str, plural: str) -> list[Body]:
         """Return the objects of a kind in one namespace: TcpServices, or one of Kubernetes' core."""
-        group = f"/apis/{GROUP}/{VERSION}" if plural == PLURAL else "/api/v1"
-        found: list[Body] = (await self.ask(f"{group}/namespaces/{namespace}/{plural}"))["items"]
+        group = ("apis", GROUP, VERSION) if plural == PLURAL else ("api", "v1")
+        found: list[Body] = (await self.ask(*group, "namespaces", namespace, plural))["items"]
         return found
 
     async def review_token(self, token: str, audience: str) -> Body:
@@ -192,6 +223,13 @@ class Cluster:
         """Make a Service what it should be, as far as the operator owns it."""
         await self._apply(self._core.patch_namespaced_service, document)
 
+    async def release_service(self, change: Body) -> None:
+        """Change the owner of a Service; where another one has its name now, ApiError has the status 409."""
+        metadata, patch = change["metadata"], self._core.patch_namespaced_service
+        await self._write(
+            patch(metadata["name"], metadata["namespace"], dict(change), _content_type="application/merge-patch+json")
+        )
+
     async def apply_config_map(self, document: Body) -> None:
         """Make a ConfigMap what it should be."""
         await self._apply(self._core.patch_namespaced_config_map, document)
@@ -211,13 +249,27 @@ class Cluster:
         """Tell people of something that happened."""
         await self._write(self._core.create_namespaced_event(document["metadata"]["namespace"], _plain(document)))
 
+    async def desired_pods(self, namespace: str, workload: str) -> int | None:
+        """Return how many pods a workload (`Kind/name`) wants, None where it is not there."""
+        kind, _, name = workload.partition("/")
+        plural, part, *fields = _WORKLOADS[kind]
+        try:
+            found: Any = await self.ask("apis", "apps", "v1", "namespaces", namespace, plural, name, part)
+        except ApiError as error:
+            _raise_unless_missing(error)
+            return None
+        for field in fields:
+            found = (found or {}).get(field)
+        count: int = found or 0
+        return count
+
     async def evict(self, pod: Key) -> None:
         """End a pod within its disruption budget; where that does not allow it, ApiError has the status 429."""
         namespace, name = pod
         metadata = {"namespace": namespace, "name": name}
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
         self.writes += 1
-        await self.ask(f"/api/v1/namespaces/{namespace}/pods/{name}/eviction", post=eviction)
+        await self.ask("api", "v1", "namespaces", namespace, "pods", name, "eviction", post=eviction)
 
     async def _apply(self, patch: Any, document: Body) -> None:
         metadata = document["metadata"]
@@ -288,6 +340,13 @@ class Cluster:
         else:
             answer = self._objects.create_namespaced_custom_object(*_LEASES, namespace, "leases", dict(document))
         await _asked(answer)
+
+
+def _segment(name: Any) -> str:
+    """Quote a name as one segment of a path. Raises ApiError where it can be none."""
+    if name in ("", ".", ".."):
+        raise ApiError(_REFUSED, f'"{name}" is not the name of an object')
+    return quote(str(name), safe=":")
 
 
 def _raw(ask: Any) -> Any:

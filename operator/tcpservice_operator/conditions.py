@@ -120,7 +120,9 @@ def _lacking(view: View) -> Said | None:
     refused = [pod for pod in lacking if pod.refused]
     mends = "; ".join(restarts(pod for pod in lacking if not pod.refused))
     if (view.wanted.document["spec"].get("injection") or {}).get("restart") == "Evict":
-        mends = "they are evicted one at a time, within their disruption budgets, while all others are ready"
+        mends = view.stopped or (
+            "they are evicted one at a time, within their disruption budgets, while all others are ready"
+        )
     why = f"; {refused[0].key[1]} gets none, as {refused[0].refused}" if refused else ""
     others = sum(pod.injected for pod in lacking)
     older = f" (of {others} it does not serve this TcpService, which is younger)" if others else ""

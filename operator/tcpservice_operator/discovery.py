@@ -66,7 +66,7 @@ class Discovery:
         """End all streams; their sidecars go to another copy."""
         self._ending.set()
 
-    async def stream(self, request: web.Request) -> web.StreamResponse:
+    async def stream(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one sidecar."""
         try:
             caller = await self._tokens.caller(_bearer(request))
@@ -120,7 +120,7 @@ class Discovery:
         raise Refused(f"there is no pod {'/'.join(caller.pod)} with the uid {caller.uid}")
 
 
-def _bearer(request: web.Request) -> str:
+def _bearer(request: web.BaseRequest) -> str:
     """Return the token of a request. Raises Refused."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:

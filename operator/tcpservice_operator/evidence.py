@@ -18,7 +18,7 @@ _MOST_NAMES: Final = 5
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """All that the conditions of one TcpService are drawn from."""
+    """All that the conditions of one TcpService are drawn from; `stopped` is why evictions do not go on."""
 
     wanted: Wanted
     selector: Labels
@@ -28,6 +28,7 @@ class View(Struct, frozen=True, kw_only=True):
     callers: Sequence[Pod]
     rivals: Sequence[str]
     policies: Sequence[Policy]
+    stopped: str
 
     @property
     def place(self) -> str:

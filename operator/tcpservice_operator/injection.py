@@ -8,7 +8,6 @@ is there does not listen for it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any, Final
@@ -44,6 +43,8 @@ BOOTSTRAP: Final = f"{GROUP}/bootstrap"
 LARGEST_BOOTSTRAP: Final = 128 << 10
 """In bytes. The API server takes 256 KiB of annotations in all, and the pod has others."""
 
+_ADDRESS: Final = ("port", "protocol")
+
 Document = dict[str, Any]
 
 
@@ -75,7 +76,7 @@ def _inject(pod: Document, roles: Roles, options: Options) -> Injected:
     notes += [_not_there(key) for key in roles.unknown]
     if not fronts and not aliases:
         return Injected(pod=pod, reason=f"nothing could lead to its sidecar ({'; '.join(notes)})")
-    key, spec = _key_of(pod, options.secret), made["spec"]
+    key, spec = options.hook_key(), made["spec"]
     grace = spec.get("terminationGracePeriodSeconds")
     name = _name_of(made, roles.serves)
     container = container_of(name, key, GRACE_S if grace is None else grace, fronts, aliases, options)
@@ -150,12 +151,6 @@ _REFUSALS: Final[tuple[tuple[Callable[[Document, Document], bool], str], ...]] =
 )
 
 
-def _key_of(pod: Document, secret: str) -> str:
-    """Make the key of a pod's hooks, which nobody can guess."""
-    text = orjson.dumps(pod, option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(text, key=secret.encode(), digest_size=16).hexdigest()
-
-
 def _name_of(pod: Document, serves: Sequence[Served]) -> str:
     """Return what a pod is called in traces: what people label it with, else what it serves."""
     labels = (pod.get("metadata") or {}).get("labels") or {}
@@ -212,18 +207,22 @@ def _annotate(
 def _bootstrap(serves: Sequence[Served], calls: Sequence[Called]) -> str:
     """Write the TcpServices that the sidecar begins with, each once, by name.
 
-    Where they are too large, those that are called leave their policies to the operator, then all.
+    Of a TcpService that the pod calls, the bootstrap has the name, the port and the protocol only. The sidecar receives
+    the policies on its stream, where the operator verifies the pod's token; the webhook cannot verify its client. Of a
+    TcpService that the pod serves, the bootstrap has all policies, because the sidecar applies limits and timeouts to
+    the pod's own app before the stream begins. Where those are too large, the bootstrap leaves their policies out.
     """
-    called, served = _documents(calls), _documents(serves)
-    texts = (
-        _write({**called, **served}),
-        _write({**_skeletons(called), **served}),
-        _write(_skeletons({**called, **served})),
-    )
+    called, served = {each.key: _address_of(each.document) for each in calls}, _documents(serves)
+    texts = (_write({**called, **served}), _write({**called, **_skeletons(served)}))
     return next((text for text in texts if len(text) <= LARGEST_BOOTSTRAP), texts[-1]).decode()
 
 
-def _documents(services: Sequence[Served | Called]) -> dict[Key, Document]:
+def _address_of(document: Document) -> Document:
+    """Return a TcpService with what a caller needs to listen for it: its name, its port and its protocol."""
+    return {**document, "spec": {name: value for name, value in document["spec"].items() if name in _ADDRESS}}
+
+
+def _documents(services: Sequence[Served]) -> dict[Key, Document]:
     return {service.key: service.document for service in services}
 
 

@@ -37,6 +37,9 @@ WEBHOOK: Final = "tcpservice"
 """The name of the MutatingWebhookConfiguration, which whoever installs the operator makes."""
 
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+MADE_FOR: Final = f"{GROUP}/made-for"
+"""The label of a Service `<name>-replicas` with the uid of its TcpService, which does not own it (`services`)."""
+
 INJECT: Final = f"{GROUP}/inject"
 """The label by which a namespace or a pod says that it calls: `enabled`, or `disabled`."""
 
@@ -124,7 +127,11 @@ class ServicePort(Struct, frozen=True, kw_only=True):
 
 
 class Service(Struct, frozen=True, kw_only=True):
-    """A Service, and whether the operator made it."""
+    """A Service, and whether the operator made it.
+
+    `owner` is the uid of the TcpService with which the garbage collector deletes it, `made_for` that of a TcpService
+    which it outlives; both are empty where there is none. `external`: a name outside the cluster.
+    """
 
     uid: str
     key: Key
@@ -132,6 +139,9 @@ class Service(Struct, frozen=True, kw_only=True):
     headless: bool
     ports: tuple[ServicePort, ...]
     ours: bool
+    owner: str = ""
+    made_for: str = ""
+    external: bool = False
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -241,6 +251,8 @@ def named_by(arguments: list[str] | None, flag: str) -> tuple[str, ...] | None:
 def read_service(body: Body) -> Service:
     """Keep what matters of a Service."""
     metadata, spec = body["metadata"], body["spec"]
+    labels = metadata.get("labels") or {}
+    owners = (each["uid"] for each in metadata.get("ownerReferences") or [] if each["kind"] == "TcpService")
     return Service(
         uid=metadata["uid"],
         key=key_of(body),
@@ -250,7 +262,10 @@ def read_service(body: Body) -> Service:
             ServicePort(name=port.get("name", ""), port=port["port"], target=port.get("targetPort"))
             for port in spec.get("ports") or []
         ),
-        ours=(metadata.get("labels") or {}).get(MANAGED_BY) == OWNER,
+        ours=labels.get(MANAGED_BY) == OWNER,
+        owner=next(owners, ""),
+        made_for=labels.get(MADE_FOR, ""),
+        external=spec.get("type") == "ExternalName",
     )
 
 

@@ -6,6 +6,8 @@ Used by `settings` and by `tcpservice inject`, so that both make the same of the
 from __future__ import annotations
 
 import argparse
+import secrets
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
@@ -17,10 +19,19 @@ IMAGE: Final = f"ghcr.io/tcpservice/sidecar:{__version__}"
 OPERATOR: Final = "tcpservice-operator.tcpservice-system.svc:15810"
 
 
+def new_hook_key() -> str:
+    """Return a random key for the hooks of one pod.
+
+    The key must not depend on the pod: the webhook answers every client that can connect, so a client that sends a copy
+    of a pod would otherwise receive the key of the real pod.
+    """
+    return secrets.token_hex(16)
+
+
 class Options(Struct, frozen=True, kw_only=True):
     """How the sidecars of an installation are made; quantities as Kubernetes writes them, none where empty.
 
-    Keys of pods' hooks are made with `secret`, so that nobody knows them who cannot read the pods.
+    `hook_key` makes the key of a pod's hooks; tests replace it to get the same output twice.
     """
 
     image: str = IMAGE
@@ -33,7 +44,7 @@ class Options(Struct, frozen=True, kw_only=True):
     memory: str = "64Mi"
     memory_limit: str = "256Mi"
     variables: tuple[tuple[str, str], ...] = ()
-    secret: str = ""
+    hook_key: Callable[[], str] = new_hook_key
 
 
 def add_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -11,37 +11,41 @@ from typing import Any
 from msgspec import Struct
 
 from tcpservice.spec.schema import LONGEST_MESSAGE
+from tcpservice_operator.capture import conflicts
 from tcpservice_operator.conditions import Verdict, is_accepted, verdicts
 from tcpservice_operator.endpoints import REPLICAS_SUFFIX
 from tcpservice_operator.events import Happened, changes, refusals
-from tcpservice_operator.evicting import next_to_evict
+from tcpservice_operator.evicting import Eviction, next_eviction
 from tcpservice_operator.evidence import View
-from tcpservice_operator.objects import Key, Pod, Wanted
-from tcpservice_operator.services import Document, services_for, target_of
+from tcpservice_operator.objects import Key, Wanted
+from tcpservice_operator.services import Document, services_for
 from tcpservice_operator.state import State
 
 
 class Plan(Struct, frozen=True, kw_only=True):
     """Services to apply and the status, both whole, and what people should hear of, once the status is written.
 
-    `refused` is what should be heard once, by owner and reason. `evicted` is the pod that is to be made anew; `pods`
-    are the uids of all that serve.
+    `refused` is what should be heard once, by owner and reason. `eviction` is the next one; `pods` are the uids of all
+    that serve.
     """
 
     services: tuple[Document, ...]
     status: dict[str, Any]
     happened: tuple[Happened, ...]
     refused: dict[tuple[str, str], Happened]
-    evicted: Pod | None
+    eviction: Eviction | None
     pods: frozenset[str]
 
 
-def make_plan(state: State, key: Key, now: str) -> Plan | None:
-    """Plan for a TcpService; None where it is not there. `now` is the time (RFC 3339) for what changes."""
+def make_plan(state: State, key: Key, now: str, stopped: str = "") -> Plan | None:
+    """Plan for a TcpService; None where it is not there. `now` is the time (RFC 3339) for what changes.
+
+    `stopped` is why evictions do not go on, for the status.
+    """
     wanted = state.wanted.get(key)
     if wanted is None:
         return None
-    view = view_of(state, wanted)
+    view = view_of(state, wanted, stopped)
     services = services_for(wanted, view.selector, view.service, view.pods) if is_accepted(view) else []
     if view.replicas is not None and not view.replicas.ours:
         services = [document for document in services if document["metadata"]["name"] != view.replicas.key[1]]
@@ -52,12 +56,12 @@ def make_plan(state: State, key: Key, now: str) -> Plan | None:
         status=status,
         happened=tuple(happened),
         refused=refusals([*view.pods, *view.callers]),
-        evicted=next_to_evict(view),
+        eviction=next_eviction(view, state),
         pods=frozenset(pod.uid for pod in view.pods),
     )
 
 
-def view_of(state: State, wanted: Wanted) -> View:
+def view_of(state: State, wanted: Wanted, stopped: str = "") -> View:
     """Gather what the conditions of a TcpService are drawn from."""
     namespace, name = wanted.key
     return View(
@@ -67,26 +71,10 @@ def view_of(state: State, wanted: Wanted) -> View:
         replicas=state.services.get((namespace, name + REPLICAS_SUFFIX)),
         pods=state.pods_of(wanted),
         callers=state.callers_of(wanted),
-        rivals=_rivals(state, wanted),
+        rivals=conflicts(state, wanted),
         policies=state.policies_in(namespace),
+        stopped=stopped,
     )
-
-
-def _rivals(state: State, wanted: Wanted) -> list[str]:
-    """Return the TcpServices that serve the same port of the same pods and come first, by name."""
-    selector, target = state.selector_of(wanted), _target(state, wanted)
-    return [
-        "/".join(other.key)
-        for other in state.wanted_in(wanted.key[0])
-        if other.key < wanted.key
-        and _target(state, other) == target
-        and state.selector_of(other) == selector
-        and selector
-    ]
-
-
-def _target(state: State, wanted: Wanted) -> str | int:
-    return target_of(wanted, state.services.get(wanted.key))
 
 
 def _status(view: View, now: str) -> dict[str, Any]:

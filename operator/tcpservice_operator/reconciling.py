@@ -17,9 +17,10 @@ from msgspec.structs import replace
 from tcpservice_operator.cluster import ApiError
 from tcpservice_operator.endpoints import REPLICAS_SUFFIX
 from tcpservice_operator.events import Happened, write_event
+from tcpservice_operator.evicting import Eviction
 from tcpservice_operator.objects import Body, Key, Pod, Wanted, key_of, read_service
 from tcpservice_operator.planning import make_plan
-from tcpservice_operator.services import Document
+from tcpservice_operator.services import Document, release_of
 from tcpservice_operator.state import State
 
 _SETTLE_S: Final = 0.05
@@ -34,6 +35,10 @@ COURTESY_S: Final = 2.0
 """How long people may take to make the Service themselves. One `kubectl apply` of both may make the TcpService first,
 and fails at a Service that somebody else made in between."""
 
+PATIENCE_S: Final = 60.0
+"""How long the replacement of an evicted pod may take to become ready until people are told."""
+
+_LOOK_AGAIN_S: Final = 10.0
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
 
 
@@ -42,6 +47,9 @@ class Writer(Protocol):
 
     async def apply_service(self, document: Body) -> None:
         """Make a Service what it should be. Raises ApiError."""
+
+    async def release_service(self, change: Body) -> None:
+        """Change the owner of a Service by a merge patch. Raises ApiError."""
 
     async def apply_status(self, key: Key, status: Body) -> None:
         """Show the status of a TcpService. Raises ApiError."""
@@ -52,11 +60,15 @@ class Writer(Protocol):
     async def evict(self, pod: Key) -> None:
         """End a pod, so that its owner makes it anew. Raises ApiError; 429: its disruption budget does not allow it."""
 
+    async def desired_pods(self, namespace: str, workload: str) -> int | None:
+        """Return how many pods a workload (`Kind/name`) wants, None where it is not there. Raises ApiError."""
+
 
 class Reconciler:
     """Keeps TcpServices in line while `may_write` says that this copy leads; `now` gives the time as RFC 3339.
 
-    `courtesy` is how many seconds it leaves others to make the Service of a TcpService's name.
+    `courtesy` is how many seconds it leaves others to make the Service of a TcpService's name; `patience` is how many
+    seconds a workload may lack pods until people are told that evictions do not go on.
     """
 
     def __init__(
@@ -66,12 +78,16 @@ class Reconciler:
         may_write: Callable[[], bool],
         now: Callable[[], str],
         courtesy: float = COURTESY_S,
+        patience: float = PATIENCE_S,
     ) -> None:
         self._state = state
         self._writer = writer
         self._may_write = may_write
         self._now = now
         self._courtesy = courtesy
+        self._patience = patience
+        self._short_since: dict[Key, float] = {}
+        self._stopped: dict[Key, str] = {}
         self._first_looks: dict[Key, float] = {}
         self._due: set[Key] = set()
         self.looks = 0
@@ -112,9 +128,10 @@ class Reconciler:
     async def reconcile(self, key: Key) -> None:
         """Make what one TcpService asks for true. Raises ApiError."""
         self.looks += 1
-        plan = make_plan(self._state, key, self._now())
+        plan = make_plan(self._state, key, self._now(), self._stopped.get(key, ""))
         if plan is None:
             self._forget(key)
+            await self._release(key)
             return
         for document in plan.services:
             if self._may_write() and not self._is_there(document) and not self._may_be_made(key, document):
@@ -126,8 +143,41 @@ class Reconciler:
             await self._tell(wanted, plan.happened)
         if self._may_write() and wanted is not None:
             await self._tell_refused(wanted, plan.refused)
-        if plan.evicted is not None and wanted is not None and self._may_write():
-            await self._evict(wanted, plan.evicted, plan.pods)
+        if plan.eviction is None:
+            self._short_since.pop(key, None)
+            self._stopped.pop(key, None)
+        elif wanted is not None and self._may_write() and not await self._is_short(wanted, plan.eviction):
+            await self._evict(wanted, plan.eviction.pod, plan.pods)
+
+    async def _release(self, key: Key) -> None:
+        """Let the Service of the replicas of a TcpService that is gone be deleted, once no sidecar resolves it."""
+        service = self._state.outlived(key)
+        if service is not None and self._may_write() and not self._state.is_resolved(key):
+            await self._writer.release_service(release_of(service, key[1]))
+
+    async def _is_short(self, wanted: Wanted, eviction: Eviction) -> bool:
+        """Whether a workload lacks ready pods; then it is asked again, and after a while people are told."""
+        key, loop = wanted.key, asyncio.get_running_loop()
+        lacking = ""
+        for workload, ready in sorted(eviction.ready.items()):
+            desired = await self._writer.desired_pods(key[0], workload)
+            if desired is None or ready < desired:
+                words = f"{ready} of {desired} pods of {workload} are ready" if desired else f"{workload} is not there"
+                look = f"kubectl describe -n {key[0]} {workload.lower()}"
+                lacking = f"no pod is evicted until each workload has all its pods: {words}; why: {look}"
+                break
+        if not lacking:
+            self._short_since.pop(key, None)
+            self._stopped.pop(key, None)
+            return False
+        loop.call_later(_LOOK_AGAIN_S, self.touch, [key])
+        since = self._short_since.setdefault(key, loop.time())
+        if loop.time() - since >= self._patience and self._stopped.get(key) != lacking:
+            if key not in self._stopped:
+                await self._tell(wanted, [Happened("Warning", "EvictingStopped", lacking)])
+            self._stopped[key] = lacking
+            self.touch([key])
+        return True
 
     async def _evict(self, wanted: Wanted, pod: Pod, there: frozenset[str]) -> None:
         """Have a pod made anew, unless it was already: then the webhook gives no sidecar, and more would not help."""
@@ -183,6 +233,8 @@ class Reconciler:
         for name in (key[1], key[1] + REPLICAS_SUFFIX):
             self._written.pop((key[0], name), None)
         self._evictable.pop(key, None)
+        self._short_since.pop(key, None)
+        self._stopped.pop(key, None)
         self._first_looks.pop(key, None)
         self._told_stopped.discard(key)
         self._told_refused.pop(key, None)

@@ -23,24 +23,29 @@ class Served(Struct, frozen=True, kw_only=True):
 
 
 class Called(Struct, frozen=True, kw_only=True):
-    """A TcpService that a pod calls; `others` are the further ports of the Service of its name."""
+    """A TcpService that a pod calls; `others` are the further ports of the Service of its name.
+
+    `refused` is why the pod's sidecar must not take its name, empty where it may.
+    """
 
     key: Key
     port: int
     others: tuple[int, ...]
     document: dict[str, Any]
+    refused: str = ""
 
 
 class Roles(Struct, frozen=True, kw_only=True):
     """All that one pod has to do with TcpServices, and what else says where its app listens.
 
-    `unknown` are those that it names as called and that are not there; `targeted` are the ports of the pod that
-    Services target by number.
+    `unknown` are those that it names as called and that are not there; `pending`: one that it calls waits for its first
+    EndpointSlice. `targeted` are the ports of the pod that Services target by number.
     """
 
     serves: tuple[Served, ...] = ()
     calls: tuple[Called, ...] = ()
     unknown: tuple[Key, ...] = ()
+    pending: bool = False
     targeted: frozenset[int] = frozenset()
 
     def __bool__(self) -> bool:

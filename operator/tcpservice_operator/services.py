@@ -1,6 +1,11 @@
 """The Services that a TcpService needs: the one of its name where nobody made it, and the headless one of its replicas.
 
 Used by `planning`. A Service that somebody else made is used as it is, and never edited.
+
+The TcpService owns the Service of its name: the garbage collector deletes both. The TcpService does not own
+`<name>-replicas`, which sidecars resolve while the operator is silent: if it were deleted with the TcpService or its
+CRD, sidecars would resolve the Service of the TcpService's name, which leads to sidecars. The operator releases
+`<name>-replicas` to the garbage collector once no sidecar resolves it.
 """
 
 from __future__ import annotations
@@ -8,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tcpservice.spec.schema import GROUP
+from tcpservice_operator.crd import VERSION
 from tcpservice_operator.endpoints import REPLICAS_SUFFIX
-from tcpservice_operator.objects import MANAGED_BY, OWNER, Labels, Pod, Service, Wanted
+from tcpservice_operator.objects import MADE_FOR, MANAGED_BY, OWNER, Key, Labels, Pod, Service, Wanted
 
 MESH_PORT: Final = "tcps-mesh"
 MESH_NUMBER: Final = 15801
@@ -52,7 +59,9 @@ def _front(wanted: Wanted, selector: Labels, target: str | int, pods: Sequence[P
     if ready and len(fronted(wanted, target, ready)) == len(ready):
         target = front_name(target)
     ports = [{"name": "nestjs", "port": wanted.document["spec"]["port"], "targetPort": target, "protocol": "TCP"}]
-    return _service(wanted, wanted.key[1], {"selector": dict(selector), "ports": ports})
+    document = _service(wanted.key, wanted.key[1], {"selector": dict(selector), "ports": ports})
+    document["metadata"]["ownerReferences"] = [_owner(wanted.key[1], wanted.uid)]
+    return document
 
 
 def _replicas(wanted: Wanted, selector: Labels, target: str | int) -> Document:
@@ -62,21 +71,26 @@ def _replicas(wanted: Wanted, selector: Labels, target: str | int) -> Document:
         {"name": "mesh", "port": MESH_NUMBER, "targetPort": MESH_PORT, "protocol": "TCP"},
     ]
     name = wanted.key[1] + REPLICAS_SUFFIX
-    return _service(wanted, name, {"clusterIP": "None", "selector": dict(selector), "ports": ports})
+    document = _service(wanted.key, name, {"clusterIP": "None", "selector": dict(selector), "ports": ports})
+    document["metadata"]["labels"][MADE_FOR] = wanted.uid
+    return document
 
 
-def _service(wanted: Wanted, name: str, spec: Document) -> Document:
-    owner = {
-        "apiVersion": wanted.document["apiVersion"],
-        "kind": wanted.document["kind"],
-        "name": wanted.key[1],
-        "uid": wanted.uid,
-        "controller": True,
-    }
-    metadata = {
-        "name": name,
-        "namespace": wanted.key[0],
-        "labels": {MANAGED_BY: OWNER},
-        "ownerReferences": [owner],
-    }
+def release_of(service: Service, name: str) -> Document:
+    """Return the change (a merge patch) that lets the garbage collector delete `<name>-replicas`.
+
+    The collector deletes what has an owner that does not exist: the TcpService, which is gone. So the operator needs no
+    right to delete Services.
+    """
+    namespace, own_name = service.key
+    metadata = {"name": own_name, "namespace": namespace, "uid": service.uid}
+    return {"metadata": {**metadata, "ownerReferences": [_owner(name, service.made_for)]}}
+
+
+def _service(key: Key, name: str, spec: Document) -> Document:
+    metadata = {"name": name, "namespace": key[0], "labels": {MANAGED_BY: OWNER}}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+def _owner(name: str, uid: str) -> Document:
+    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "TcpService", "name": name, "uid": uid, "controller": True}

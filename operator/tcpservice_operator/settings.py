@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -73,7 +72,6 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
             image=given.sidecar_image,
             operator=given.sidecar_discovery or f"{service}:{given.listen.port}",
             audience=given.audience,
-            secret=secrets.token_hex(32),
         ),
     )
 

@@ -50,6 +50,7 @@ class State:
         self._there: dict[str, set[Key]] = defaultdict(set)
         self._pods: dict[str, dict[Key, Pod]] = defaultdict(dict)
         self._slices: dict[Key, dict[Key, Slice]] = defaultdict(dict)
+        self._others: dict[Key, set[Key]] = {}
         self._policies: dict[str, dict[Key, Policy]] = defaultdict(dict)
 
     # Events; each returns the TcpServices that are to be looked at again.
@@ -84,6 +85,7 @@ class State:
         """Take an event of an EndpointSlice."""
         key, service = key_of(body), service_of(body)
         if service is None:
+            self._see_other_slice(body, gone=gone)
             return set()
         self._advance(SLICES, body)
         if gone:
@@ -93,6 +95,17 @@ class State:
         if not self._slices[service]:
             del self._slices[service]
         return {service}
+
+    def _see_other_slice(self, body: Body, *, gone: bool) -> None:
+        """Keep which Services have endpoints: a slice of another Service, where it lists one."""
+        namespace, _ = key = key_of(body)
+        service = (namespace, (body["metadata"].get("labels") or {}).get(SERVICE_LABEL, ""))
+        slices = self._others.pop(service, set())
+        slices.discard(key)
+        if not gone and any(one["addresses"] for one in body.get("endpoints") or []):
+            slices.add(key)
+        if slices:
+            self._others[service] = slices
 
     def see_pod(self, body: Body, *, gone: bool = False) -> set[Key]:
         """Take an event of a pod; one that has ended has gone."""
@@ -108,8 +121,9 @@ class State:
         if before is not None and after is not None and (before.labels, before.calls) != (after.labels, after.calls):
             self.views += 1
         pods = [pod for pod in (before, after) if pod is not None]
+        outlived = self._outlived_by(pods)
         serving = {wanted.key for pod in pods for wanted in self.served_by(pod)}
-        return serving | (self._called_by(pods) if _stands_out(before) != _stands_out(after) else set())
+        return serving | outlived | (self._called_by(pods) if _stands_out(before) != _stands_out(after) else set())
 
     def see_namespace(self, body: Body, *, gone: bool = False) -> set[Key]:
         """Take an event of a namespace."""
@@ -146,6 +160,8 @@ class State:
             _stub(key, labels={SERVICE_LABEL: service[1] + REPLICAS_SUFFIX})
             for service, there in self._slices.items()
             for key in there
+        ] + [
+            _stub(key, labels={SERVICE_LABEL: service[1]}) for service, others in self._others.items() for key in others
         ]
 
     def known_pods(self) -> list[Body]:
@@ -169,6 +185,7 @@ class State:
         there.wanted = {key: each for key, each in self.wanted.items() if key[0] != namespace} | found
         there.services = {key: each for key, each in self.services.items() if key[0] != namespace}
         there.services |= {key_of(body): read_service(body) for body in services}
+        there._pods, there._slices, there._others = self._pods, self._slices, self._others
         for key in there.wanted:
             there._there[key[0]].add(key)
         return there
@@ -244,10 +261,44 @@ class State:
 
         return merge(slices.values(), is_served)
 
+    def outlived(self, key: Key) -> Service | None:
+        """Return the Service `<name>-replicas` of a TcpService that is gone, None where it is released already."""
+        service = self.services.get((key[0], key[1] + REPLICAS_SUFFIX))
+        kept = service is not None and service.ours and service.made_for and not service.owner
+        return service if kept and key not in self.wanted else None
+
+    def all_outlived(self) -> set[Key]:
+        """Return the TcpServices that are gone and whose replicas still have a Service."""
+        keys = ((namespace, name.removesuffix(REPLICAS_SUFFIX)) for namespace, name in self.services)
+        return {key for key in keys if self.outlived(key) is not None}
+
+    def is_resolved(self, key: Key) -> bool:
+        """Whether a pod's sidecar serves or calls a TcpService: it may resolve the Service of its replicas."""
+        name = "/".join(key)
+        return any(
+            name in (pod.fronts or ()) or name in (pod.aliases or ())
+            for there in self._pods.values()
+            for pod in there.values()
+        )
+
+    def pods_in(self, namespace: str) -> Iterable[Pod]:
+        """Return the pods of a namespace."""
+        return self._pods[namespace].values()
+
+    def has_endpoints(self, service: Service) -> bool:
+        """Whether a Service other than `<name>-replicas` has endpoints, whoever made its slices."""
+        return service.key in self._others
+
     def policies_in(self, namespace: str) -> list[Policy]:
         """Return the NetworkPolicies of a namespace, by name."""
         there = self._policies[namespace]
         return [there[key] for key in sorted(there)]
+
+    def _outlived_by(self, pods: Iterable[Pod]) -> set[Key]:
+        """Return the TcpServices that are gone and that sidecars of some pods serve or call."""
+        names = {name for pod in pods for name in (*(pod.fronts or ()), *(pod.aliases or ()))}
+        keys = ((namespace, own) for namespace, _, own in (name.partition("/") for name in names))
+        return {key for key in keys if self.outlived(key) is not None}
 
     def _calls(self, pod: Pod) -> bool:
         return (pod.inject or self.namespaces.get(pod.key[0], {}).get(INJECT)) == "enabled"

@@ -29,6 +29,8 @@ _FAILED_OPEN: Final = re.compile(
     r'^apiserver_admission_webhook_fail_open_count\{name="inject\.tcpservice\.dev".*\} ([0-9.e+]+)$', re.MULTILINE
 )
 _NAMES: Final = re.compile(r"[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9-]*")
+_ADMISSION: Final = ("apis", "admissionregistration.k8s.io", "v1")
+_EXTENSIONS: Final = ("apis", "apiextensions.k8s.io", "v1")
 _MISSING: Final = 404
 _MAY_NOT: Final = (401, 403)
 _RESTRICTED: Final = {
@@ -41,17 +43,17 @@ _RESTRICTED: Final = {
 
 async def survey(cluster: Cluster) -> Facts:
     """Ask all there is to ask. Raises ApiError where the API server does not say as much as its version."""
-    version = await cluster.ask("/version")
-    webhook = await _found(cluster, f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{WEBHOOK}")
+    version = await cluster.version()
+    webhook = await _found(cluster, *_ADMISSION, "mutatingwebhookconfigurations", WEBHOOK)
     home = _home(webhook)
     services = await _or_unknown(_services(cluster))
     return Facts(
         now=await cluster.time(),
-        version=(int(version["major"]), int(re.sub(r"\D.*", "", version["minor"]))),
-        definition=await _found(cluster, f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd.NAME}"),
+        version=version,
+        definition=await _found(cluster, *_EXTENSIONS, "customresourcedefinitions", crd.NAME),
         webhook=webhook,
-        operator=await _found(cluster, f"/apis/apps/v1/namespaces/{home}/deployments/tcpservice-operator"),
-        lease=await _found(cluster, f"/apis/coordination.k8s.io/v1/namespaces/{home}/leases/{LEASE}"),
+        operator=await _found(cluster, "apis", "apps", "v1", "namespaces", home, "deployments", _SERVICE),
+        lease=await _found(cluster, "apis", "coordination.k8s.io", "v1", "namespaces", home, "leases", LEASE),
         trusted=_trusted(webhook),
         unreached=await _unreached(cluster, webhook),
         denied=await _or_unknown(_denied(cluster, home)),
@@ -86,7 +88,8 @@ async def _unreached(cluster: Cluster, webhook: Body | Unknown | None) -> str | 
         return None
     home = _home(webhook)
     try:
-        await cluster.ask_text(f"/api/v1/namespaces/{home}/services/http:{_SERVICE}:health/proxy/readyz")
+        service = f"http:{_SERVICE}:health"
+        await cluster.ask_text("api", "v1", "namespaces", home, "services", service, "proxy", "readyz")
     except ApiError as error:
         if error.status in _MAY_NOT:
             return Unknown(f"whether the API server comes through to the operator is not known: {error}")
@@ -101,17 +104,17 @@ async def _or_unknown(asking: Awaitable[T]) -> T | Unknown:
         return Unknown(str(error))
 
 
-async def _found(cluster: Cluster, path: str) -> Body | Unknown | None:
+async def _found(cluster: Cluster, *path: str) -> Body | Unknown | None:
     try:
-        return await cluster.ask(path)
+        return await cluster.ask(*path)
     except ApiError as error:
         return None if error.status == _MISSING else Unknown(str(error))
 
 
 async def _services(cluster: Cluster) -> tuple[Body, ...]:
     """Return the TcpServices, but for those of namespaces that are just going."""
-    found = (await cluster.ask(f"/apis/{GROUP}/{VERSION}/{PLURAL}"))["items"]
-    spaces = (await cluster.ask("/api/v1/namespaces"))["items"]
+    found = (await cluster.ask("apis", GROUP, VERSION, PLURAL))["items"]
+    spaces = (await cluster.ask("api", "v1", "namespaces"))["items"]
     going = {each["metadata"]["name"] for each in spaces if "deletionTimestamp" in each["metadata"]}
     staying = (body for body in found if body["metadata"]["namespace"] not in going)
     return tuple(sorted(staying, key=lambda body: (body["metadata"]["namespace"], body["metadata"]["name"])))
@@ -135,13 +138,13 @@ async def _missing(cluster: Cluster, rule: Rule, namespace: str, home: str) -> A
             "kind": "SubjectAccessReview",
             "spec": {"user": user, "groups": groups, "resourceAttributes": attributes},
         }
-        answer = await cluster.ask("/apis/authorization.k8s.io/v1/subjectaccessreviews", post=review)
+        answer = await cluster.ask("apis", "authorization.k8s.io", "v1", "subjectaccessreviews", post=review)
         if not answer["status"]["allowed"]:
             yield f"{verb} {rule['resources'][0]}"
 
 
 async def _unanswered(cluster: Cluster) -> int:
-    found = _FAILED_OPEN.findall(await cluster.ask_text("/metrics"))
+    found = _FAILED_OPEN.findall(await cluster.ask_text("metrics"))
     return int(sum(map(float, found)))
 
 
@@ -167,7 +170,7 @@ async def _try(cluster: Cluster, service: Body) -> str:
         "metadata": {"generateName": "tcpservice-check-", "labels": spec["selector"]},
         "spec": {"containers": [container]},
     }
-    made = await cluster.ask(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", post=pod)
+    made = await cluster.ask("api", "v1", "namespaces", namespace, "pods", query={"dryRun": "All"}, post=pod)
     if any(each["name"] == SIDECAR for each in made["spec"].get("initContainers") or []):
         return ""
     reason: str = (made["metadata"].get("annotations") or {}).get(NOT_INJECTED, "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tcpservice_operator.capture import is_pending, why_not_captured
 from tcpservice_operator.objects import Body, Key, Pod, Wanted, read_pod
 from tcpservice_operator.roles import Called, Roles, Served
 from tcpservice_operator.services import target_of
@@ -27,6 +28,7 @@ def roles_of(state: State, body: Body, namespace: str) -> Roles:
         serves=tuple(_served(state, wanted) for wanted in state.served_by(pod)),
         calls=tuple(_called(state, wanted) for wanted in state.called_by(pod)),
         unknown=tuple(sorted(state.unknown_to(pod))),
+        pending=any(is_pending(state, wanted) for wanted in state.called_by(pod)),
         targeted=frozenset(_targeted(state, pod)),
     )
 
@@ -46,6 +48,7 @@ def _called(state: State, wanted: Wanted) -> Called:
         port=wanted.sound["spec"]["port"],
         others=tuple(_other_ports(state, wanted)),
         document=wanted.sound,
+        refused=why_not_captured(state, wanted),
     )
 
 

@@ -18,6 +18,7 @@ from cluster.found import definitions, helm, kubeconform
 from tcpservice import __version__
 from tcpservice_operator import crd, rbac
 from tcpservice_operator.settings import read_settings
+from tcpservice_operator.versions import OLDEST
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "tcpservice"
@@ -25,8 +26,8 @@ GOLDEN = Path(__file__).parent / "charts"
 HOME = "tcpservice-system"
 CASES = sorted(path.name.removesuffix(".values.yaml") for path in GOLDEN.glob("*.values.yaml"))
 SCHEMAS = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
-VERSIONS = ("1.29.0", "1.33.0", "1.37.0")
-"""Of Kubernetes: the oldest that has native sidecars by default, and later ones."""
+VERSIONS = ("1.33.0", "1.35.0", "1.37.0")
+"""Of Kubernetes: the oldest that the chart takes, and later ones."""
 FOREIGN = "ServiceMonitor,PodMonitor,Certificate,CustomResourceDefinition"
 """Kinds that the schemas do not have: those of others, and the one that has no schema which a tool can follow."""
 
@@ -47,7 +48,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def rendered(*arguments: str) -> str:
-    done = run("template", "tcpservice", str(CHART), "-n", HOME, "--kube-version", "1.31", *arguments)
+    done = run("template", "tcpservice", str(CHART), "-n", HOME, "--kube-version", "1.33", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -88,6 +89,13 @@ def test_wrong_values_are_named(value: str, named: str) -> None:
     done = run("template", "tcpservice", str(CHART), "--set", value)
     assert done.returncode != 0
     assert named in done.stderr
+
+
+def test_a_kubernetes_that_is_too_old_is_refused() -> None:
+    for version, status in ((OLDEST, 0), ((OLDEST[0], OLDEST[1] - 1), 1)):
+        done = run("template", "tcpservice", str(CHART), "--kube-version", "{}.{}".format(*version))
+        assert done.returncode == status, done.stderr
+        assert status == 0 or "chart requires kubeVersion: >=1.33.0-0" in done.stderr
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -54,6 +54,18 @@ def test_the_first_steps(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "idempotent" in said["explain"]
 
 
+def test_the_commands_of_the_removal_are_understood(api: ApiServer) -> None:
+    section = PAGE.split("## Removing TcpService")[1].partition("\n## ")[0]
+    lines = [
+        line.strip() for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()
+    ]
+    typed = [shlex.split(line) for line in lines if line.strip().startswith("kubectl")]
+    assert len(typed) == 7
+    for _, *words in typed:
+        dry = ["--dry-run=server", "--ignore-not-found"] if words[0] == "delete" else []
+        api.kubectl(*words, *dry)
+
+
 def test_the_table_has_each_reason() -> None:
     text = "".join(Path(str(module.__file__)).read_text() for module in (conditions, fronts))
     there = set(re.findall(r'"(?:True|False|Unknown)", "([A-Z]\w+)"', text)) - {"False", "Unknown"}

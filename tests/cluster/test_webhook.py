@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,8 @@ GOLDEN = Path(__file__).parents[1] / "control" / "golden"
 SHAPES = sorted(path.stem for path in GOLDEN.glob("*.yaml") if not path.stem.endswith(".out"))
 NAMED = {"name": "orders", "namespace": "shop"}
 PODS = "/api/v1/namespaces/shop/pods"
+OTHER = "127.0.0.2"
+"""The address of a client that is not the API server."""
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +158,8 @@ def test_a_pod_finds_what_was_made_just_before_it_beside_what_is_known(api: ApiS
         wait_for("it answers", known, operator)
         expected = {"shop/orders"}
         for number in range(5):
-            newer = {**tcp_service(port=4001 + number), "metadata": {"name": f"n{number}", "namespace": "shop"}}
+            newer = tcp_service(port=4001 + number, selector={"app": f"n{number}"})
+            newer["metadata"] = {"name": f"n{number}", "namespace": "shop"}
             assert api.post(SERVICES, newer)[0] == 201
             assert api.post(PODS, pod(f"web-{number}", app="web"))[0] == 201
             expected.add(f"shop/n{number}")
@@ -212,6 +216,110 @@ def test_what_is_no_review_is_refused(api: ApiServer) -> None:
             assert answer.status == 400
             assert "expected an AdmissionReview" in answer.read().decode()
             connection.close()
+
+
+def test_callers_of_what_is_not_accepted_are_as_without_a_sidecar(api: ApiServer) -> None:
+    """Slices made by hand, an ExternalName, and a second name for the same pods."""
+    ports = [{"name": "tcp", "port": 3001, "targetPort": 3001}]
+    named = [{"name": "tcp", "port": 3001, "targetPort": "nestjs"}]
+    by_hand = {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "legacy-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "legacy"}},
+        "endpoints": [{"addresses": ["198.18.0.57"]}], "ports": [{"name": "tcp", "port": 3001}],
+    }  # fmt: skip
+    services: dict[str, dict[str, Any]] = {
+        "legacy": {"ports": ports},
+        "saas": {"type": "ExternalName", "externalName": "orders.example.com"},
+        "orders": {"selector": {"app": "orders"}, "ports": named},
+        "shop-orders": {"selector": {"app": "orders"}, "ports": named},
+    }
+    documents: list[dict[str, Any]] = [by_hand]
+    for name, spec in services.items():
+        metadata = {"name": name, "namespace": "shop"}
+        documents.append({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+        own = {"apiVersion": "tcpservice.dev/v1alpha1", "kind": "TcpService"}
+        documents.append({**own, "metadata": metadata, "spec": {"port": 3001}})
+    api.kubectl("apply", "-f", "-", text="\n---\n".join(map(json.dumps, documents)))
+    calling = pod("web", app="web")
+    calling["metadata"]["labels"]["tcpservice.dev/inject"] = "enabled"
+    calling["metadata"]["annotations"] = {"tcpservice.dev/app-ports": ""}
+    with Operator(api) as operator:
+        install_webhook(api, operator)
+        for name, reason in (("legacy", "NoSelector"), ("saas", "NoSelector"), ("shop-orders", "PortTaken")):
+            wait_for(name, lambda n=name, r=reason: condition(api, "Accepted", n) == ("False", r), operator)  # type: ignore[misc]
+
+        def injected() -> bool:
+            """The API server takes a moment to know a webhook."""
+            api.kubectl("delete", "pods", "-n", "shop", "--all", "--grace-period=0", "--force")
+            api.kubectl("apply", "-f", "-", text=json.dumps(calling))
+            return sidecars(api, "web") != []
+
+        wait_for("it answers", injected, operator)
+        made = api.get(f"{PODS}/web")["spec"]
+        assert [each["hostnames"][0] for each in made["hostAliases"]] == ["orders"]
+        (app,) = made["containers"]
+        assert [each["name"] for each in app["env"]] == ["ORDERS_SERVICE_HOST"]
+        listening = [word for word in made["initContainers"][0]["args"] if word.startswith("--listen=")]
+        assert [word.split("=")[1] for word in listening] == ["shop/orders"]
+    api.kubectl("delete", "endpointslice", "-n", "shop", "legacy-1", "--ignore-not-found")
+
+
+FLOOD = 200
+
+
+def test_a_pod_gets_its_sidecar_while_others_flood_the_webhook(api: ApiServer) -> None:
+    """Any pod can send reviews: here 200 at a time, each of a pod that calls what is not there."""
+    forged = pod("forged", app="web")
+    forged["metadata"]["labels"]["tcpservice.dev/inject"] = "enabled"
+    forged["metadata"]["annotations"] = {"tcpservice.dev/calls": "nobody"}
+    body = json.dumps({"request": {"uid": "1", "namespace": "shop", "object": forged}}).encode()
+    api.kubectl("apply", "-f", "-", text=json.dumps({**tcp_service(), "metadata": NAMED}))
+    with Operator(api) as operator:
+        install_webhook(api, operator)
+
+        def injected() -> bool:
+            """The API server takes a moment to know a webhook."""
+            api.kubectl("delete", "pods", "-n", "shop", "--all", "--grace-period=0", "--force")
+            api.kubectl("apply", "-f", "-", text=json.dumps(pod("orders-a")))
+            return sidecars(api, "orders-a") != []
+
+        wait_for("it answers", injected, operator)
+        before, trusted, ended, answered = failed_open(api), trust(api), threading.Event(), list[int]()
+
+        def flood() -> None:
+            host, _, port = operator.address("sidecars").partition(":")
+            while not ended.is_set():
+                connection = HTTPSConnection(host, int(port), context=trusted, timeout=30, source_address=(OTHER, 0))
+                connection.request("POST", "/v1/inject", body=body)
+                answered.append(connection.getresponse().status)
+                connection.close()
+
+        with ThreadPoolExecutor(FLOOD) as beside:
+            floods = [beside.submit(flood) for _ in range(FLOOD)]
+            try:
+                wait_for("the flood is there", lambda: len(answered) > FLOOD, operator)
+                for number in range(5):
+                    assert api.post(PODS, pod(f"orders-{number}"))[0] == 201
+                    assert sidecars(api, f"orders-{number}") == ["tcpservice-sidecar"]
+            finally:
+                ended.set()
+            for each in floods:
+                each.result()
+        assert failed_open(api) == before
+        assert set(answered) <= {200, 503}
+
+
+def test_a_namespace_that_is_a_path_leads_nowhere(api: ApiServer) -> None:
+    with Operator(api) as operator:
+        host, _, port = operator.address("sidecars").partition(":")
+        path = "../../../../api/v1/namespaces/shop/secrets/tcpservice-ca?x="
+        asked = {"request": {"uid": "1", "namespace": path, "object": pod("a")}}
+        connection = HTTPSConnection(host, int(port), context=trust(api), timeout=10)
+        connection.request("POST", "/v1/inject", body=json.dumps(asked))
+        answer = connection.getresponse()
+        assert (answer.status, "matching regex" in answer.read().decode()) == (400, True)
+        connection.close()
+        assert "secrets" not in operator.stderr, "the operator asked for its Secret, and says what came"
 
 
 @pytest.mark.parametrize("name", SHAPES)

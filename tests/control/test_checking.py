@@ -63,7 +63,7 @@ def test_when_all_is_well() -> None:
 
 
 CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
-    ("too old", {"version": (1, 28)}, "failed", "cluster", "1.29 is the first"),
+    ("too old", {"version": (1, 32)}, "failed", "cluster", "Kubernetes 1.32 is too old: before 1.33, EndpointSlices"),
     ("no CRD", {"definition": None}, "failed", "CRD", "is not there: helm upgrade --install"),
     (
         "another CRD", {"definition": {"spec": {"versions": [{"schema": {"openAPIV3Schema": {}}}]}}}, "warned", "CRD",

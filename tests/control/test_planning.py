@@ -409,8 +409,9 @@ def test_a_pod_that_has_ended_has_gone(phase: str) -> None:
     bodies = (tcp_service(injection={"restart": "Evict"}), *MADE, pod("a"), ended, pod("c", injected=False))
     made = plan(*bodies)
     assert made.status["replicas"]["total"] == 2
-    assert made.evicted is not None
-    assert made.evicted.key == ("shop", "c")
+    assert made.eviction is not None
+    assert made.eviction.pod.key == ("shop", "c")
+    assert made.eviction.ready == {"ReplicaSet/orders-5d9f": 2}
     state = state_of(tcp_service(), pod("a"))
     assert state.see_pod({**pod("a"), "status": {"phase": phase}}) == {KEY}
     assert state.known_pods() == []

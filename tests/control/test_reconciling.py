@@ -25,12 +25,18 @@ class Server:
         self.writes: Counter[str] = Counter()
         self.events: list[str] = []
         self.evicted: list[str] = []
+        self.desired: dict[str, int | None] = {}
         self.refuse: list[str] = []
+        self.released: list[Body] = []
 
     async def apply_service(self, document: Body) -> None:
         self._count("service")
         body: dict[str, Any] = {**document, "metadata": {**document["metadata"], "uid": "made"}}
         self.state.see_service(body)
+
+    async def release_service(self, change: Body) -> None:
+        self._count("release")
+        self.released.append(change)
 
     async def apply_status(self, key: Key, status: Body) -> None:
         self._count("status")
@@ -42,6 +48,9 @@ class Server:
         self._count("eviction")
         self.evicted.append(pod[1])
 
+    async def desired_pods(self, namespace: str, workload: str) -> int | None:
+        return self.desired.get(f"{namespace}/{workload}", 0)
+
     async def post_event(self, document: Body) -> None:
         self._count("event")
         self.events.append(document["reason"])
@@ -52,7 +61,9 @@ class Server:
         self.writes[kind] += 1
 
 
-def stage(*bodies: dict[str, Any], courtesy: float = 0.0) -> tuple[State, Server, Reconciler, dict[str, bool]]:
+def stage(
+    *bodies: dict[str, Any], courtesy: float = 0.0, patience: float = 60.0
+) -> tuple[State, Server, Reconciler, dict[str, bool]]:
     state = State()
     for body in bodies:
         if body.get("kind") == "TcpService":
@@ -60,7 +71,7 @@ def stage(*bodies: dict[str, Any], courtesy: float = 0.0) -> tuple[State, Server
         else:
             (state.see_pod if "containers" in body["spec"] else state.see_service)(body)
     server, leads = Server(state), {"now": True}
-    return state, server, Reconciler(state, server, lambda: leads["now"], lambda: NOW, courtesy), leads
+    return state, server, Reconciler(state, server, lambda: leads["now"], lambda: NOW, courtesy, patience), leads
 
 
 async def settle(reconciler: Reconciler, state: State, rounds: int = 3) -> None:
@@ -179,11 +190,65 @@ def test_a_tcp_service_that_has_gone_needs_nothing() -> None:
     state.see_wanted(tcp_service(), gone=True)
     server.writes.clear()
     asyncio.run(reconciler.reconcile(("shop", "orders")))
-    assert not server.writes
+    assert server.writes == {"release": 1}
+
+
+SERVED = ["--app=shop/orders=localhost:3001"]
+CALLED = ["--listen=shop/orders=127.77.1.1:3001"]
+
+
+def test_the_service_of_the_replicas_stays_until_no_sidecar_resolves_it() -> None:
+    """Sidecars that hear nothing resolve it; the Service of the TcpService's name would lead them to each other."""
+    pods = [pod("a", arguments=SERVED), pod("web", app="web", arguments=CALLED), pod("other", arguments=[])]
+    state, server, reconciler, _ = stage(tcp_service(), *pods)
+
+    async def play() -> None:
+        await settle(reconciler, state)
+        replicas = state.services["shop", "orders-replicas"]
+        assert (replicas.owner, replicas.made_for) == ("", "uid-orders")
+        assert state.services["shop", "orders"].owner == "uid-orders"
+        assert state.see_wanted(tcp_service(), gone=True) == {("shop", "orders")}
+        await reconciler.reconcile(("shop", "orders"))
+        for left in pods[:2]:
+            assert server.released == []
+            assert state.see_pod(left, gone=True) == {("shop", "orders")}
+            await reconciler.reconcile(("shop", "orders"))
+
+    asyncio.run(play())
+    (change,) = server.released
+    (owner,) = change["metadata"]["ownerReferences"]
+    assert (change["metadata"]["name"], change["metadata"]["uid"]) == ("orders-replicas", "made")
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("TcpService", "orders", "uid-orders")
+
+
+def test_a_new_leader_knows_what_outlived_its_tcp_service() -> None:
+    state, server, reconciler, _ = stage(tcp_service(), pod("a", arguments=SERVED))
+    asyncio.run(settle(reconciler, state))
+    state.see_wanted(tcp_service(), gone=True)
+    assert state.all_outlived() == {("shop", "orders")}
+    body = {"metadata": {"namespace": "shop", "name": "stock-replicas", "uid": "1"}, "spec": {}}
+    state.see_service(body)
+    assert state.all_outlived() == {("shop", "orders")}, "that one was made by somebody else"
+    assert not server.released
+
+
+def test_a_tcp_service_that_is_made_anew_has_its_services_again() -> None:
+    state, server, reconciler, _ = stage(tcp_service())
+    asyncio.run(settle(reconciler, state))
+    state.see_wanted(tcp_service(), gone=True)
+    state.see_wanted(tcp_service(uid="another"))
+    asyncio.run(settle(reconciler, state))
+    assert state.services["shop", "orders"].owner == "another", "or the garbage collector would delete it"
+    assert state.services["shop", "orders-replicas"].made_for == "another"
+    assert not server.released
 
 
 def bare(name: str, **more: Any) -> dict[str, Any]:
     return pod(name, injected=False, **more)
+
+
+def owned_by(kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "metadata": {**body["metadata"], "ownerReferences": [{"kind": kind, "name": "orders"}]}}
 
 
 @pytest.mark.parametrize(
@@ -197,6 +262,9 @@ def bare(name: str, **more: Any) -> dict[str, Any]:
         ([bare("a", annotations={"tcpservice.dev/not-injected": "it runs on Windows"}), bare("b")], ["b"]),
         ([bare("a", hostNetwork=True)], []),
         ([{**bare("a"), "metadata": {**bare("a")["metadata"], "ownerReferences": []}}], []),
+        ([owned_by("Job", bare("a"))], []),
+        ([owned_by("StatefulSet", bare("a"))], ["a"]),
+        ([owned_by("DaemonSet", bare("a"))], ["a"]),
     ],
 )
 def test_pods_without_a_sidecar_are_evicted_one_at_a_time_where_that_is_asked_for(
@@ -207,6 +275,46 @@ def test_pods_without_a_sidecar_are_evicted_one_at_a_time_where_that_is_asked_fo
         asyncio.run(reconciler.reconcile(("shop", "orders")))
         assert server.evicted == (evicted if restart == "Evict" else [])
         assert state.wanted
+
+
+WORKLOAD = "shop/ReplicaSet/orders-5d9f"
+
+
+def test_a_pod_that_does_not_come_back_is_the_last_one_to_be_evicted() -> None:
+    """The API server refuses its replacement, so that the pods that are left are all ready."""
+    state, server, reconciler, _ = stage(
+        tcp_service(injection={"restart": "Evict"}), service(), bare("a"), bare("b"), bare("c"), patience=0.0
+    )
+    server.desired[WORKLOAD] = 3
+
+    def message() -> str:
+        conditions = state.wanted["shop", "orders"].status["conditions"]
+        return str(next(one["message"] for one in conditions if one["type"] == "Injected"))
+
+    async def play() -> None:
+        await settle(reconciler, state, 1)
+        state.see_pod(bare("a"), gone=True)
+        await settle(reconciler, state, 4)
+        assert server.evicted == ["a"], "two of three are ready"
+        assert server.events.count("EvictingStopped") == 1
+        assert (
+            "2 of 3 pods of ReplicaSet/orders-5d9f are ready; why: kubectl describe -n shop replicaset/orders-5d9f"
+            in (message())
+        )
+        state.see_pod(pod("d"))
+        await settle(reconciler, state, 2)
+        assert server.evicted[1:] == ["b", "b"], "it came back, and the next one goes"
+        assert "one at a time" in message()
+
+    asyncio.run(play())
+
+
+def test_a_workload_that_cannot_be_read_loses_no_pod() -> None:
+    for desired in (None, 2):
+        state, server, reconciler, _ = stage(tcp_service(injection={"restart": "Evict"}), service(), bare("a"))
+        server.desired[WORKLOAD] = desired
+        asyncio.run(settle(reconciler, state, 2))
+        assert server.evicted == []
 
 
 def test_evicting_stops_where_it_does_not_help() -> None:

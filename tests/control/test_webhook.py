@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from control.objects import namespace, pod, service, tcp_service
+from control.objects import endpoint_slice, listed, namespace, pod, service, tcp_service
 from tcpservice_operator.cluster import ApiError
 from tcpservice_operator.options import Options
 from tcpservice_operator.state import State
@@ -25,7 +25,7 @@ def answer(state: State, body: dict[str, Any], look: Look) -> dict[str, Any]:
 
     async def run() -> dict[str, Any]:
         webhook = Webhook(state, Options(image="sidecar:1"), lambda _: look(state), tell)
-        return await webhook.answer({"uid": "1", "namespace": "shop", "object": body})
+        return await webhook.answer("shop", body)
 
     return asyncio.run(run())
 
@@ -113,3 +113,20 @@ def test_what_a_pod_calls_by_name_is_waited_for_and_missed_aloud(monkeypatch: py
     assert said["warnings"] == ["tcpservice: no sidecar, as there is no TcpService nobody in shop"]
     operations = json.loads(base64.b64decode(said["patch"]))
     assert [each["path"] for each in operations] == ["/metadata/annotations/tcpservice.dev~1not-injected"]
+
+
+def test_the_first_slice_of_a_tcp_service_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pods serve already; a caller that is created at the same time does not go past its sidecar for good."""
+    monkeypatch.setattr("tcpservice_operator.webhook._PAUSES_S", (0.0, 0.01, 0.01))
+    state, looks = known(), list[int]()
+    state.see_slice(endpoint_slice("there", listed("a", "198.18.0.7"), service="newer", mesh=None))
+
+    async def look(state: State) -> State:
+        looks.append(1)
+        if len(looks) == 2:
+            state.see_slice(endpoint_slice("own", listed("a", "198.18.0.7"), service="newer-replicas"))
+        there = service("newer", selector={"app": "newer"}, ports=[{"port": 4002, "targetPort": "nestjs"}])
+        return state.as_of("shop", [tcp_service("newer", port=4002)], [there])
+
+    assert called(answer(state, web(), look)) == ["shop/newer"]
+    assert len(looks) == 2
