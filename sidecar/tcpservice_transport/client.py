@@ -191,12 +191,15 @@ class Client:
         self._begin()
         await self._session((), None)
 
-    async def close(self) -> None:
-        """Close for good; what is still awaited ends with ClientClosed."""
+    async def close(self, grace: float = 10.0) -> None:
+        """Close for good; what is still awaited ends with ClientClosed.
+
+        What was sent before is delivered first: the servers get `grace` seconds for it, as long as they take it.
+        """
         self._closed = True
         if self._begun:
             self._clock.stop()
-            await self._pool.close()
+            await self._pool.close(grace)
 
     async def __aenter__(self) -> Self:
         """Give the client itself."""

@@ -113,7 +113,8 @@ class Server:
         """Leave without loss: accept no connection, ask clients to go elsewhere, serve what still comes, then close.
 
         Python clients leave as asked. A NestJS client stays, so its connection is closed once nothing is in flight on
-        it. After `grace` seconds what still runs is cancelled, and its callers are told so.
+        it. Peers that read slowly receive their replies, too. After `grace` seconds what still runs is cancelled, and
+        its callers are told so; replies that a peer has not read by then are lost, with a warning in the log.
         """
         if self._listening is None:
             return

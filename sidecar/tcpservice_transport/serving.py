@@ -86,7 +86,8 @@ class Serving:
     async def leave(self, grace: float) -> None:
         """Ask peers to go elsewhere, serve what still comes, and close; what runs after `grace` seconds is cancelled.
 
-        Who does not go, as NestJS's clients do not, is read no more after a moment, and closed once it is answered.
+        A peer that does not go, as NestJS's clients do not, is read no more after a moment, and closed once it has
+        received all its replies.
         """
         farewell = encode(completion(GOAWAY_ID))
         for peer in self._peers.values():
@@ -137,7 +138,13 @@ class Serving:
                 await self._until_gone()
         except TimeoutError:
             for peer in list(self._peers.values()):
+                undelivered = peer.connection.undelivered
+                if undelivered:
+                    _LOGGER.warning(
+                        "%s did not read %d bytes in time, which are lost", peer.connection.peer, undelivered
+                    )
                 peer.connection.abort("the server closes")
+            await self._until_gone()
 
     # What connections tell
 

@@ -68,7 +68,7 @@ class Upstream:
         self._dialing = dialing
         self._watcher = watcher
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._dials: dict[asyncio.Task[None], Session] = {}
         self._all: dict[Session, float] = {}
         self._failures = 0
         self._retry_at = float("-inf")
@@ -77,12 +77,17 @@ class Upstream:
     @property
     def wants(self) -> bool:
         """Whether connections are missing that nobody dials."""
-        return len(self.sessions) + len(self._tasks) < self._dialing.connections
+        return len(self.sessions) + len(self._dials) < self._dialing.connections
 
     @property
     def gone(self) -> bool:
         """Whether nothing is left of its connections."""
-        return not self._all and not self._tasks
+        return not self._all and not self._dials
+
+    @property
+    def undelivered(self) -> int:
+        """How many bytes the server has not taken yet."""
+        return sum(session.connection.undelivered for session in self._all)
 
     def refill(self) -> float:
         """Dial what is missing, if its time has come; return in how many seconds that will be, 0 where it is now."""
@@ -90,16 +95,21 @@ class Upstream:
         if left > 0:
             return left
         while self.wants:
-            task = self._loop.create_task(self._dial())
-            self._tasks.add(task)
+            session = Session(self, self.address, self._dialing.limits, self._dialing.deserializer)
+            task = self._loop.create_task(self._dial(session))
+            self._dials[task] = session
             task.add_done_callback(self._dialled)
         return 0.0
 
     def close(self, lost: ConnectionLost) -> None:
-        """Close all, and dial no more."""
+        """Close all, and dial no more.
+
+        A dial whose connection is up already is not cancelled: uvloop would drop what was sent on it.
+        """
         self._closed = True
-        for task in self._tasks:
-            task.cancel()
+        for task, session in self._dials.items():
+            if session not in self._all:
+                task.cancel()
         for session in list(self._all):
             session.close(lost)
 
@@ -145,9 +155,8 @@ class Upstream:
 
     # Dialling
 
-    async def _dial(self) -> None:
+    async def _dial(self, session: Session) -> None:
         dialing, address = self._dialing, self.address
-        session = Session(self, address, dialing.limits, dialing.deserializer)
         try:
             async with asyncio.timeout(_DIAL_S):
                 await self._loop.create_connection(
@@ -162,7 +171,7 @@ class Upstream:
                 session.close(ConnectionLost("the client was closed"))
 
     def _dialled(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        del self._dials[task]
         self._watcher.changed()
 
     def _failed(self, reason: str) -> None:
