@@ -56,7 +56,8 @@ class Client:
     """Connections to one server at `host` and `port`, or to several at `addresses`, `connections` to each.
 
     `serializer` gets each packet before it is written, `deserializer` each value as it was read, both as in NestJS.
-    `on_status` is called when a connection stands or is gone. Raises ValueError for addresses that can be none.
+    `on_status` is called when a connection stands or is gone. Raises ValueError for settings that
+    can be none.
     """
 
     def __init__(
@@ -76,6 +77,8 @@ class Client:
     ) -> None:
         if connections < 1:
             raise ValueError(f"connections: expected at least 1, got {connections!r}")
+        if tls is not None and not isinstance(tls, ssl.SSLContext):
+            raise ValueError(f"tls: expected an ssl.SSLContext, got {tls!r}")
         self._addresses = read_addresses([(host, port)] if addresses is None else addresses)
         self._dialing = Dialing(connections=connections, tls=tls, limits=limits or Limits(), deserializer=deserializer)
         self._timeouts = timeouts or Timeouts()
@@ -269,7 +272,7 @@ class Client:
                         await session.connection.drained()
                     session = await pool.wait(connect if left is None else min(connect, left))
         except TimeoutError:
-            raise RequestTimeout(f"no connection took the message within {left:g} s") from None
+            raise RequestTimeout(f"no connection took the message within {left:g} s: {pool.trouble}") from pool.error
         return session
 
     def _forget(self, call: Call) -> None:

@@ -172,8 +172,9 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(_SEND_BUFFER)
         self._sock = socket_of(transport)
         if self._sock is not None:
-            send_at_once(self._sock)
-            notice_death(self._sock)
+            with suppress(OSError):  # the peer may have reset the connection just now
+                send_at_once(self._sock)
+                notice_death(self._sock)
         self.peer = peer_name(transport)
         self._events.opened(self)
 

@@ -55,6 +55,16 @@ class Pool:
         """Whether a connection can be used."""
         return bool(self._usable)
 
+    @property
+    def trouble(self) -> str:
+        """Why no address takes a message."""
+        return ", ".join(upstream.trouble for upstream in self._upstreams)
+
+    @property
+    def error(self) -> Exception | None:
+        """The error of the last dial of an address that has no connection; None where none has failed."""
+        return next((upstream.error for upstream in self._upstreams if upstream.error is not None), None)
+
     def choose(self, tried: Collection[Address] = ()) -> Session | None:
         """Choose a connection, not to those addresses that were tried; None where there is none.
 
@@ -84,7 +94,8 @@ class Pool:
             left = began + seconds - now()
             if left <= 0 and all(upstream.failed_at >= began for upstream in self._upstreams):
                 places = ", ".join(f"{upstream.address} ({upstream.reason})" for upstream in self._upstreams)
-                raise Unreachable(f"cannot connect to {places}" + (f" within {seconds:g} s" if seconds else ""))
+                within = f" within {seconds:g} s" if seconds else ""
+                raise Unreachable(f"cannot connect to {places}{within}") from self.error
             await self._next_change(self._refill(), left)
         return session
 

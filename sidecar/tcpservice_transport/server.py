@@ -90,7 +90,7 @@ class Server:
         self._serving.begin()
         try:
             self._listening = await loop.create_server(self._serving.connection, self.host, self.port, ssl=self._tls)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, ValueError) as error:  # ValueError: a host that can be none
             reason = getattr(error, "strerror", None) or error
             raise ListenError(f"cannot listen on {self.host}:{self.port}: {reason}") from error
         self.port = self._listening.sockets[0].getsockname()[1]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -237,7 +238,8 @@ def test_a_server_that_takes_nothing() -> None:
             for _ in range(1000):
                 await client.emit("a", "x" * 100_000)
 
-        with pytest.raises(RequestTimeout, match=r"no connection took the message within 0\.1 s"):
+        said = r"no connection took the message within 0\.1 s: 127\.0\.0\.1:\d+ reads no more for now"
+        with pytest.raises(RequestTimeout, match=said):
             await flood()
         with pytest.raises(RequestTimeout, match=r"within 0\.1 s"):
             await client.send("a")
@@ -572,6 +574,17 @@ def test_how_many_wait_for_a_connection_is_bounded() -> None:
         (lambda: Client(port=0), "expected a host and a port from 1 to 65535, got '127.0.0.1' and 0"),
         (lambda: Client(addresses=[]), "expected at least one address, got none"),
         (lambda: Client(addresses=["localhost"]), "expected an address such as \"10.0.0.1:3001\", got 'localhost'"),
+        (
+            lambda: Client("orders..shop"),
+            "expected a host name or an IP address, got 'orders..shop': label empty or too long",
+        ),
+        (
+            lambda: Client(addresses=["a" * 64 + ":3001"]),
+            f"expected a host name or an IP address, got '{'a' * 64}': label too long",
+        ),
+        (lambda: Client("or ders"), "expected a host name or an IP address, got 'or ders'"),
+        (lambda: Client("orders\0"), "expected a host name or an IP address, got 'orders\\x00'"),
+        (lambda: Client(tls=cast("Any", True)), "tls: expected an ssl.SSLContext, got True"),
         (lambda: Client(connections=0), "connections: expected at least 1, got 0"),
         (lambda: Timeouts(connect=-1), "Timeouts.connect: expected at least 0, got -1"),
         (lambda: Timeouts(request=0), "Timeouts.request: expected seconds above 0 or None, got 0"),
@@ -583,6 +596,74 @@ def test_settings_that_can_be_none(make: Callable[[], object], said: str) -> Non
     with pytest.raises(ValueError, match="expected") as raised:
         make()
     assert str(raised.value) == said
+
+
+def test_where_a_server_may_be() -> None:
+    for host in ("127.0.0.1", "::1", "fe80::1%eth0", "orders", "orders.shop.svc.cluster.local.", "bücher.example"):
+        Client(host)
+
+
+class Unresolving(asyncio.SelectorEventLoop):
+    """An error that is no OSError, in the middle of a dial."""
+
+    dials = 0
+
+    async def getaddrinfo(self, *_: Any, **__: Any) -> Any:
+        self.dials += 1
+        raise ValueError("no such thing")
+
+
+def test_any_error_of_a_dial_is_told_and_waits_before_the_next() -> None:
+    async def scene() -> None:
+        async with Client("orders", 3001, timeouts=Timeouts(connect=1, request=None)) as client:
+            with pytest.raises(Unreachable, match=r"orders:3001 \(ValueError: no such thing\) within 1 s") as raised:
+                await client.send("a")
+            assert isinstance(raised.value.__cause__, ValueError)
+
+    with asyncio.Runner(loop_factory=Unresolving) as runner:
+        runner.run(scene())
+        loop = runner.get_loop()
+        assert isinstance(loop, Unresolving)
+        assert loop.dials < 20
+
+
+def test_a_server_that_closes_each_connection_is_dialled_ever_more_rarely() -> None:
+    accepted: list[float] = []
+
+    async def scene() -> None:
+        def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted.append(loop.time())
+            writer.close()
+
+        loop = asyncio.get_running_loop()
+        listening = await asyncio.start_server(close, "127.0.0.1", 0)
+        async with listening, Client(port=listening.sockets[0].getsockname()[1]) as client:
+            while len(accepted) < 5:
+                with pytest.raises(ConnectionLost):
+                    await client.send("a")
+
+    asyncio.run(scene())
+    pauses = [later - earlier for earlier, later in pairwise(accepted)]
+    assert pauses[3] >= 0.2, "the fourth pause is 0.4 s less up to half of it by chance"
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("127.0.0.1", "connect ECONNREFUSED 127.0.0.1:1"),
+        ("no-such-host.invalid", "getaddrinfo (ENOTFOUND|EAI_AGAIN) no-such-host.invalid"),
+    ],
+)
+def test_a_message_that_found_no_connection_says_why(host: str, said: str) -> None:
+    async def scene() -> None:
+        async with Client(host, 1) as client:
+            with pytest.raises(
+                RequestTimeout, match=f"^no connection took the message within 0.3 s: {said}$"
+            ) as raised:
+                await client.send("a", timeout=0.3)
+            assert isinstance(raised.value.__cause__, OSError)
+
+    asyncio.run(scene())
 
 
 def test_several_connections_to_one_address() -> None:

@@ -463,7 +463,9 @@ def test_two_servers_on_one_port() -> None:
     play(Server(port=0), scene)
 
 
-@pytest.mark.parametrize(("host", "port"), [("no-such-host.invalid", 0), ("127.0.0.1", 70000), ("192.0.2.1", 0)])
+@pytest.mark.parametrize(
+    ("host", "port"), [("no-such-host.invalid", 0), ("127.0.0.1", 70000), ("192.0.2.1", 0), ("orders..shop", 0)]
+)
 def test_where_no_server_can_listen(host: str, port: int) -> None:
     with pytest.raises(ListenError, match=f"cannot listen on {host}:{port}: "):
         asyncio.run(Server(host, port).start())
