@@ -11,9 +11,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from opentelemetry import propagate
+from opentelemetry.propagators import textmap
 
 from interop.rawpeer import frame, request, split
 from tcpservice_transport import Client, Context, Limits, ListenError, RequestTimeout, RpcError, Server
+from transport.odd import ODD
 
 Scene = Callable[[Server, "Wire"], Coroutine[Any, Any, Any]]
 
@@ -469,6 +472,91 @@ def test_two_servers_on_one_port() -> None:
 def test_where_no_server_can_listen(host: str, port: int) -> None:
     with pytest.raises(ListenError, match=f"cannot listen on {host}:{port}: "):
         asyncio.run(Server(host, port).start())
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{"pattern":"echo","data":%s,"id":"odd"}',
+        '{"pattern":"echo","data":1,"metadata":%s,"id":"odd"}',
+        '{"pattern":"echo","data":1,"id":%s}',
+        '{"pattern":%s,"data":1,"id":"odd"}',
+        '{"pattern":{"cmd":%s},"data":1,"id":"odd"}',
+        '{"pattern":%s,"data":1}',
+        '{"pattern":"event","data":%s}',
+        "%s",
+    ],
+)
+def test_an_odd_message_costs_no_other(form: str, odd: str) -> None:
+    server, opened = Server(port=0), asyncio.Event()
+    server.message_pattern("echo")(lambda data, context: [data, context.metadata])
+    server.message_pattern({"cmd": "1"})(lambda data: data)
+    server.event_pattern("event")(lambda data: data)
+
+    @server.message_pattern("wait")
+    async def wait(data: object) -> object:
+        await opened.wait()
+        return data
+
+    @server.message_pattern("open")
+    def open_now(_: object) -> None:
+        opened.set()
+
+    async def scene(_: Server, wire: Wire) -> None:
+        body = (form % odd).encode()
+        wire.writer.write(request("wait", 1, "first") + frame(body) + request("open", 2, "last"))
+        replies = {}
+        while "first" not in replies or "last" not in replies:
+            reply = await wire.reply()
+            replies["odd" if reply["id"] not in ("first", "last") else reply["id"]] = reply
+        assert replies["first"] == answered(1, "first")
+        if '"id":"odd"' in form:
+            assert replies["odd"]["id"] == "odd"
+
+    play(server, scene)
+
+
+def test_a_request_that_is_nested_too_deeply_is_answered() -> None:
+    server = Server(port=0)
+    server.message_pattern("echo")(lambda data: data)
+
+    async def scene(_: Server, wire: Wire) -> None:
+        wire.writer.write(frame(b'{"pattern":"echo","data":%b,"id":"1"}' % ODD["too deep"].encode()))
+        error = {"status": "error", "message": "The JSON is nested deeper than 256", "code": "frame_too_large"}
+        assert await wire.reply() == failed(error)
+
+    play(server, scene)
+
+
+def test_what_fails_before_its_handler_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(textmap.TextMapPropagator):
+        def extract(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("secret")
+
+        def inject(self, *_: Any, **__: Any) -> None: ...
+
+        @property
+        def fields(self) -> set[str]:
+            return set()
+
+    server = Server(port=0)
+    server.message_pattern("echo")(lambda data: data)
+
+    async def scene(_: Server, wire: Wire) -> None:
+        packet = {"pattern": "echo", "data": 1, "metadata": {"traceparent": "x"}}
+        wire.writer.write(frame(json.dumps(packet).encode()))
+        wire.writer.write(frame(json.dumps({**packet, "id": "1"}).encode()))
+        assert await wire.reply() == failed(INTERNAL)
+        assert await wire.ask("echo", 2) == answered(2)
+
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(Failing())
+    try:
+        play(server, scene)
+    finally:
+        propagate.set_global_textmap(before)
+    assert caplog.text.count("RuntimeError: secret") == 2
 
 
 # Closing
