@@ -102,6 +102,12 @@ class Client:
 
     @overload
     async def send(
+        self, pattern: object, data: object = ..., *, type: object,
+        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> Any: ...  # fmt: skip
+
+    @overload
+    async def send(
         self, pattern: object, data: object = ..., *,
         timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> Any: ...  # fmt: skip
@@ -118,7 +124,8 @@ class Client:
     ) -> Any:
         """Ask; return the answer, the last value of a stream, None where there was none.
 
-        `type`: what the answer must be, as msgspec converts it. `timeout`: seconds in all, None for ever.
+        `type`: what the answer must be, as msgspec converts it (`Order`, `list[int]`, `Order | None`).
+        `timeout`: seconds in all, None for ever.
         `idempotent`: it may be repeated where its connection was lost, though it may have run.
         Raises RpcError, NoHandlerError, RequestTimeout, Unreachable, ConnectionLost, ProtocolError, FrameTooLarge,
         Overloaded, NotJson, PatternError, UnexpectedValue, ClientClosed.
@@ -132,6 +139,12 @@ class Client:
         self, pattern: object, data: object = ..., *, type: type[T],
         timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> AsyncGenerator[T]: ...  # fmt: skip
+
+    @overload
+    def stream(
+        self, pattern: object, data: object = ..., *, type: object,
+        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> AsyncGenerator[Any]: ...  # fmt: skip
 
     @overload
     def stream(

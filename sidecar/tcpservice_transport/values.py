@@ -8,14 +8,12 @@ Dataclasses, msgspec Structs, dates, UUIDs, enums and decimals may be sent; they
 from __future__ import annotations
 
 import json
-from typing import Final, TypeVar, cast
+from typing import Any, Final
 
 import msgspec
 import orjson
 
 from tcpservice_transport.errors import NotJson, UnexpectedValue
-
-T = TypeVar("T")
 
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS
 _LONGEST_64_BIT: Final = len(str(2**64))
@@ -87,11 +85,11 @@ def as_written(value: object) -> object:
     return json.loads(json.dumps(value), parse_constant=lambda _: None)
 
 
-def as_type(value: object, wanted: type[T]) -> T:
-    """Convert to a type as msgspec does, strictly. Raises UnexpectedValue."""
+def as_type(value: object, wanted: Any) -> Any:
+    """Convert to a type as msgspec does, strictly; keys of objects may become numbers. Raises UnexpectedValue."""
     if wanted is object:
-        return cast("T", value)
+        return value
     try:
-        return msgspec.convert(value, wanted)
+        return msgspec.convert(value, wanted, str_keys=True)
     except msgspec.ValidationError as error:
         raise UnexpectedValue(f"{error}") from None

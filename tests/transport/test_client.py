@@ -337,7 +337,7 @@ def test_a_stream_that_nobody_takes_is_bounded() -> None:
 
         async def take() -> None:
             async for value in stream:
-                taken.append(value)  # noqa: PERF401 - what came before the error counts
+                taken.append(value)
 
         with pytest.raises(Overloaded, match=r"of a stream wait for the app \(Limits\.unread\)"):
             await take()
@@ -463,6 +463,24 @@ def test_typed_answers() -> None:
         assert await asking == Order(1)
         with pytest.raises(UnexpectedValue):
             await anext(stream)
+
+    play(scene)
+
+
+def test_an_answer_of_one_of_several_types() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        for response, value in ((None, None), ({"id": 7}, Order(7))):
+            task = asyncio.create_task(client.send("a", type=Order | None))
+            packet, answer = await server.next()
+            answer.packet(response=response, id=packet["id"])
+            answer.packet(isDisposed=True, id=packet["id"])
+            assert await task == value
+        stream = client.stream("s", type=list[Order] | None)
+        asking = asyncio.ensure_future(anext(stream))
+        packet, answer = await server.next()
+        answer.packet(response=[{"id": 1}], isDisposed=True, id=packet["id"])
+        assert await asking == [Order(1)]
+        assert [value async for value in stream] == []
 
     play(scene)
 

@@ -216,15 +216,113 @@ def test_data_of_a_type() -> None:
     server = Server(port=0)
 
     @server.message_pattern("order", type=Order)
-    def order(data: Order) -> object:
+    def order(data: Any) -> object:
         return [type(data).__name__, data.id]
+
+    @server.message_pattern("any", type=object)
+    def any_data(data: Order) -> object:
+        return data
+
+    @server.message_pattern("either", type=Order | None)
+    def either(data: Any) -> object:
+        return data and data.id
 
     async def scene(_: Server, wire: Wire) -> None:
         assert await wire.ask("order", {"id": 7}) == answered(["Order", 7])
         error = {"status": "error", "message": "Expected `int`, got `str` - at `$.id`", "code": "unexpected_value"}
         assert await wire.ask("order", {"id": "7"}) == failed(error)
+        assert await wire.ask("any", 5) == answered(5)
+        assert [(await wire.ask("either", data))["response"] for data in (None, {"id": 7})] == [None, 7]
 
     play(server, scene)
+
+
+def test_data_of_the_annotated_type(caplog: pytest.LogCaptureFixture) -> None:
+    server, heard = Server(port=0), list[Order]()
+
+    @server.message_pattern({"cmd": "sum"})
+    def add(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    @server.message_pattern("order")
+    async def order(data: Order | None, context: Context) -> object:
+        return [context.pattern, data and data.id]
+
+    @server.message_pattern("ids")
+    async def ids(orders: dict[int, Order]) -> AsyncIterator[int]:
+        for key, each in orders.items():
+            yield key + each.id
+
+    @server.event_pattern("created")
+    def created(data: Order) -> None:
+        heard.append(data)
+
+    async def scene(_: Server, wire: Wire) -> None:
+        def unfit(said: str) -> dict[str, object]:
+            return failed({"status": "error", "message": said, "code": "unexpected_value"})
+
+        assert await wire.ask({"cmd": "sum"}, [1, 2]) == answered(3)
+        assert await wire.ask({"cmd": "sum"}, "abc") == unfit("Expected `array`, got `str`")
+        assert await wire.ask({"cmd": "sum"}, [1, "2"]) == unfit("Expected `int`, got `str` - at `$[1]`")
+        assert await wire.ask("order", {"id": 7}) == answered(["order", 7])
+        assert await wire.ask("order") == answered(["order", None])
+        assert await wire.ask("ids", {"1": {"id": 2}}) == {"response": 3, "id": "1"}
+        assert await wire.reply() == {"isDisposed": True, "id": "1"}
+        assert await wire.ask("ids", 5) == unfit("Expected `object`, got `int`")
+        for data in ({"id": "7"}, {"id": 8}):
+            wire.writer.write(frame(json.dumps({"pattern": "created", "data": data}).encode()))
+        assert await wire.ask({"cmd": "sum"}, []) == answered(0)
+
+    play(server, scene)
+    assert heard == [Order(8)]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        "test_data_of_the_annotated_type.<locals>.created did not run for an event of "
+    )
+    assert record.getMessage().endswith(": Expected `int`, got `str` - at `$.id`")
+
+
+def test_an_answer_that_a_handler_cannot_use_is_not_its_callers_fault(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(port=0)
+
+    @server.message_pattern("outer")
+    async def outer(_: None) -> object:
+        async with Client(port=server.port) as client:
+            return await client.send("inner", type=Order)
+
+    @server.message_pattern("inner")
+    def inner() -> str:
+        return "no order"
+
+    async def scene(_: Server, wire: Wire) -> None:
+        assert await wire.ask("outer", {"any": "data"}) == failed(INTERNAL)
+
+    play(server, scene)
+    assert "Expected `object`, got `str`" in caplog.text
+
+
+def test_handlers_without_arguments() -> None:
+    server, heard = Server(port=0), list[object]()
+
+    @server.message_pattern("plain")
+    def plain() -> str:
+        return "plain"
+
+    @server.message_pattern("stream")
+    async def stream() -> AsyncIterator[str]:
+        yield "stream"
+
+    @server.event_pattern("happened")
+    async def happened() -> None:
+        heard.append("happened")
+
+    async def scene(_: Server, wire: Wire) -> None:
+        wire.writer.write(frame(b'{"pattern":"happened","data":1}'))
+        assert await wire.ask("plain", {"any": "data"}) == answered("plain")
+        assert await wire.ask("stream") == {"response": "stream", "id": "1"}
+
+    play(server, scene)
+    assert heard == ["happened"]
 
 
 def test_a_handler_that_takes_too_long_is_ended() -> None:
