@@ -29,7 +29,19 @@ def read_address(given: str | tuple[str, int]) -> Address:
     host, number = given
     if not host or not 0 < number < 65536:
         raise ValueError(f"expected a host and a port from 1 to 65535, got {host!r} and {number!r}")
+    _check_host(host)
     return Address(host, number)
+
+
+def _check_host(host: str) -> None:
+    """Refuse what the resolver could only refuse again with each dial. Raises ValueError."""
+    if not host.isprintable() or " " in host:
+        raise ValueError(f"expected a host name or an IP address, got {host!r}")
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        reason = str(error.__cause__ or error)
+        raise ValueError(f"expected a host name or an IP address, got {host!r}: {reason}") from error
 
 
 def read_addresses(given: Iterable[str | tuple[str, int]]) -> tuple[Address, ...]:

@@ -16,8 +16,8 @@ from contextvars import Context as Variables
 from typing import Any, Final
 
 from tcpservice.errors import Code
-from tcpservice_transport.errors import NotJson, RpcError, UnexpectedValue
-from tcpservice_transport.handlers import Handler, Kind, Said
+from tcpservice_transport.errors import NotJson, RpcError
+from tcpservice_transport.handlers import Handler, Kind, Said, UnfitData
 from tcpservice_transport.packets import Packet, answer, completion, encode, failure, own_error, response
 from tcpservice_transport.peer import Peer
 
@@ -126,6 +126,10 @@ def hear(handler: Handler, said: Said, variables: Variables | None) -> Coroutine
     """Run the handler of an event as far as it goes at once; return what is to be awaited, None where that was all."""
     try:
         result = handler(said, variables)
+    except UnfitData as error:
+        context = said[1]
+        _LOGGER.warning("%s did not run for an event of %s: %s", handler.name, context.peer, error)
+        return None
     except Exception:
         _LOGGER.exception("%s failed on an event", handler.name)
         return None
@@ -164,8 +168,6 @@ def _as_rpc_error(error: Exception, name: str) -> RpcError:
     """Make of any exception what the caller is told."""
     if isinstance(error, RpcError):
         return error
-    if isinstance(error, UnexpectedValue):
-        return own_error(f"{error}", error.code)
     if isinstance(error, NotJson):
         _LOGGER.error("%s answered with what cannot be sent: %s", name, error)
     else:

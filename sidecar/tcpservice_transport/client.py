@@ -56,7 +56,8 @@ class Client:
     """Connections to one server at `host` and `port`, or to several at `addresses`, `connections` to each.
 
     `serializer` gets each packet before it is written, `deserializer` each value as it was read, both as in NestJS.
-    `on_status` is called when a connection stands or is gone. Raises ValueError for addresses that can be none.
+    `on_status` is called when a connection stands or is gone. Raises ValueError for settings that
+    can be none.
     """
 
     def __init__(
@@ -76,6 +77,8 @@ class Client:
     ) -> None:
         if connections < 1:
             raise ValueError(f"connections: expected at least 1, got {connections!r}")
+        if tls is not None and not isinstance(tls, ssl.SSLContext):
+            raise ValueError(f"tls: expected an ssl.SSLContext, got {tls!r}")
         self._addresses = read_addresses([(host, port)] if addresses is None else addresses)
         self._dialing = Dialing(connections=connections, tls=tls, limits=limits or Limits(), deserializer=deserializer)
         self._timeouts = timeouts or Timeouts()
@@ -99,6 +102,12 @@ class Client:
 
     @overload
     async def send(
+        self, pattern: object, data: object = ..., *, type: object,
+        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> Any: ...  # fmt: skip
+
+    @overload
+    async def send(
         self, pattern: object, data: object = ..., *,
         timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> Any: ...  # fmt: skip
@@ -115,7 +124,8 @@ class Client:
     ) -> Any:
         """Ask; return the answer, the last value of a stream, None where there was none.
 
-        `type`: what the answer must be, as msgspec converts it. `timeout`: seconds in all, None for ever.
+        `type`: what the answer must be, as msgspec converts it (`Order`, `list[int]`, `Order | None`).
+        `timeout`: seconds in all, None for ever.
         `idempotent`: it may be repeated where its connection was lost, though it may have run.
         Raises RpcError, NoHandlerError, RequestTimeout, Unreachable, ConnectionLost, ProtocolError, FrameTooLarge,
         Overloaded, NotJson, PatternError, UnexpectedValue, ClientClosed.
@@ -129,6 +139,12 @@ class Client:
         self, pattern: object, data: object = ..., *, type: type[T],
         timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> AsyncGenerator[T]: ...  # fmt: skip
+
+    @overload
+    def stream(
+        self, pattern: object, data: object = ..., *, type: object,
+        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> AsyncGenerator[Any]: ...  # fmt: skip
 
     @overload
     def stream(
@@ -191,12 +207,15 @@ class Client:
         self._begin()
         await self._session((), None)
 
-    async def close(self) -> None:
-        """Close for good; what is still awaited ends with ClientClosed."""
+    async def close(self, grace: float = 10.0) -> None:
+        """Close for good; what is still awaited ends with ClientClosed.
+
+        What was sent before is delivered first: the servers get `grace` seconds for it, as long as they take it.
+        """
         self._closed = True
         if self._begun:
             self._clock.stop()
-            await self._pool.close()
+            await self._pool.close(grace)
 
     async def __aenter__(self) -> Self:
         """Give the client itself."""
@@ -266,7 +285,7 @@ class Client:
                         await session.connection.drained()
                     session = await pool.wait(connect if left is None else min(connect, left))
         except TimeoutError:
-            raise RequestTimeout(f"no connection took the message within {left:g} s") from None
+            raise RequestTimeout(f"no connection took the message within {left:g} s: {pool.trouble}") from pool.error
         return session
 
     def _forget(self, call: Call) -> None:

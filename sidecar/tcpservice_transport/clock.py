@@ -53,7 +53,9 @@ class Clock:
 
     def _tick(self) -> None:
         self._timer = None
-        while (waiting := self._wheel.pop(time.monotonic_ns())) is not None:
-            self._expired(waiting)
-        if self._timer is None:
-            self._arm()
+        try:
+            while (waiting := self._wheel.pop(time.monotonic_ns())) is not None:
+                self._expired(waiting)
+        finally:  # whatever one call raises, the others still expire
+            if self._timer is None:
+                self._arm()

@@ -7,15 +7,20 @@ off above a limit instead of waited for, since two ends that both wait hang (Nes
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final, Protocol, cast
 
 from tcpservice.wire.frames import Frame, FrameReader, Item, Malformed, Oversized
 from tcpservice_sockets import acknowledge_at_once, notice_death, peer_name, send_at_once, socket_of
 from tcpservice_transport.options import Limits
+from tcpservice_transport.unacknowledged import unacknowledged
 
 _SEND_BUFFER: Final = 64 * 1024
 _BATCH: Final = 1024
 _PARTING_S: Final = 1.0
+"""How long the peer has to close its side after it has received everything."""
+
+_PARTING_CHECK_S: Final = 0.05
 _ACKNOWLEDGE_S: Final = 0.001
 """How long a write may take that acknowledges what was read; the kernel would wait 40 ms, and NestJS for it."""
 
@@ -47,7 +52,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_acknowledging", "_broken", "_events", "_flush_set", "_full", "_limits", "_loop", "_out", "_parting",
-        "_queued", "_read_at", "_reader", "_reason", "_sock", "_stall", "_transport", "_unanswered", "_waiters", "peer",
+        "_parting_check", "_progress_at", "_queued", "_read_at", "_reader", "_reason", "_sock", "_stall", "_transport",
+        "_unanswered", "_undelivered", "_waiters", "peer",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -65,6 +71,9 @@ class Connection(asyncio.Protocol):
         self._full = False
         self._broken = False
         self._parting = False
+        self._parting_check: asyncio.TimerHandle | None = None
+        self._undelivered = 0
+        self._progress_at = 0.0
         self._waiters: list[asyncio.Future[None]] = []
         self._stall: asyncio.TimerHandle | None = None
         self._read_at = 0.0
@@ -119,20 +128,36 @@ class Connection(asyncio.Protocol):
         """Drop whatever still comes."""
         self._broken = True
 
-    def part(self) -> None:
-        """Close once all is sent and the peer has closed, too, or has had a moment to.
+    @property
+    def undelivered(self) -> int:
+        """How many bytes the peer's kernel has not acknowledged; outside Linux, how many are still in this process."""
+        buffered = self._transport.get_write_buffer_size()
+        return buffered + (unacknowledged(self._sock) if self._sock is not None else 0)
 
-        A close with bytes unread makes the kernel send RST, which can destroy what the peer has not read yet.
+    def part(self) -> None:
+        """Send everything, then close.
+
+        The peer has all the time it needs, as long as it takes bytes: it is cut off when it takes none for
+        `Limits.stall` seconds. When it has everything, it gets a moment to close its side first, because a close with
+        bytes unread makes the kernel send RST, which can destroy what the peer has not read yet.
         """
+        if self._parting:
+            return
         self.ignore()
         self.resume()
         self.flush()
-        if not self.open or not self._transport.can_write_eof():
-            self._transport.close()
+        if self._transport.is_closing():
             return
         self._parting = True
-        self._transport.write_eof()
-        self._loop.call_later(_PARTING_S, self._transport.abort)
+        if self._transport.can_write_eof():
+            try:
+                self._transport.write_eof()
+            except OSError as error:  # the peer has reset the connection, which asyncio has not noticed yet
+                self.abort(_reason(error))
+                return
+        self._undelivered = self.undelivered
+        self._progress_at = self._loop.time()
+        self._check_parting()
 
     def abort(self, reason: str) -> None:
         """Close at once; the owner hears why."""
@@ -147,8 +172,9 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(_SEND_BUFFER)
         self._sock = socket_of(transport)
         if self._sock is not None:
-            send_at_once(self._sock)
-            notice_death(self._sock)
+            with suppress(OSError):  # the peer may have reset the connection just now
+                send_at_once(self._sock)
+                notice_death(self._sock)
         self.peer = peer_name(transport)
         self._events.opened(self)
 
@@ -180,7 +206,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that it is gone, and why."""
         self._out.clear()
-        for timer in (self._stall, self._acknowledging):
+        for timer in (self._stall, self._acknowledging, self._parting_check):
             if timer is not None:
                 timer.cancel()
         self.resume_writing()
@@ -225,8 +251,22 @@ class Connection(asyncio.Protocol):
         """Acknowledge what was read, unless something was written since, which did."""
         self._acknowledging = None
         if self._unanswered and self._sock is not None and self.open:
-            acknowledge_at_once(self._sock)
+            with suppress(OSError):  # the peer may have reset the connection just now
+                acknowledge_at_once(self._sock)
         self._unanswered = False
+
+    def _check_parting(self) -> None:
+        """Cut off a peer that takes no more bytes, or that has all of them and does not close its side."""
+        now, undelivered = self._loop.time(), self.undelivered
+        if undelivered != self._undelivered:
+            self._undelivered, self._progress_at = undelivered, now
+        if not undelivered and not self._transport.can_write_eof():
+            self._transport.close()  # TLS ends with a message of its own, which goes out after everything else
+        left = self._progress_at + (self._limits.stall if undelivered else _PARTING_S) - now
+        if left <= 0:
+            self.abort(f"it did not take {undelivered} bytes" if undelivered else "Connection closed")
+            return
+        self._parting_check = self._loop.call_later(min(left, _PARTING_CHECK_S), self._check_parting)
 
     def _bound(self) -> None:
         size = self._transport.get_write_buffer_size()

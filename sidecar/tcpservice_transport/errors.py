@@ -86,7 +86,7 @@ class ClientClosed(ConnectionLost):
 
 
 class FrameTooLarge(TransportError):
-    """A reply above `Limits.frame`."""
+    """A reply above `Limits.frame`, or nested deeper than 256."""
 
     code = Code.FRAME_TOO_LARGE.value
 

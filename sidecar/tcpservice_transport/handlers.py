@@ -10,17 +10,18 @@ import inspect
 from collections.abc import Callable, Iterable
 from contextvars import Context as Variables
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from tcpservice.pattern import PatternTooDeep, route_of
-from tcpservice_transport.errors import NotJson, PatternError
+from tcpservice_transport.errors import NotJson, PatternError, RpcError, UnexpectedValue
+from tcpservice_transport.parameters import MISSING, parameters_of
 from tcpservice_transport.values import as_type, to_json
 
 _KNOWN_TEXTS: Final = 4096
 _COLLIDING: Final = ("[MAX_DEPTH_REACHED]", "[TOO_MANY_KEYS]")
-MISSING: Final = object()
 
 Function = Callable[..., Any]
+F = TypeVar("F", bound=Function)
 
 
 class Context(NamedTuple):
@@ -35,6 +36,13 @@ Said = tuple[object, Context]
 """The data of a message, and what else is known of it."""
 
 
+class UnfitData(RpcError):
+    """The data of a message is not of the type that its handler has; the caller is told where."""
+
+    def __init__(self, error: UnexpectedValue) -> None:
+        super().__init__({"status": "error", "message": str(error), "code": error.code})
+
+
 class Kind(Enum):
     """What a function is, and so what becomes of its result."""
 
@@ -45,16 +53,15 @@ class Kind(Enum):
 
 
 class Handler:
-    """One function: its kind, whether it wants the context, and the type that it wants the data to have."""
+    """One function: its kind, how many arguments it takes, and the type that its data must have."""
 
-    __slots__ = ("_function", "_type", "_with_context", "kind", "name")
+    __slots__ = ("_arity", "_function", "_type", "kind", "name")
 
-    def __init__(self, function: Function, wanted: type) -> None:
+    def __init__(self, function: Function, wanted: object) -> None:
         self._function = function
-        self._type = wanted
         self.name = _name(function)
         self.kind = _kind(function)
-        self._with_context = _takes_context(function, self.name)
+        self._arity, self._type = parameters_of(function, self.name, wanted)
 
     @property
     def streams(self) -> bool:
@@ -64,14 +71,19 @@ class Handler:
     def __call__(self, said: Said, variables: Variables | None) -> Any:
         """Call it, with the variables of its message where these are given.
 
-        Raises UnexpectedValue for data of another type, and what the function raises.
+        Raises UnfitData for data of another type, and what the function raises.
         """
         return self._call(*said) if variables is None else variables.run(self._call, *said)
 
     def _call(self, data: object, context: Context) -> Any:
         if self._type is not object:
-            data = as_type(data, self._type)
-        return self._function(data, context) if self._with_context else self._function(data)
+            try:
+                data = as_type(data, self._type)
+            except UnexpectedValue as error:
+                raise UnfitData(error) from None
+        if self._arity == 1:
+            return self._function(data)
+        return self._function(data, context) if self._arity else self._function()
 
 
 class Found(NamedTuple):
@@ -92,7 +104,7 @@ class Handlers:
         self._events: dict[str, list[Handler]] = {}
         self._found: dict[str | bytes, Found] = {}
 
-    def declare_message(self, pattern: object, function: Function, wanted: type) -> None:
+    def declare_message(self, pattern: object, function: Function, wanted: object) -> None:
         """Let a function answer the requests of a pattern. Raises PatternError, also where another one does already."""
         handler = Handler(function, wanted)
         for route in _routes(pattern, handler.name):
@@ -102,7 +114,7 @@ class Handlers:
             self._messages[route] = handler
         self._found.clear()
 
-    def declare_event(self, pattern: object, function: Function, wanted: type) -> None:
+    def declare_event(self, pattern: object, function: Function, wanted: object) -> None:
         """Let a function hear the events of a pattern, as others may. Raises PatternError."""
         handler = Handler(function, wanted)
         for route in _routes(pattern, handler.name):
@@ -134,12 +146,10 @@ class Handlers:
         return Found(self._messages.get(route), tuple(self._events.get(route, ())))
 
 
-def declaring(
-    declare: Callable[[object, Function, type], None], pattern: object, wanted: type
-) -> Callable[[Function], Function]:
+def declaring(declare: Callable[[object, Function, object], None], pattern: object, wanted: object) -> Callable[[F], F]:
     """Make the decorator of a pattern; used without one, it says so."""
 
-    def register(function: Function) -> Function:
+    def register(function: F) -> F:
         declare(pattern, function, wanted)
         return function
 
@@ -176,26 +186,6 @@ def _kind(function: Function) -> Kind:
     if inspect.isgeneratorfunction(called):
         return Kind.ITERATION
     return Kind.ASYNC if inspect.iscoroutinefunction(called) else Kind.PLAIN
-
-
-def _takes_context(function: Function, name: str) -> bool:
-    """Whether it takes data and context, or data alone. Raises PatternError for any other number."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except ValueError:  # some functions written in C do not tell
-        return False
-    if parameters and parameters[0].name == "self":
-        raise PatternError(
-            f"{name}: a method has no object yet where its class is written; "
-            f"declare it later, as in server.message_pattern(...)(service.{name.rpartition('.')[2]})"
-        )
-    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    needed = sum(one.default is one.empty for one in positional)
-    many = any(one.kind is one.VAR_POSITIONAL for one in parameters)
-    named = any(one.kind is one.KEYWORD_ONLY and one.default is one.empty for one in parameters)
-    if named or needed > 2 or (not positional and not many):
-        raise PatternError(f"{name}{inspect.signature(function)}: expected {name}(data) or {name}(data, context)")
-    return needed == 2 or (many and needed < 2)
 
 
 def _name(function: object) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tcpservice.wire.frames import Frame, encode_frame
+from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Frame, Oversized, encode_frame
 from tcpservice.wire.nesting import MAX_NESTING
 from tcpservice.wire.scan import units
 from tcpservice.wire.shape import DEEP, INVALID
@@ -27,6 +27,10 @@ class Unreadable(ValueError):
     """A body that is no packet."""
 
 
+class TooDeep(Unreadable):
+    """A body that is nested so deeply that no parser here takes it."""
+
+
 def encode(packet: object) -> bytes:
     """Write a packet as a frame. Raises NotJson."""
     body = to_json(packet)
@@ -34,15 +38,21 @@ def encode(packet: object) -> bytes:
 
 
 def decode(frame: Frame) -> object:
-    """Read the body of a frame. Raises Unreadable."""
+    """Read the body of a frame. Raises TooDeep, and Unreadable for what is not JSON."""
     if frame.kind == DEEP:
-        raise Unreadable(f"the JSON is nested deeper than {MAX_NESTING}")
+        raise TooDeep(f"the JSON is nested deeper than {MAX_NESTING}")
     if frame.kind == INVALID:
         raise Unreadable(f"the body is not JSON: {frame.body[:80]!r}")
     try:
         return from_json(memoryview(frame.raw)[frame.at :])
     except ValueError as error:
         raise Unreadable(f"the body is not JSON: {error}") from None
+
+
+def outline(frame: Frame) -> Oversized:
+    """Return what is needed of a frame to find its id without reading all of it."""
+    body = frame.body
+    return Oversized(body[:HEAD_KEPT], body[-TAIL_KEPT:], frame.offset)
 
 
 def members(value: object) -> Packet:

@@ -21,7 +21,8 @@ from tcpservice_transport.upstream import Dialing, Status, Upstream, Watcher
 
 __all__ = ["Pool", "Status"]
 
-_CLOSE_S: Final = 2.0
+_UNTAKEN_S: Final = 2.0
+"""How long the servers may take no byte of what a client that closes has still to send."""
 
 
 class Pool:
@@ -54,6 +55,16 @@ class Pool:
         """Whether a connection can be used."""
         return bool(self._usable)
 
+    @property
+    def trouble(self) -> str:
+        """Why no address takes a message."""
+        return ", ".join(upstream.trouble for upstream in self._upstreams)
+
+    @property
+    def error(self) -> Exception | None:
+        """The error of the last dial of an address that has no connection; None where none has failed."""
+        return next((upstream.error for upstream in self._upstreams if upstream.error is not None), None)
+
     def choose(self, tried: Collection[Address] = ()) -> Session | None:
         """Choose a connection, not to those addresses that were tried; None where there is none.
 
@@ -83,7 +94,8 @@ class Pool:
             left = began + seconds - now()
             if left <= 0 and all(upstream.failed_at >= began for upstream in self._upstreams):
                 places = ", ".join(f"{upstream.address} ({upstream.reason})" for upstream in self._upstreams)
-                raise Unreachable(f"cannot connect to {places}" + (f" within {seconds:g} s" if seconds else ""))
+                within = f" within {seconds:g} s" if seconds else ""
+                raise Unreachable(f"cannot connect to {places}{within}") from self.error
             await self._next_change(self._refill(), left)
         return session
 
@@ -91,19 +103,35 @@ class Pool:
         """Whether there are connections to addresses that were not tried."""
         return any(upstream.sessions for upstream in self._upstreams if upstream.address not in tried)
 
-    async def close(self) -> None:
-        """Close all, and wait until they are gone."""
+    async def close(self, grace: float) -> None:
+        """Send what is left, close all, and wait until they are gone.
+
+        The servers get `grace` seconds in all, and less where they take nothing of what is left.
+        """
         self._closed = True
         for upstream in self._upstreams:
             upstream.close(ClientClosed("the client was closed"))
         self._changed()
-        try:
-            async with asyncio.timeout(_CLOSE_S):
-                while not all(upstream.gone for upstream in self._upstreams):
-                    await self._next_change(0.0, 0.0)
-        except TimeoutError:
-            for upstream in self._upstreams:
-                upstream.abort()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._until_gone()
+        for upstream in self._upstreams:
+            upstream.abort()
+
+    async def _until_gone(self) -> None:
+        """Wait until all connections are gone, or no server takes bytes any more."""
+        before, undelivered = -1, self._undelivered
+        while before != undelivered:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_UNTAKEN_S):
+                    while not all(upstream.gone for upstream in self._upstreams):
+                        await self._next_change(0.0)
+                return
+            before, undelivered = undelivered, self._undelivered
+
+    @property
+    def _undelivered(self) -> int:
+        return sum(upstream.undelivered for upstream in self._upstreams)
 
     def _refill(self) -> float:
         """Dial what is missing; return in how many seconds the next address may be dialled, 0 where none is left."""

@@ -22,8 +22,9 @@ from typing import Final, Self
 
 from tcpservice_transport.answers import Serializer
 from tcpservice_transport.errors import ListenError
-from tcpservice_transport.handlers import MISSING, Function, Handlers, declaring
+from tcpservice_transport.handlers import F, Handlers, declaring
 from tcpservice_transport.options import Limits
+from tcpservice_transport.parameters import MISSING
 from tcpservice_transport.serving import Deserializer, Manner, PeerListener, Serving
 
 _LOGGER: Final = logging.getLogger("tcpservice_transport")
@@ -60,15 +61,16 @@ class Server:
 
     # Declaring
 
-    def message_pattern(self, pattern: object = MISSING, *, type: type = object) -> Callable[[Function], Function]:  # noqa: A002
+    def message_pattern(self, pattern: object = MISSING, *, type: object = MISSING) -> Callable[[F], F]:  # noqa: A002
         """Declare who answers the requests of a pattern; a list declares several patterns at once.
 
-        The function takes `(data)` or `(data, context)`. It is plain, a coroutine function, or a generator of either
-        kind for a stream. `type` is what its data must be, as msgspec converts it. Raises PatternError.
+        The function takes `()`, `(data)` or `(data, context)`. It is plain, a coroutine function, or a generator of
+        either kind for a stream. `type` is what its data must be, as msgspec converts it; by default the annotation of
+        its first parameter. A caller that sends other data is told so. Raises PatternError.
         """
         return declaring(self._handlers.declare_message, pattern, type)
 
-    def event_pattern(self, pattern: object = MISSING, *, type: type = object) -> Callable[[Function], Function]:  # noqa: A002
+    def event_pattern(self, pattern: object = MISSING, *, type: object = MISSING) -> Callable[[F], F]:  # noqa: A002
         """Declare who hears the events of a pattern; several may. Raises PatternError, as `message_pattern` does."""
         return declaring(self._handlers.declare_event, pattern, type)
 
@@ -90,7 +92,7 @@ class Server:
         self._serving.begin()
         try:
             self._listening = await loop.create_server(self._serving.connection, self.host, self.port, ssl=self._tls)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, ValueError) as error:  # ValueError: a host that can be none
             reason = getattr(error, "strerror", None) or error
             raise ListenError(f"cannot listen on {self.host}:{self.port}: {reason}") from error
         self.port = self._listening.sockets[0].getsockname()[1]
@@ -113,7 +115,8 @@ class Server:
         """Leave without loss: accept no connection, ask clients to go elsewhere, serve what still comes, then close.
 
         Python clients leave as asked. A NestJS client stays, so its connection is closed once nothing is in flight on
-        it. After `grace` seconds what still runs is cancelled, and its callers are told so.
+        it. Peers that read slowly receive their replies, too. After `grace` seconds what still runs is cancelled, and
+        its callers are told so; replies that a peer has not read by then are lost, with a warning in the log.
         """
         if self._listening is None:
             return

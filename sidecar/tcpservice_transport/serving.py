@@ -19,16 +19,28 @@ from msgspec import Struct
 
 from tcpservice.errors import Code
 from tcpservice.wire.frames import Frame, Oversized
+from tcpservice.wire.nesting import MAX_NESTING
 from tcpservice.wire.requests import oversized_id
 from tcpservice_transport.answers import Replies, Serializer, begin, finish, hear
 from tcpservice_transport.connection import Connection
 from tcpservice_transport.errors import NoHandlerError
 from tcpservice_transport.handlers import Context, Handler, Handlers, Said
 from tcpservice_transport.options import Limits
-from tcpservice_transport.packets import GOAWAY_ID, Packet, Unreadable, completion, decode, encode, members, own_error
+from tcpservice_transport.packets import (
+    GOAWAY_ID,
+    Packet,
+    TooDeep,
+    Unreadable,
+    completion,
+    decode,
+    encode,
+    members,
+    outline,
+    own_error,
+)
 from tcpservice_transport.peer import Peer
 from tcpservice_transport.tracing import incoming
-from tcpservice_transport.values import from_json
+from tcpservice_transport.values import as_written, from_json
 
 Deserializer = Callable[[object], Packet]
 PeerListener = Callable[[str], object]
@@ -86,7 +98,8 @@ class Serving:
     async def leave(self, grace: float) -> None:
         """Ask peers to go elsewhere, serve what still comes, and close; what runs after `grace` seconds is cancelled.
 
-        Who does not go, as NestJS's clients do not, is read no more after a moment, and closed once it is answered.
+        A peer that does not go, as NestJS's clients do not, is read no more after a moment, and closed once it has
+        received all its replies.
         """
         farewell = encode(completion(GOAWAY_ID))
         for peer in self._peers.values():
@@ -137,7 +150,13 @@ class Serving:
                 await self._until_gone()
         except TimeoutError:
             for peer in list(self._peers.values()):
+                undelivered = peer.connection.undelivered
+                if undelivered:
+                    _LOGGER.warning(
+                        "%s did not read %d bytes in time, which are lost", peer.connection.peer, undelivered
+                    )
                 peer.connection.abort("the server closes")
+            await self._until_gone()
 
     # What connections tell
 
@@ -150,6 +169,10 @@ class Serving:
         """Take one message."""
         try:
             value = decode(frame)
+        except TooDeep as error:
+            _LOGGER.warning("%s sent a frame that is dropped: %s", connection.peer, error)
+            self._refuse(connection, outline(frame), f"The JSON is nested deeper than {MAX_NESTING}")
+            return
         except Unreadable as error:
             connection.refuse(frame, str(error))
             return
@@ -159,15 +182,26 @@ class Serving:
             except Exception:
                 _LOGGER.exception("the deserializer failed on a message of %s, which is dropped", connection.peer)
                 return
-        self._take(self._peers[connection], members(value))
+        peer, packet = self._peers[connection], members(value)
+        try:
+            self._take(peer, packet)
+        except Exception as error:  # one message costs no other, whatever the app's OpenTelemetry makes of it
+            if "id" in packet:
+                self._replies(peer, packet["id"], f"a message of {connection.peer}").fail(error)
+            else:
+                _LOGGER.exception("an event of %s failed", connection.peer)
 
     def oversized(self, connection: Connection, item: Oversized) -> None:
         """Answer what was too large to be taken, where it is a request."""
         _LOGGER.warning("%s sent a frame above %d bytes, which is dropped", connection.peer, self._limits.frame)
+        self._refuse(connection, item, f"The frame is larger than {self._limits.frame} bytes")
+
+    def _refuse(self, connection: Connection, item: Oversized, message: str) -> None:
+        """Answer a request that is not read; its id is all that is known of it."""
         text = oversized_id(item)
         if text is not None:
-            error = own_error(f"The frame is larger than {self._limits.frame} bytes", Code.FRAME_TOO_LARGE.value)
-            Replies(self._peers[connection], from_json(memoryview(text)), "", self._manner.serializer).fail(error)
+            replies = self._replies(self._peers[connection], from_json(memoryview(text)), "")
+            replies.fail(own_error(message, Code.FRAME_TOO_LARGE.value))
 
     def malformed(self, connection: Connection, reason: str) -> None:
         """Close a connection that cannot be read any further, once what it is owed is written."""
@@ -208,13 +242,18 @@ class Serving:
                 self._unheard_of(context.pattern)
             return
         handler = found.message if found.message is not None else next(iter(found.events), None)
-        replies = Replies(peer, packet["id"], "" if handler is None else handler.name, self._manner.serializer)
+        replies = self._replies(peer, packet["id"], "" if handler is None else handler.name)
         if handler is None:
             replies.fail(NoHandlerError())
             return
         self._answer(peer, handler, (data, context), replies, variables)
         for other in found.events[1:] if found.message is None else ():
             self._hear(peer, other, (data, context), variables)
+
+    def _replies(self, peer: Peer, request_id: object, name: str) -> Replies:
+        if not isinstance(request_id, str):
+            request_id = as_written(request_id)
+        return Replies(peer, request_id, name, self._manner.serializer)
 
     def _answer(self, peer: Peer, handler: Handler, said: Said, replies: Replies, variables: Variables | None) -> None:
         running = begin(handler, said, replies, variables)
@@ -242,6 +281,7 @@ class Serving:
     def _unheard_of(self, pattern: object) -> None:
         """Log, once for each pattern, that nobody hears its events."""
         text = f"{pattern}"[:200]
+        text = text if text.isprintable() else ascii(text)
         if text not in self._unheard and len(self._unheard) < _UNHEARD_TOLD:
             self._unheard.add(text)
             _LOGGER.warning("no handler hears events of the pattern %s", text)

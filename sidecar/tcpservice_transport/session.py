@@ -17,7 +17,7 @@ from tcpservice_transport.calls import Call
 from tcpservice_transport.connection import Connection
 from tcpservice_transport.errors import ConnectionLost, FrameTooLarge, Overloaded, ProtocolError, TransportError
 from tcpservice_transport.options import Limits
-from tcpservice_transport.packets import GOAWAY_ID, Packet, Unreadable, decode, error_of, members
+from tcpservice_transport.packets import GOAWAY_ID, Packet, TooDeep, Unreadable, decode, error_of, members, outline
 from tcpservice_transport.values import from_json
 
 Deserializer = Callable[[object], Packet]
@@ -101,6 +101,9 @@ class Session:
         """Take one reply."""
         try:
             value = decode(frame)
+        except TooDeep as error:
+            self._refuse(outline(frame), f"{error}")
+            return
         except Unreadable as error:
             connection.refuse(frame, str(error))
             return
@@ -121,11 +124,15 @@ class Session:
 
     def oversized(self, connection: Connection, item: Oversized) -> None:  # noqa: ARG002 - the face of Events
         """End the call whose reply was too large."""
+        self._refuse(item, f"the reply is larger than {self._limits.frame} bytes (Limits.frame)")
+
+    def _refuse(self, item: Oversized, message: str) -> None:
+        """End the call whose reply is not read; its id is all that is known of it."""
         text = oversized_id(item)
         request_id = from_json(memoryview(text)) if text is not None else None
         call = self._calls.get(request_id) if isinstance(request_id, str) else None
         if call is not None:
-            self._end(call, FrameTooLarge(f"the reply is larger than {self._limits.frame} bytes (Limits.frame)"))
+            self._end(call, FrameTooLarge(message))
 
     def malformed(self, connection: Connection, reason: str) -> None:
         """End what waits, and close."""

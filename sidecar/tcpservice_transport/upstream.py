@@ -7,9 +7,11 @@ is dialled again when a message wants a connection and its time has come.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import re
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
@@ -58,17 +60,18 @@ class Watcher(NamedTuple):
 
 
 class Upstream:
-    """One address and its `sessions` in use; `reason` says why there is none."""
+    """One address and its `sessions` in use; `reason` says why there is none, `error` is that of the last dial."""
 
     def __init__(self, address: Address, dialing: Dialing, watcher: Watcher) -> None:
         self.address = address
         self.sessions: list[Session] = []
         self.reason = "not dialled yet"
+        self.error: Exception | None = None
         self.failed_at = float("-inf")
         self._dialing = dialing
         self._watcher = watcher
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._dials: dict[asyncio.Task[None], Session] = {}
         self._all: dict[Session, float] = {}
         self._failures = 0
         self._retry_at = float("-inf")
@@ -77,12 +80,24 @@ class Upstream:
     @property
     def wants(self) -> bool:
         """Whether connections are missing that nobody dials."""
-        return len(self.sessions) + len(self._tasks) < self._dialing.connections
+        return len(self.sessions) + len(self._dials) < self._dialing.connections
 
     @property
     def gone(self) -> bool:
         """Whether nothing is left of its connections."""
-        return not self._all and not self._tasks
+        return not self._all and not self._dials
+
+    @property
+    def undelivered(self) -> int:
+        """How many bytes the server has not taken yet."""
+        return sum(session.connection.undelivered for session in self._all)
+
+    @property
+    def trouble(self) -> str:
+        """Why it takes no message; a failed dial in the words of Node, which NestJS's client uses."""
+        if self.sessions:
+            return f"{self.address} reads no more for now"
+        return f"{self.address}: {self.reason}" if self.error is None else _as_node_says(self.error, self.address)
 
     def refill(self) -> float:
         """Dial what is missing, if its time has come; return in how many seconds that will be, 0 where it is now."""
@@ -90,16 +105,21 @@ class Upstream:
         if left > 0:
             return left
         while self.wants:
-            task = self._loop.create_task(self._dial())
-            self._tasks.add(task)
+            session = Session(self, self.address, self._dialing.limits, self._dialing.deserializer)
+            task = self._loop.create_task(self._dial(session))
+            self._dials[task] = session
             task.add_done_callback(self._dialled)
         return 0.0
 
     def close(self, lost: ConnectionLost) -> None:
-        """Close all, and dial no more."""
+        """Close all, and dial no more.
+
+        A dial whose connection is up already is not cancelled: uvloop would drop what was sent on it.
+        """
         self._closed = True
-        for task in self._tasks:
-            task.cancel()
+        for task, session in self._dials.items():
+            if session not in self._all:
+                task.cancel()
         for session in list(self._all):
             session.close(lost)
 
@@ -114,6 +134,7 @@ class Upstream:
         """Use it."""
         self._all[session] = self._loop.time()
         self.sessions.append(session)
+        self.error = None
         if len(self.sessions) == 1:
             self._tell("connected", "")
         self._watcher.changed()
@@ -126,7 +147,7 @@ class Upstream:
         self._watcher.changed()
 
     def down(self, session: Session, reason: str) -> None:
-        """Forget it; one that did not live long counts as a dial that failed."""
+        """Forget it; one that did not live long counts as a dial that failed, and one that did ends the backoff."""
         lived = self._loop.time() - self._all.pop(session)
         if session in self.sessions:
             self.sessions.remove(session)
@@ -145,30 +166,29 @@ class Upstream:
 
     # Dialling
 
-    async def _dial(self) -> None:
+    async def _dial(self, session: Session) -> None:
         dialing, address = self._dialing, self.address
-        session = Session(self, address, dialing.limits, dialing.deserializer)
         try:
             async with asyncio.timeout(_DIAL_S):
                 await self._loop.create_connection(
                     lambda: Connection(session, dialing.limits), address.host, address.port, ssl=dialing.tls
                 )
-        except OSError as error:
+        except Exception as error:  # whatever it is, the next dial waits for its time
             if not self._closed:
-                self._failed(_reason(error))
+                self._failed(error)
         else:
-            self._failures = 0
             if self._closed:
                 session.close(ConnectionLost("the client was closed"))
 
     def _dialled(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        del self._dials[task]
         self._watcher.changed()
 
-    def _failed(self, reason: str) -> None:
+    def _failed(self, error: Exception) -> None:
         self.failed_at = self._loop.time()
-        self._back_off(reason)
-        self._tell("disconnected", reason)
+        self._back_off(_reason(error))
+        self.error = error
+        self._tell("disconnected", self.reason)
 
     def _back_off(self, reason: str) -> None:
         self.reason = reason
@@ -180,8 +200,10 @@ class Upstream:
         self._watcher.told(Status(str(self.address), state, reason))
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: Exception) -> str:
     """Say why a dial failed; asyncio puts its own words around the system's, and several errors into one text."""
+    if not isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}"
     if isinstance(error, TimeoutError) and error.errno is None:
         return f"no answer within {_DIAL_S:g} s"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -190,9 +212,25 @@ def _reason(error: OSError) -> str:
         return f"TLS failed: {error.reason or error}"
     if isinstance(error, ConnectionResetError) and not error.args:
         return "it closed the connection in the TLS handshake; is it a server with TLS?"
-    number = error.errno
-    if number is None and (several := _ERRNO.search(str(error))):
-        number = int(several[1])
+    number = _errno(error)
     if number is not None and number > 0:
         return os.strerror(number)
     return error.strerror or str(error) or type(error).__name__
+
+
+def _as_node_says(error: Exception, address: Address) -> str:
+    if isinstance(error, socket.gaierror):
+        code = "EAI_AGAIN" if error.errno == socket.EAI_AGAIN else "ENOTFOUND"
+        return f"getaddrinfo {code} {address.host}"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        number = errno.ETIMEDOUT if isinstance(error, TimeoutError) else _errno(error)
+        if number is not None and number in errno.errorcode:
+            return f"connect {errno.errorcode[number]} {address}"
+    return f"{address}: {_reason(error)}"
+
+
+def _errno(error: OSError) -> int | None:
+    """Return the system's number; asyncio has it only in the text where a name has several addresses."""
+    if error.errno is None and (several := _ERRNO.search(str(error))):
+        return int(several[1])
+    return error.errno

@@ -8,16 +8,15 @@ Dataclasses, msgspec Structs, dates, UUIDs, enums and decimals may be sent; they
 from __future__ import annotations
 
 import json
-from typing import Final, TypeVar, cast
+from typing import Any, Final
 
 import msgspec
 import orjson
 
 from tcpservice_transport.errors import NotJson, UnexpectedValue
 
-T = TypeVar("T")
-
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS
+_LONGEST_64_BIT: Final = len(str(2**64))
 
 
 def to_json(value: object) -> bytes:
@@ -66,16 +65,31 @@ def from_json(text: memoryview) -> object:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         try:
-            return json.loads(bytes(text).decode("utf-8", "replace"))
+            return _DECODER.decode(bytes(text).decode("utf-8", "replace"))
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
 
 
-def as_type(value: object, wanted: type[T]) -> T:
-    """Convert to a type as msgspec does, strictly. Raises UnexpectedValue."""
+def _number(text: str) -> int | float:
+    """Read an integer as orjson does: one above 64 bits becomes a float, as all numbers of JavaScript are."""
+    if len(text) <= _LONGEST_64_BIT and -(2**63) <= (number := int(text)) < 2**64:
+        return number
+    return float(text)
+
+
+_DECODER: Final = json.JSONDecoder(parse_int=_number)
+
+
+def as_written(value: object) -> object:
+    """Return a value that was read as it reads after JavaScript has written it: infinities have become null."""
+    return json.loads(json.dumps(value), parse_constant=lambda _: None)
+
+
+def as_type(value: object, wanted: Any) -> Any:
+    """Convert to a type as msgspec does, strictly; keys of objects may become numbers. Raises UnexpectedValue."""
     if wanted is object:
-        return cast("T", value)
+        return value
     try:
-        return msgspec.convert(value, wanted)
+        return msgspec.convert(value, wanted, str_keys=True)
     except msgspec.ValidationError as error:
         raise UnexpectedValue(f"{error}") from None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import msgspec
 import pytest
 
+from interop.rawpeer import frame
 from tcpservice_transport import (
     Client,
     ClientClosed,
@@ -29,6 +31,7 @@ from tcpservice_transport import (
     UnexpectedValue,
     Unreachable,
 )
+from transport.odd import ODD
 from transport.scripted import Answer, Scripted
 
 Scene = Callable[[Scripted, Client], Coroutine[Any, Any, Any]]
@@ -202,6 +205,46 @@ def test_a_reply_above_the_limit_fails_its_own_request_alone() -> None:
     play(scene, limits=Limits(frame=1024))
 
 
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{"response":%s,"isDisposed":true,"id":"ID"}',
+        '{"err":%s,"isDisposed":true,"id":"ID"}',
+        '{"err":{"message":%s,"code":%s},"id":"ID"}',
+        '{"response":1,"isDisposed":%s,"id":"ID"}',
+        '{"response":1,"isDisposed":true,"id":%s}',
+        "%s",
+    ],
+)
+def test_an_odd_reply_costs_no_other(form: str, odd: str) -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        first, first_id, answer = await asked(server, client)
+        second, second_id, _ = await asked(server, client)
+        answer.raw(frame(form.replace("%s", odd).replace("ID", second_id).encode()))
+        answer.packet(isDisposed=True, id=second_id)
+        answer.packet(response="fine", isDisposed=True, id=first_id)
+        assert await first == "fine"
+        await asyncio.gather(second, return_exceptions=True)
+        assert server.accepted == 1
+
+    play(scene)
+
+
+def test_a_reply_that_is_nested_too_deeply_fails_its_own_request_alone() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        task, request_id, answer = await asked(server, client)
+        answer.raw(frame(b'{"response":%b,"isDisposed":true,"id":"%b"}' % (TOO_DEEP, request_id.encode())))
+        with pytest.raises(FrameTooLarge, match="the JSON is nested deeper than 256"):
+            await task
+        assert client.status == "connected"
+
+    play(scene)
+
+
+TOO_DEEP = ODD["too deep"].encode()
+
+
 def test_a_server_that_stops_in_the_middle() -> None:
     async def scene(server: Scripted, client: Client) -> None:
         task, _, answer = await asked(server, client)
@@ -237,7 +280,8 @@ def test_a_server_that_takes_nothing() -> None:
             for _ in range(1000):
                 await client.emit("a", "x" * 100_000)
 
-        with pytest.raises(RequestTimeout, match=r"no connection took the message within 0\.1 s"):
+        said = r"no connection took the message within 0\.1 s: 127\.0\.0\.1:\d+ reads no more for now"
+        with pytest.raises(RequestTimeout, match=said):
             await flood()
         with pytest.raises(RequestTimeout, match=r"within 0\.1 s"):
             await client.send("a")
@@ -289,10 +333,16 @@ def test_a_stream_that_nobody_takes_is_bounded() -> None:
         follow, request_id, _ = await asked(server, client)
         answer.packet(response=1, isDisposed=True, id=request_id)
         assert await follow == 1
-        taken = [await anext(stream) for _ in range(62)]
-        assert taken == ["x" * 1000] * 62
+        taken = list[object]()
+
+        async def take() -> None:
+            async for value in stream:
+                taken.append(value)
+
         with pytest.raises(Overloaded, match=r"of a stream wait for the app \(Limits\.unread\)"):
-            await anext(stream)
+            await take()
+        assert set(taken) == {"x" * 1000}
+        assert len(taken) in (61, 62), "the first was taken before the others came, or with them"
 
     play(scene, limits=Limits(unread=64 * 1024))
 
@@ -413,6 +463,24 @@ def test_typed_answers() -> None:
         assert await asking == Order(1)
         with pytest.raises(UnexpectedValue):
             await anext(stream)
+
+    play(scene)
+
+
+def test_an_answer_of_one_of_several_types() -> None:
+    async def scene(server: Scripted, client: Client) -> None:
+        for response, value in ((None, None), ({"id": 7}, Order(7))):
+            task = asyncio.create_task(client.send("a", type=Order | None))
+            packet, answer = await server.next()
+            answer.packet(response=response, id=packet["id"])
+            answer.packet(isDisposed=True, id=packet["id"])
+            assert await task == value
+        stream = client.stream("s", type=list[Order] | None)
+        asking = asyncio.ensure_future(anext(stream))
+        packet, answer = await server.next()
+        answer.packet(response=[{"id": 1}], isDisposed=True, id=packet["id"])
+        assert await asking == [Order(1)]
+        assert [value async for value in stream] == []
 
     play(scene)
 
@@ -572,6 +640,17 @@ def test_how_many_wait_for_a_connection_is_bounded() -> None:
         (lambda: Client(port=0), "expected a host and a port from 1 to 65535, got '127.0.0.1' and 0"),
         (lambda: Client(addresses=[]), "expected at least one address, got none"),
         (lambda: Client(addresses=["localhost"]), "expected an address such as \"10.0.0.1:3001\", got 'localhost'"),
+        (
+            lambda: Client("orders..shop"),
+            "expected a host name or an IP address, got 'orders..shop': label empty or too long",
+        ),
+        (
+            lambda: Client(addresses=["a" * 64 + ":3001"]),
+            f"expected a host name or an IP address, got '{'a' * 64}': label too long",
+        ),
+        (lambda: Client("or ders"), "expected a host name or an IP address, got 'or ders'"),
+        (lambda: Client("orders\0"), "expected a host name or an IP address, got 'orders\\x00'"),
+        (lambda: Client(tls=cast("Any", True)), "tls: expected an ssl.SSLContext, got True"),
         (lambda: Client(connections=0), "connections: expected at least 1, got 0"),
         (lambda: Timeouts(connect=-1), "Timeouts.connect: expected at least 0, got -1"),
         (lambda: Timeouts(request=0), "Timeouts.request: expected seconds above 0 or None, got 0"),
@@ -583,6 +662,74 @@ def test_settings_that_can_be_none(make: Callable[[], object], said: str) -> Non
     with pytest.raises(ValueError, match="expected") as raised:
         make()
     assert str(raised.value) == said
+
+
+def test_where_a_server_may_be() -> None:
+    for host in ("127.0.0.1", "::1", "fe80::1%eth0", "orders", "orders.shop.svc.cluster.local.", "bücher.example"):
+        Client(host)
+
+
+class Unresolving(asyncio.SelectorEventLoop):
+    """An error that is no OSError, in the middle of a dial."""
+
+    dials = 0
+
+    async def getaddrinfo(self, *_: Any, **__: Any) -> Any:
+        self.dials += 1
+        raise ValueError("no such thing")
+
+
+def test_any_error_of_a_dial_is_told_and_waits_before_the_next() -> None:
+    async def scene() -> None:
+        async with Client("orders", 3001, timeouts=Timeouts(connect=1, request=None)) as client:
+            with pytest.raises(Unreachable, match=r"orders:3001 \(ValueError: no such thing\) within 1 s") as raised:
+                await client.send("a")
+            assert isinstance(raised.value.__cause__, ValueError)
+
+    with asyncio.Runner(loop_factory=Unresolving) as runner:
+        runner.run(scene())
+        loop = runner.get_loop()
+        assert isinstance(loop, Unresolving)
+        assert loop.dials < 20
+
+
+def test_a_server_that_closes_each_connection_is_dialled_ever_more_rarely() -> None:
+    accepted: list[float] = []
+
+    async def scene() -> None:
+        def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted.append(loop.time())
+            writer.close()
+
+        loop = asyncio.get_running_loop()
+        listening = await asyncio.start_server(close, "127.0.0.1", 0)
+        async with listening, Client(port=listening.sockets[0].getsockname()[1]) as client:
+            while len(accepted) < 5:
+                with pytest.raises(ConnectionLost):
+                    await client.send("a")
+
+    asyncio.run(scene())
+    pauses = [later - earlier for earlier, later in pairwise(accepted)]
+    assert pauses[3] >= 0.2, "the fourth pause is 0.4 s less up to half of it by chance"
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("127.0.0.1", "connect ECONNREFUSED 127.0.0.1:1"),
+        ("no-such-host.invalid", "getaddrinfo (ENOTFOUND|EAI_AGAIN) no-such-host.invalid"),
+    ],
+)
+def test_a_message_that_found_no_connection_says_why(host: str, said: str) -> None:
+    async def scene() -> None:
+        async with Client(host, 1) as client:
+            with pytest.raises(
+                RequestTimeout, match=f"^no connection took the message within 0.3 s: {said}$"
+            ) as raised:
+                await client.send("a", timeout=0.3)
+            assert isinstance(raised.value.__cause__, OSError)
+
+    asyncio.run(scene())
 
 
 def test_several_connections_to_one_address() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
+import msgspec
 import pytest
 
-from tcpservice_transport import PatternError, Server
+from tcpservice_transport import Context, PatternError, Server
 
 
 def find(data: object) -> object:
@@ -24,6 +28,14 @@ def many(a: object, b: object, c: object) -> object:
 
 def keyword(data: object, *, needed: int) -> object:
     return data, needed
+
+
+def unresolved(data: Missing) -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Has a type that is not there."""
+
+
+def custom(data: list[Service]) -> None:
+    """Has a type that JSON cannot become."""
 
 
 class Service:
@@ -53,9 +65,20 @@ WIDE = {f"key{number}": 1 for number in range(21)}
         (b"a", find, "find: no message can have the pattern b'a'"),
         (DEEP, find, "find: the pattern has more than 6 levels or 20 keys, of which NestJS makes"),
         (WIDE, find, "find: the pattern has more than 6 levels or 20 keys, of which NestJS makes"),
-        ("a", none, "none() -> 'None': expected none(data) or none(data, context)"),
-        ("a", many, "expected many(data) or many(data, context)"),
-        ("a", keyword, "expected keyword(data) or keyword(data, context)"),
+        ("a", many, "expected many(), many(data) or many(data, context)"),
+        ("a", keyword, "expected keyword(), keyword(data) or keyword(data, context)"),
+        (
+            "a",
+            unresolved,
+            "unresolved: the annotation 'Missing' cannot be resolved (name 'Missing' is not defined); "
+            "declare the type with type=",
+        ),
+        (
+            "a",
+            custom,
+            f"custom: JSON cannot become {list[Service]} (type {Service} is not supported); "
+            "declare another type with type=, or object for any",
+        ),
         ("a", Service.find, "Service.find: a method has no object yet where its class is written"),
     ],
 )
@@ -82,8 +105,36 @@ def test_a_pattern_has_one_handler_of_requests_and_any_of_events() -> None:
     server.event_pattern({"cmd": "a", "b": 1})(find)
 
 
+@pytest.mark.parametrize("kind", ["message_pattern", "event_pattern"])
+@pytest.mark.parametrize("wanted", [5, "int", Service, list[Service], dict[str, Service]])
+def test_types_that_json_cannot_become(kind: str, wanted: object) -> None:
+    with pytest.raises(PatternError, match=r"^find: JSON cannot become"):
+        getattr(Server(), kind)("a", type=wanted)(find)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [object, Any, int, list[int], dict[str, object], dict[int, Any], Iterable[int], Sequence[str], int | None, None,
+     datetime, UUID, Literal["a"], Annotated[int, msgspec.Meta(gt=0)]],
+)  # fmt: skip
+def test_types_that_json_can_become(wanted: object) -> None:
+    assert Server().message_pattern("a", type=wanted)(find) is find
+
+
 def plain(data: object) -> object:
     return data
+
+
+def typed(data: dict[str, object], context: Context) -> object:
+    return data, context
+
+
+def late(data: list[Late]) -> None:
+    """Has a type that is written below."""
+
+
+class Late(msgspec.Struct):
+    id: int
 
 
 async def coroutine(data: object) -> object:
@@ -101,7 +152,7 @@ def iteration(data: object) -> Iterator[object]:
 @pytest.mark.parametrize(
     "function",
     [
-        plain, coroutine, stream, iteration, len, print, Service().find, Service(),
+        none, plain, typed, late, partial(late), coroutine, stream, iteration, len, print, Service().find, Service(),
         lambda data, context: (data, context), lambda data, context=None: (data, context), lambda *both: both,
     ],
 )  # fmt: skip

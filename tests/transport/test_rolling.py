@@ -81,6 +81,8 @@ def test_a_rolling_restart_loses_nothing(tmp_path: Path) -> None:
                 running = asyncio.create_task(load.run())
                 for port in [*ports, *ports]:
                     await asyncio.sleep(EACH_S)
+                    while not load.answered[port] and not running.done():
+                        await asyncio.sleep(0.01)
                     await asyncio.to_thread(children[port].stop, 12)
                     assert (children[port].returncode, children[port].stderr) == (0, "")
                     children[port] = replica(port)

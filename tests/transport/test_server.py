@@ -11,9 +11,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from opentelemetry import propagate
+from opentelemetry.propagators import textmap
 
 from interop.rawpeer import frame, request, split
 from tcpservice_transport import Client, Context, Limits, ListenError, RequestTimeout, RpcError, Server
+from transport.odd import ODD
 
 Scene = Callable[[Server, "Wire"], Coroutine[Any, Any, Any]]
 
@@ -213,15 +216,113 @@ def test_data_of_a_type() -> None:
     server = Server(port=0)
 
     @server.message_pattern("order", type=Order)
-    def order(data: Order) -> object:
+    def order(data: Any) -> object:
         return [type(data).__name__, data.id]
+
+    @server.message_pattern("any", type=object)
+    def any_data(data: Order) -> object:
+        return data
+
+    @server.message_pattern("either", type=Order | None)
+    def either(data: Any) -> object:
+        return data and data.id
 
     async def scene(_: Server, wire: Wire) -> None:
         assert await wire.ask("order", {"id": 7}) == answered(["Order", 7])
         error = {"status": "error", "message": "Expected `int`, got `str` - at `$.id`", "code": "unexpected_value"}
         assert await wire.ask("order", {"id": "7"}) == failed(error)
+        assert await wire.ask("any", 5) == answered(5)
+        assert [(await wire.ask("either", data))["response"] for data in (None, {"id": 7})] == [None, 7]
 
     play(server, scene)
+
+
+def test_data_of_the_annotated_type(caplog: pytest.LogCaptureFixture) -> None:
+    server, heard = Server(port=0), list[Order]()
+
+    @server.message_pattern({"cmd": "sum"})
+    def add(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    @server.message_pattern("order")
+    async def order(data: Order | None, context: Context) -> object:
+        return [context.pattern, data and data.id]
+
+    @server.message_pattern("ids")
+    async def ids(orders: dict[int, Order]) -> AsyncIterator[int]:
+        for key, each in orders.items():
+            yield key + each.id
+
+    @server.event_pattern("created")
+    def created(data: Order) -> None:
+        heard.append(data)
+
+    async def scene(_: Server, wire: Wire) -> None:
+        def unfit(said: str) -> dict[str, object]:
+            return failed({"status": "error", "message": said, "code": "unexpected_value"})
+
+        assert await wire.ask({"cmd": "sum"}, [1, 2]) == answered(3)
+        assert await wire.ask({"cmd": "sum"}, "abc") == unfit("Expected `array`, got `str`")
+        assert await wire.ask({"cmd": "sum"}, [1, "2"]) == unfit("Expected `int`, got `str` - at `$[1]`")
+        assert await wire.ask("order", {"id": 7}) == answered(["order", 7])
+        assert await wire.ask("order") == answered(["order", None])
+        assert await wire.ask("ids", {"1": {"id": 2}}) == {"response": 3, "id": "1"}
+        assert await wire.reply() == {"isDisposed": True, "id": "1"}
+        assert await wire.ask("ids", 5) == unfit("Expected `object`, got `int`")
+        for data in ({"id": "7"}, {"id": 8}):
+            wire.writer.write(frame(json.dumps({"pattern": "created", "data": data}).encode()))
+        assert await wire.ask({"cmd": "sum"}, []) == answered(0)
+
+    play(server, scene)
+    assert heard == [Order(8)]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        "test_data_of_the_annotated_type.<locals>.created did not run for an event of "
+    )
+    assert record.getMessage().endswith(": Expected `int`, got `str` - at `$.id`")
+
+
+def test_an_answer_that_a_handler_cannot_use_is_not_its_callers_fault(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(port=0)
+
+    @server.message_pattern("outer")
+    async def outer(_: None) -> object:
+        async with Client(port=server.port) as client:
+            return await client.send("inner", type=Order)
+
+    @server.message_pattern("inner")
+    def inner() -> str:
+        return "no order"
+
+    async def scene(_: Server, wire: Wire) -> None:
+        assert await wire.ask("outer", {"any": "data"}) == failed(INTERNAL)
+
+    play(server, scene)
+    assert "Expected `object`, got `str`" in caplog.text
+
+
+def test_handlers_without_arguments() -> None:
+    server, heard = Server(port=0), list[object]()
+
+    @server.message_pattern("plain")
+    def plain() -> str:
+        return "plain"
+
+    @server.message_pattern("stream")
+    async def stream() -> AsyncIterator[str]:
+        yield "stream"
+
+    @server.event_pattern("happened")
+    async def happened() -> None:
+        heard.append("happened")
+
+    async def scene(_: Server, wire: Wire) -> None:
+        wire.writer.write(frame(b'{"pattern":"happened","data":1}'))
+        assert await wire.ask("plain", {"any": "data"}) == answered("plain")
+        assert await wire.ask("stream") == {"response": "stream", "id": "1"}
+
+    play(server, scene)
+    assert heard == ["happened"]
 
 
 def test_a_handler_that_takes_too_long_is_ended() -> None:
@@ -463,10 +564,97 @@ def test_two_servers_on_one_port() -> None:
     play(Server(port=0), scene)
 
 
-@pytest.mark.parametrize(("host", "port"), [("no-such-host.invalid", 0), ("127.0.0.1", 70000), ("192.0.2.1", 0)])
+@pytest.mark.parametrize(
+    ("host", "port"), [("no-such-host.invalid", 0), ("127.0.0.1", 70000), ("192.0.2.1", 0), ("orders..shop", 0)]
+)
 def test_where_no_server_can_listen(host: str, port: int) -> None:
     with pytest.raises(ListenError, match=f"cannot listen on {host}:{port}: "):
         asyncio.run(Server(host, port).start())
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{"pattern":"echo","data":%s,"id":"odd"}',
+        '{"pattern":"echo","data":1,"metadata":%s,"id":"odd"}',
+        '{"pattern":"echo","data":1,"id":%s}',
+        '{"pattern":%s,"data":1,"id":"odd"}',
+        '{"pattern":{"cmd":%s},"data":1,"id":"odd"}',
+        '{"pattern":%s,"data":1}',
+        '{"pattern":"event","data":%s}',
+        "%s",
+    ],
+)
+def test_an_odd_message_costs_no_other(form: str, odd: str) -> None:
+    server, opened = Server(port=0), asyncio.Event()
+    server.message_pattern("echo")(lambda data, context: [data, context.metadata])
+    server.message_pattern({"cmd": "1"})(lambda data: data)
+    server.event_pattern("event")(lambda data: data)
+
+    @server.message_pattern("wait")
+    async def wait(data: object) -> object:
+        await opened.wait()
+        return data
+
+    @server.message_pattern("open")
+    def open_now(_: object) -> None:
+        opened.set()
+
+    async def scene(_: Server, wire: Wire) -> None:
+        body = (form % odd).encode()
+        wire.writer.write(request("wait", 1, "first") + frame(body) + request("open", 2, "last"))
+        replies = {}
+        while "first" not in replies or "last" not in replies:
+            reply = await wire.reply()
+            replies["odd" if reply["id"] not in ("first", "last") else reply["id"]] = reply
+        assert replies["first"] == answered(1, "first")
+        if '"id":"odd"' in form:
+            assert replies["odd"]["id"] == "odd"
+
+    play(server, scene)
+
+
+def test_a_request_that_is_nested_too_deeply_is_answered() -> None:
+    server = Server(port=0)
+    server.message_pattern("echo")(lambda data: data)
+
+    async def scene(_: Server, wire: Wire) -> None:
+        wire.writer.write(frame(b'{"pattern":"echo","data":%b,"id":"1"}' % ODD["too deep"].encode()))
+        error = {"status": "error", "message": "The JSON is nested deeper than 256", "code": "frame_too_large"}
+        assert await wire.reply() == failed(error)
+
+    play(server, scene)
+
+
+def test_what_fails_before_its_handler_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(textmap.TextMapPropagator):
+        def extract(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("secret")
+
+        def inject(self, *_: Any, **__: Any) -> None: ...
+
+        @property
+        def fields(self) -> set[str]:
+            return set()
+
+    server = Server(port=0)
+    server.message_pattern("echo")(lambda data: data)
+
+    async def scene(_: Server, wire: Wire) -> None:
+        packet = {"pattern": "echo", "data": 1, "metadata": {"traceparent": "x"}}
+        wire.writer.write(frame(json.dumps(packet).encode()))
+        wire.writer.write(frame(json.dumps({**packet, "id": "1"}).encode()))
+        assert await wire.reply() == failed(INTERNAL)
+        assert await wire.ask("echo", 2) == answered(2)
+
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(Failing())
+    try:
+        play(server, scene)
+    finally:
+        propagate.set_global_textmap(before)
+    assert caplog.text.count("RuntimeError: secret") == 2
 
 
 # Closing
