@@ -17,7 +17,7 @@ from tcpservice.wire import reference
 
 NUMBERS = (
     "kind", "pattern_at", "pattern_end", "data_at", "metadata_at", "metadata_end", "id_at", "id_end", "err_at",
-    "err_end", "is_disposed_at", "is_disposed_end",
+    "err_end", "is_disposed_at", "is_disposed_end", "unknown_at", "unknown_end",
 )  # fmt: skip
 
 
