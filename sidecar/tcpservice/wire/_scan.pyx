@@ -129,12 +129,14 @@ cdef class Frame:
         return self.shape.end[UNKNOWN]
 
 
-def cut(bytes data not None, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t offset, list frames not None):
+def cut(
+    bytes data not None, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t offset, list frames not None, Py_ssize_t most
+):
     """Cut the run of plain frames at `at`; see `reference.cut`. Frames that are valid UTF-8 are plain here, too."""
     cdef Text text = <Text>PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
     cdef Py_ssize_t length, begin, end
-    while at < size:
+    while at < size and most > 0:
         begin = read_prefix(text, at, size, limit, &length)
         if begin < 0 or size - begin < length:
             break
@@ -145,6 +147,7 @@ def cut(bytes data not None, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t offset,
             Frame(PyBytes_FromStringAndSize(<const char*>text + at, end - at), begin - at, length, offset + at)
         )
         at = end
+        most -= 1
     return at
 
 

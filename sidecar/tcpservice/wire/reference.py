@@ -6,7 +6,7 @@ Used through `scan` where the compiled module was not built, and by the tests th
 from __future__ import annotations
 
 import re
-from typing import Final, final
+from typing import Any, Final, final
 
 from tcpservice import javascript
 from tcpservice.wire.nesting import MAX_NESTING, nesting
@@ -74,13 +74,13 @@ class Frame:
         return self.raw[self.at :]
 
 
-def cut(data: bytes, at: int, limit: int, offset: int, frames: list[Frame]) -> int:
+def cut(data: bytes, at: int, limit: int, offset: int, frames: list[Any], most: int) -> int:
     """Cut the run of plain frames at `at`: whole, digits alone as prefix, ASCII, `limit` bytes at most.
 
-    Adds them to `frames`; returns where the run ends. `offset` is where `data` began in its stream.
+    Adds `most` of them at most to `frames`; returns where the run ends. `offset` is where `data` began in its stream.
     """
     size = len(data)
-    while at < size:
+    while at < size and most > 0:
         mark = data.find(b"#", at, at + MAX_PREFIX + 1)
         prefix = data[at:mark] if mark >= 0 else b""
         if not prefix.isdigit() or prefix[0] == _ZERO:
@@ -94,6 +94,7 @@ def cut(data: bytes, at: int, limit: int, offset: int, frames: list[Frame]) -> i
             break
         frames.append(Frame(raw, mark + 1 - at, length, offset + at))
         at = end
+        most -= 1
     return at
 
 

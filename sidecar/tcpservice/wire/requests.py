@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Frame, Oversized
-from tcpservice.wire.ids import is_stable, is_utf8
+from tcpservice.wire.ids import is_stable
 from tcpservice.wire.members import first_members, why_not_json
 from tcpservice.wire.nesting import MAX_NESTING
 from tcpservice.wire.shape import DEEP, OBJECT, OTHER
@@ -103,7 +103,7 @@ def _read(frame: Frame) -> Request:
 
 def _decoded(text: bytes) -> bytes:
     """Return the text as a receiver has it, which decodes what is not UTF-8 to U+FFFD."""
-    return text if is_utf8(text) else text.decode("utf-8", "replace").encode()
+    return text if text.isascii() else text.decode("utf-8", "replace").encode()
 
 
 def _why_foreign(frame: Frame) -> str | None:
