@@ -130,7 +130,7 @@ class FrameReader:
         items: list[Any] = []
         if self._dead:
             return items
-        if not (self._data or self._body):
+        if not (self._data or self._body or self._later):
             at = cut(data, 0, self.limit, self._offset, items, most)
             if at == len(data):
                 self._offset += at

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tcpservice.wire.frames import Control, Frame, FrameReader, Item, Malformed, Oversized, encode_frame, parse_length
@@ -196,6 +196,7 @@ def test_a_control_frame_without_a_length_is_malformed(prefix: bytes) -> None:
     assert isinstance(only(prefix + b"x", control=True), Malformed)
 
 
+@settings(max_examples=500)
 @given(bodies=bodies, junk=st.binary(max_size=9), most=st.integers(1, 4), data=st.data())
 def test_a_bound_of_items_changes_nothing_but_when_they_come(
     bodies: list[bytes], junk: bytes, most: int, data: st.DataObject
@@ -229,6 +230,15 @@ def test_what_is_kept_back_is_counted_and_given_later() -> None:
     assert (reader.has_more, reader.partial, reader.wanted) == (False, True, 8)
     assert len(reader.feed(b'"a":"b"}')) == 1
     assert (reader.has_more, reader.partial, reader.wanted, reader.buffered) == (False, False, 0, 0)
+
+
+def test_what_came_while_some_was_kept_back_stays_in_its_order() -> None:
+    reader = FrameReader(LIMIT)
+    assert len(reader.feed(b"2#{}2#[]", 1)) == 1
+    assert len(reader.feed(b'3#"a"3#', 1)) == 1
+    assert reader.has_more
+    assert len(reader.feed(b'"b"', 1)) == 1
+    assert [item.body for item in reader.feed(b"") if isinstance(item, Frame)] == [b'"b"']
 
 
 def test_a_bound_that_is_met_at_the_end_leaves_nothing() -> None:
