@@ -46,10 +46,10 @@ class Play:
     def run(self) -> None:
         """Play all rounds, then let everything end. Raises Finding."""
         for _ in range(ROUNDS):
-            for _ in range(self.random.randrange(3)):
-                self.neighbour.ask()
-            self.attack()
-            self.answer()
+            acts = [*[self.neighbour.ask] * self.random.randrange(3), self.attack, self.answer]
+            self.random.shuffle(acts)
+            for act in acts:
+                act()
             self.world.pass_time(self.random.choice([0, 1, 50, 1000]) * MILLISECOND)
         for _ in range(60):
             self.answer()
@@ -140,9 +140,7 @@ class Replica:
         if frame.kind in (DEEP, INVALID) or (empty and REFUSES_EMPTY):
             raise Finding(f"{self.name} was sent what NestJS cannot take: {frame.raw[:200]!r}", self._play.story)
         if frame.id_at >= 0 and not empty:
-            packet: dict[str, Any] = json.loads(frame.body.decode("utf-8", "replace"))
-            echoed = json.dumps({"response": packet.get("data"), "isDisposed": True, "id": packet["id"]})
-            self._replies.append(streams.framed(echoed.encode()))
+            self._replies.append(streams.echo(frame))
 
     def answer(self) -> None:
         """Send the replies; a bad replica sends few of them."""

@@ -6,11 +6,12 @@ Most streams hold enough that is sound to reach what lies behind the reader.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from random import Random
 
 from core.wire import texts
-from tcpservice.wire.frames import encode_frame
+from tcpservice.wire.frames import Frame, encode_frame
 from tcpservice.wire.utf16 import units
 
 IDS = [
@@ -148,3 +149,19 @@ def chunks(random: Random, data: bytes) -> list[bytes]:
 def packet(pattern: object, data: object, id_: object) -> bytes:
     """Make a request as NestJS writes it."""
     return framed(json.dumps({"pattern": pattern, "data": data, "id": id_}, separators=(",", ":")).encode())
+
+
+def echo(frame: Frame) -> bytes:
+    """Answer a request with its data, as NestJS would; numbers beyond all bounds become null."""
+    packet: dict[str, object] = json.loads(
+        frame.body.decode("utf-8", "replace"), parse_int=_number, parse_float=_number
+    )
+    reply = {"response": packet.get("data"), "isDisposed": True, "id": packet["id"]}
+    return framed(json.dumps(reply, allow_nan=False).encode())
+
+
+def _number(text: str) -> float | None:
+    number = float(text)
+    if math.isinf(number):
+        return None
+    return int(number) if number.is_integer() and abs(number) < 1e15 else number
