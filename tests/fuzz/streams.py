@@ -122,6 +122,11 @@ def spoiled(random: Random) -> bytes:
     return bytes(data)
 
 
+def small(random: Random) -> bytes:
+    """Make one of the smallest frames, of which a read holds many."""
+    return random.choice([b"2#{}", b'3#"a"', b"!4#ping", b"1#1", b'4#"\xf0\x9f\x98\x80"', b"4#null"])
+
+
 PIECES: list[Callable[[Random], bytes]] = [
     *[request] * 8, *[reply] * 6, *[control] * 3, *[text] * 3, large, deep, spoiled, noise,
 ]  # fmt: skip

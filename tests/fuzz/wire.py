@@ -32,11 +32,12 @@ except ImportError:
 
 compiled: ModuleType | None = _scan
 UNBOUNDED = 1 << 30
+KINDS = [streams.PIECES, [streams.small], [streams.small, streams.control]]
 
 
 def attempt(random: Random) -> None:
     """Try one stream. Raises Finding."""
-    stream = streams.stream(random)
+    stream = streams.stream(random, random.choice(KINDS))
     limit, control = random.choice([64, 1000, 1 << 20]), random.random() < 0.6
     items = read(random, stream, [stream], limit, UNBOUNDED, control=control)
     again = read(
@@ -55,10 +56,11 @@ def attempt(random: Random) -> None:
 def read(random: Random, stream: bytes, chunks: list[bytes], limit: int, most: int, *, control: bool) -> list[Item]:
     """Feed chunks, with a bound of items; the reader is asked for more at any time."""
     reader, items, fed = FrameReader(limit, control=control), list[Item](), 0
+    again = random.choice([0, 0.2, 0.7])
     for chunk in chunks:
         fed += len(chunk)
         found = reader.feed(chunk, most)
-        while random.random() < 0.7 and reader.has_more and len(found) <= most:
+        while random.random() < again and reader.has_more and len(found) <= most:
             items += found
             found = reader.feed(b"", most)
         if len(found) > most:
