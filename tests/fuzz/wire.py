@@ -7,7 +7,7 @@ bytes; what is held never exceeds what came; and both twins of the scan say the 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import pairwise
 from random import Random
@@ -32,7 +32,7 @@ except ImportError:
 
 compiled: ModuleType | None = _scan
 UNBOUNDED = 1 << 30
-KINDS = [streams.PIECES, [streams.small], [streams.small, streams.control]]
+KINDS: list[list[Callable[[Random], bytes]]] = [streams.PIECES, [streams.small], [streams.small, streams.control]]
 
 
 def attempt(random: Random) -> None:
