@@ -16,6 +16,7 @@ from tcpservice.wire.mesh import Preface, encode_preface
 
 AT_ONCE: Final = 4
 READ_S: Final = 0.02
+CLOSE_S: Final = 5.0
 SHARE: Final = {"plain": 0.45, "mesh": 0.35, "evil": 0.2}
 
 
@@ -54,6 +55,7 @@ async def _attack(
 
     await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
     server.close()
+    await replica.close()
 
 
 async def connection(random: Random, ports: Ports) -> int:
@@ -84,9 +86,21 @@ class Replica:
 
     def __init__(self, random: Random) -> None:
         self._random = random
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def close(self) -> None:
+        """Close the connections, and wait until they have ended."""
+        for writer in self._connections.values():
+            writer.close()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=CLOSE_S)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Play one connection."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[task] = writer
+        task.add_done_callback(self._connections.pop)
         with suppress(OSError):
             while await reader.read(1 << 16):
                 if self._random.random() < 0.1:
