@@ -1,41 +1,67 @@
 """What JavaScript makes of JSON text: the parts of ECMAScript on which NestJS's reading of a message rests.
 
-Used by `pattern` (routes) and `wire` (frames that the fast path does not prove). Python's own `json` differs from
+Used by `pattern` (routes), and by `wire` where a value has to be known. Python's own `json` differs from
 `JSON.parse` in small ways (it takes `NaN`, keeps integers exact, limits their digits); this module closes them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from decimal import Decimal
-from typing import NoReturn
+from typing import Final, NoReturn
 
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+_TOO_DEEP: Final = "the JSON is nested too deeply"
 _DECODER = json.JSONDecoder(parse_int=float, parse_float=float, parse_constant=_refuse)
+_LOOSE_DECODER = json.JSONDecoder(strict=False, parse_int=float, parse_float=float, parse_constant=_refuse)
 
 
 def parse(text: str) -> object:
     """Do what `JSON.parse` does: numbers become floats (`1e999` infinity), the last of repeated keys wins.
 
-    Raises ValueError where JSON.parse throws, and RecursionError for text nested some hundred levels deep, which
-    JavaScript would take: check `wire.nesting` first.
+    Raises ValueError where JSON.parse throws, and for text nested some hundred levels deep, which JavaScript would
+    take: no text reaches this that `wire.nesting` has not measured.
     """
-    value: object = _DECODER.decode(text)
+    try:
+        value: object = _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    return value
+
+
+def parse_loosely(text: str) -> object:
+    """Parse JSON in whose strings control characters may stand, as in NestJS's routes; None for what is none."""
+    try:
+        value: object = _LOOSE_DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return None
     return value
 
 
 def parse_at(text: str, start: int) -> tuple[object, int]:
     """Parse the one value that begins at `start`; return it and where it ends. Raises as `parse` does."""
-    return _DECODER.raw_decode(text, start)
+    try:
+        return _DECODER.raw_decode(text, start)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+
+
+def as_number(number: float) -> float:
+    """Make of a Python number what JavaScript has in its place: a double, infinite beyond the largest."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def number_text(number: float) -> str:
     """Write a number as `String(number)` does: the shortest digits that read back, exponents from 1e21 and 1e-7 on."""
-    number = float(number)
+    number = as_number(number)
     if number != number:
         return "NaN"
     if number in (float("inf"), float("-inf")):

@@ -1,8 +1,9 @@
 """From a message's pattern to the rules that hold for it.
 
 Used by the `exchange` for every message. The most specific route wins: the exact pattern, then the longest prefix,
-then the service's own values. Patterns seen are remembered by their bytes, so that a known one costs one dictionary
-look-up; that memory is bounded, since callers choose the patterns.
+then the service's own values. Routes are compared as the app compares them, whose NestJS may be of either dialect.
+Patterns seen are remembered by their bytes, so that a known one costs one dictionary look-up; that memory is bounded,
+since callers choose the patterns.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tcpservice import javascript
-from tcpservice.pattern import PatternTooDeep, route_of
+from tcpservice.pattern import Dialect, PatternTooDeep, read_routes, route_in
 from tcpservice.snapshot import MatchType, Retry, Service, Timeouts
 
 MAX_KNOWN: Final = 4096
@@ -34,44 +34,48 @@ class Policies:
     def __init__(self, service: Service) -> None:
         self._default = Policy(route=None, idempotent=False, timeouts=service.timeouts, retry=service.retry)
         self._exact: dict[str, Policy] = {}
+        self._exact_v10: dict[str, Policy] = {}
         prefixes: list[tuple[str, Policy]] = []
         for route in service.routes:
             policy = Policy(route=route.name, idempotent=route.idempotent, timeouts=route.timeouts, retry=route.retry)
             if route.match is MatchType.EXACT:
                 self._exact[route.pattern] = policy
+                self._exact_v10[route_in(route.pattern, Dialect.V10)] = policy
             else:
                 prefixes.append((route.pattern, policy))
         self._prefixes = sorted(prefixes, key=lambda entry: len(entry[0]), reverse=True)
         every = (self._default, *self._exact.values(), *(policy for _, policy in prefixes))
         self.request_limits = sorted({policy.timeouts.request for policy in every} - {0})
         self.known: dict[bytes, Policy] = {}
+        self.known_v10: dict[bytes, Policy] = {}
 
-    def find(self, pattern: bytes) -> Policy:
+    def find(self, pattern: bytes, dialect: Dialect = Dialect.V12) -> Policy:
         """Return the rules for a pattern given as JSON text (empty: the message has none).
 
-        Raises PatternTooDeep.
+        `dialect` is that of the app. Raises PatternTooDeep.
         """
-        policy = self.known.get(pattern)
+        known = self.known if dialect is Dialect.V12 else self.known_v10
+        policy = known.get(pattern)
         if policy is not None:
             return policy
-        policy = self._match(pattern)
+        policy = self._match(pattern, dialect)
         if pattern and len(pattern) <= LONGEST_KNOWN:
-            if len(self.known) >= MAX_KNOWN:
-                self.known.clear()
-            self.known[pattern] = policy
+            if len(known) >= MAX_KNOWN:
+                known.clear()
+            known[pattern] = policy
         return policy
 
     def lists(self, route: str) -> bool:
         """Whether the manifest lists this very route."""
         return route in self._exact
 
-    def _match(self, pattern: bytes) -> Policy:
+    def _match(self, pattern: bytes, dialect: Dialect) -> Policy:
         if not pattern:
             return self._default
-        route = route_of(javascript.parse(pattern.decode()))
+        route = read_routes(pattern).of(dialect)
         if route is None:
             return self._default
-        exact = self._exact.get(route)
+        exact = (self._exact if dialect is Dialect.V12 else self._exact_v10).get(route)
         if exact is not None:
             return exact
         return next((policy for prefix, policy in self._prefixes if route.startswith(prefix)), self._default)

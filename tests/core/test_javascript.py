@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tcpservice.javascript import number_text, parse, parse_at, truthy
+from tcpservice.javascript import as_number, number_text, parse, parse_at, parse_loosely, truthy
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,9 @@ from tcpservice.javascript import number_text, parse, parse_at, truthy
         (math.inf, "Infinity"),
         (-math.inf, "-Infinity"),
         (math.nan, "NaN"),
+        (10**400, "Infinity"),
+        (-(10**400), "-Infinity"),
+        (2**64, "18446744073709552000"),
     ],
 )
 def test_a_number_as_string_of_it_writes_it(number: float, text: str) -> None:
@@ -46,6 +49,24 @@ def test_a_number_reads_back(number: float) -> None:
 def test_what_json_parse_throws_at(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse(text)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000])
+def test_what_is_nested_too_deeply_is_refused_like_what_is_not_json(text: str) -> None:
+    with pytest.raises(ValueError, match="nested"):
+        parse(text)
+    with pytest.raises(ValueError, match="nested"):
+        parse_at(text, 0)
+    assert parse_loosely(text) is None
+
+
+def test_a_number_as_a_double() -> None:
+    assert [as_number(number) for number in (5, 10**400, -(10**400))] == [5.0, math.inf, -math.inf]
+
+
+def test_control_characters_are_taken_where_they_may_stand() -> None:
+    assert parse_loosely('{"a":"x\ny"}') == {"a": "x\ny"}
+    assert parse_loosely("{bad") is None
 
 
 def test_what_json_parse_takes() -> None:

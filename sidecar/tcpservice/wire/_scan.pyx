@@ -13,10 +13,9 @@ TWIN = "compiled"
 
 cdef enum:
     OBJECT = 0
-    ODD = 1
-    OTHER = 2
-    DEEP = 3
-    INVALID = 4
+    OTHER = 1
+    DEEP = 2
+    INVALID = 3
     MAX_NESTING = 256
     MAX_PREFIX = 32
     PATTERN = 0
@@ -25,7 +24,9 @@ cdef enum:
     ID = 3
     ERR = 4
     DISPOSED = 5
-    KEYS = 6
+    UNKNOWN = 6
+    KEYS = 7
+    LONGEST_KEY = 10
     ENDED = 10
     VALUE_FOLLOWS = 11
     FINISHED = 12
@@ -35,8 +36,8 @@ ctypedef unsigned long long Word
 
 cdef struct Shape:
     int kind
-    Py_ssize_t begin[6]
-    Py_ssize_t end[6]
+    Py_ssize_t begin[7]
+    Py_ssize_t end[7]
 
 cdef struct Reader:
     Text text
@@ -44,7 +45,6 @@ cdef struct Reader:
     Py_ssize_t at
     int depth
     int key
-    bint odd
     Shape* shape
     unsigned char stack[256]
 
@@ -120,13 +120,23 @@ cdef class Frame:
     def is_disposed_end(self):
         return self.shape.end[DISPOSED]
 
+    @property
+    def unknown_at(self):
+        return self.shape.begin[UNKNOWN]
 
-def cut(bytes data not None, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t offset, list frames not None):
+    @property
+    def unknown_end(self):
+        return self.shape.end[UNKNOWN]
+
+
+def cut(
+    bytes data not None, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t offset, list frames not None, Py_ssize_t most
+):
     """Cut the run of plain frames at `at`; see `reference.cut`. Frames that are valid UTF-8 are plain here, too."""
     cdef Text text = <Text>PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
     cdef Py_ssize_t length, begin, end
-    while at < size:
+    while at < size and most > 0:
         begin = read_prefix(text, at, size, limit, &length)
         if begin < 0 or size - begin < length:
             break
@@ -137,6 +147,7 @@ def cut(bytes data not None, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t offset,
             Frame(PyBytes_FromStringAndSize(<const char*>text + at, end - at), begin - at, length, offset + at)
         )
         at = end
+        most -= 1
     return at
 
 
@@ -301,7 +312,6 @@ cdef void scan(Text text, Py_ssize_t at, Py_ssize_t size, Shape* shape) noexcept
     reader.at = skip(text, at, size)
     reader.depth = 0
     reader.key = -1
-    reader.odd = False
     reader.shape = shape
     forget(shape)
     shape.kind = OBJECT if reader.at < size and text[reader.at] == c'{' else OTHER
@@ -310,8 +320,6 @@ cdef void scan(Text text, Py_ssize_t at, Py_ssize_t size, Shape* shape) noexcept
         if step == ENDED:
             step = read_following(&reader)
         if step == FINISHED:
-            if reader.odd:
-                shape.kind = ODD
             break
         if step != VALUE_FOLLOWS:
             shape.kind = step
@@ -388,13 +396,13 @@ cdef int read_key(Reader* reader) noexcept nogil:
         return INVALID
     reader.at = skip(text, reader.at + 1, size)
     if reader.depth == 1:
-        if memchr(text + at, c'\\', end - at) != NULL:
-            reader.odd = True
-        known = which(text + at + 1, end - at - 2)
+        known = which_written(text + at + 1, end - at - 2)
         if known >= 0:
-            reader.odd = reader.odd or reader.shape.begin[known] >= 0
             reader.shape.begin[known] = reader.at
             reader.key = known
+        elif reader.shape.begin[UNKNOWN] < 0:
+            reader.shape.begin[UNKNOWN] = at + 1
+            reader.shape.end[UNKNOWN] = end - 1
     return VALUE_FOLLOWS
 
 
@@ -408,6 +416,36 @@ cdef inline Py_ssize_t skip(Text text, Py_ssize_t at, Py_ssize_t size) noexcept 
     while at < size and (text[at] == c' ' or text[at] == c'\n' or text[at] == c'\r' or text[at] == c'\t'):
         at += 1
     return at
+
+
+cdef inline int which_written(Text key, Py_ssize_t size) noexcept nogil:
+    """Return which key it is, however it is written: the letters of a key may be escapes, such as `\\u0069d`."""
+    cdef unsigned char letters[10]
+    cdef Py_ssize_t at = 0, count = 0
+    cdef int digit, code
+    if memchr(key, c'\\', size) == NULL:
+        return which(key, size)
+    while at < size:
+        if count == LONGEST_KEY:
+            return -1
+        code = key[at]
+        at += 1
+        if code == c'\\':
+            if key[at] != c'u':
+                return -1
+            code = 0
+            for digit in range(1, 5):
+                code = code * 16 + hexadecimal(key[at + digit])
+            at += 5
+        if code >= 0x80:
+            return -1
+        letters[count] = <unsigned char>code
+        count += 1
+    return which(letters, count)
+
+
+cdef inline int hexadecimal(unsigned char char) noexcept nogil:
+    return char - c'0' if char <= c'9' else (char | 0x20) - c'a' + 10
 
 
 cdef inline int which(Text key, Py_ssize_t size) noexcept nogil:

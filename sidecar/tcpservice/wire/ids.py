@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 
-from tcpservice.wire.frames import Frame, encode_frame
+from tcpservice.wire.frames import Frame
 from tcpservice.wire.scan import units
 
 _STABLE = re.compile(rb'"[^"\\\x00-\x1f]*"|0|-?[1-9][0-9]{0,14}|null|true|false')
-_SPACE = b" \t\n\r"
 
 
 def is_stable(text: bytes) -> bool:
@@ -35,14 +34,8 @@ def is_utf8(text: bytes) -> bool:
 def with_id(frame: Frame, start: int, end: int, text: bytes) -> bytes:
     """Encode the frame anew with `text` as its id, which now stands in `raw[start:end]`.
 
-    A negative `start` says that no range is known: the id is then added behind all other members, where it wins over
-    any earlier one.
+    Of repeated ids the one in that range is the last, which wins.
     """
     raw, at = frame.raw, frame.at
-    if start < 0:
-        body = raw[at:]
-        closed = body.rstrip(_SPACE)
-        count = frame.units - (len(body) - len(closed)) + len(b',"id":') + units(text)
-        return encode_frame(closed[:-1] + b',"id":' + text + b"}", count)
     count = frame.units - units(raw[start:end]) + units(text)
     return b"%d#%b%b%b" % (count, raw[at:start], text, raw[end:])

@@ -6,11 +6,11 @@ Used through `scan` where the compiled module was not built, and by the tests th
 from __future__ import annotations
 
 import re
-from typing import Final, final
+from typing import Any, Final, final
 
 from tcpservice import javascript
 from tcpservice.wire.nesting import MAX_NESTING, nesting
-from tcpservice.wire.shape import DEEP, INVALID, KEYS, OBJECT, ODD, OTHER
+from tcpservice.wire.shape import DEEP, INVALID, KEYS, OBJECT, OTHER
 from tcpservice.wire.utf16 import advance, units
 
 __all__ = ["TWIN", "Frame", "advance", "cut", "units"]
@@ -22,6 +22,7 @@ Ranges = dict[bytes, tuple[int, int]]
 
 _ZERO: Final = ord("0")
 _NOWHERE: Final = (-1, -1)
+_UNKNOWN: Final = b""
 _SPACES: Final = r"[ \t\n\r]*"
 _STRING: Final = r'"((?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)"'
 _SPACE: Final = re.compile(_SPACES)
@@ -40,12 +41,14 @@ class Frame:
     """A whole frame: `raw` holds its bytes with a plain prefix, the body begins at `at`.
 
     `units` is the body's length as the prefix gives it, `offset` where the frame began in its stream, `kind` one of
-    the words of `shape`. The other numbers are where values begin and end in `raw`, -1 for what is not there.
+    the words of `shape`. The other numbers are where values begin and end in `raw`, -1 for what is not there;
+    `unknown_at` and `unknown_end` are those of the first top-level key that is none of `shape.KEYS`.
     """
 
     __slots__ = (
         "at", "data_at", "err_at", "err_end", "id_at", "id_end", "is_disposed_at", "is_disposed_end", "kind",
-        "metadata_at", "metadata_end", "offset", "pattern_at", "pattern_end", "raw", "units",
+        "metadata_at", "metadata_end", "offset", "pattern_at", "pattern_end", "raw", "units", "unknown_at",
+        "unknown_end",
     )  # fmt: skip
 
     def __init__(self, raw: bytes, at: int, units: int, offset: int) -> None:
@@ -63,6 +66,7 @@ class Frame:
         self.id_at, self.id_end = ranges.get(b"id", _NOWHERE)
         self.err_at, self.err_end = ranges.get(b"err", _NOWHERE)
         self.is_disposed_at, self.is_disposed_end = ranges.get(b"isDisposed", _NOWHERE)
+        self.unknown_at, self.unknown_end = ranges.get(_UNKNOWN, _NOWHERE)
 
     @property
     def body(self) -> bytes:
@@ -70,13 +74,13 @@ class Frame:
         return self.raw[self.at :]
 
 
-def cut(data: bytes, at: int, limit: int, offset: int, frames: list[Frame]) -> int:
+def cut(data: bytes, at: int, limit: int, offset: int, frames: list[Any], most: int) -> int:
     """Cut the run of plain frames at `at`: whole, digits alone as prefix, ASCII, `limit` bytes at most.
 
-    Adds them to `frames`; returns where the run ends. `offset` is where `data` began in its stream.
+    Adds `most` of them at most to `frames`; returns where the run ends. `offset` is where `data` began in its stream.
     """
     size = len(data)
-    while at < size:
+    while at < size and most > 0:
         mark = data.find(b"#", at, at + MAX_PREFIX + 1)
         prefix = data[at:mark] if mark >= 0 else b""
         if not prefix.isdigit() or prefix[0] == _ZERO:
@@ -90,6 +94,7 @@ def cut(data: bytes, at: int, limit: int, offset: int, frames: list[Frame]) -> i
             break
         frames.append(Frame(raw, mark + 1 - at, length, offset + at))
         at = end
+        most -= 1
     return at
 
 
@@ -99,16 +104,16 @@ def _scan(raw: bytes, at: int, ranges: Ranges) -> int:
     if nesting(raw, at) > MAX_NESTING:
         return DEEP if _gets_too_deep(text, at) else INVALID
     try:
-        return _members(raw, text, at, ranges)
+        return _members(text, at, ranges)
     except ValueError:
         return INVALID
 
 
-def _members(raw: bytes, text: str, at: int, ranges: Ranges) -> int:
+def _members(text: str, at: int, ranges: Ranges) -> int:
     """Read the whole text; note where the values stand of the keys that matter. Raises ValueError."""
     kind, at = OTHER, _skip(text, at)
     if text[at : at + 1] == "{":
-        kind, at = _object(raw, text, at + 1, ranges)
+        kind, at = OBJECT, _object(text, at + 1, ranges)
     else:
         _, at = javascript.parse_at(text, at)
     if _skip(text, at) != len(text):
@@ -116,26 +121,33 @@ def _members(raw: bytes, text: str, at: int, ranges: Ranges) -> int:
     return kind
 
 
-def _object(raw: bytes, text: str, at: int, ranges: Ranges) -> tuple[int, int]:
-    kind, empty = OBJECT, _skip(text, at)
+def _object(text: str, at: int, ranges: Ranges) -> int:
+    empty = _skip(text, at)
     if text[empty : empty + 1] == "}":
-        return kind, empty + 1
+        return empty + 1
     while True:
         member = _MEMBER.match(text, at)
         if member is None:
             raise ValueError("expected a key and its value")
-        key = raw[member.start(1) : member.end(1)]
+        key = _key(member[1])
         _, end = javascript.parse_at(text, member.end())
-        if b"\\" in key or key in ranges:
-            kind = ODD
         if key in KEYS:
             ranges[key] = (member.end(), end)
+        else:
+            ranges.setdefault(_UNKNOWN, member.span(1))
         after = _AFTER_MEMBER.match(text, end)
         if after is None:
             raise ValueError("expected a comma, or the end of the object")
         at = after.end()
         if after[1] == "}":
-            return kind, at
+            return at
+
+
+def _key(written: str) -> bytes:
+    """Return the key that is written so; what it is beyond ASCII does not matter, since no key that counts is."""
+    if "\\" not in written:
+        return written.encode("ascii", "replace")
+    return str(javascript.parse(f'"{written}"')).encode("ascii", "replace")
 
 
 def _skip(text: str, at: int) -> int:

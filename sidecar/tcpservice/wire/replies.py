@@ -1,7 +1,7 @@
 """The shape of what replicas answer: for which request, whether it is the last word, and whether it is an error.
 
-Used by the `exchange` on every frame of a NestJS replica. As for requests, the scan has found the values that matter,
-and odd frames take the slow path. Nothing is ever added to a reply: a NestJS 12 client takes a packet with a foreign
+Used by the `exchange` on every frame of a NestJS replica. As for requests, the scan has found the values that matter.
+Nothing is ever added to a reply: a NestJS 12 client takes a packet with a foreign
 key for a value.
 """
 
@@ -13,13 +13,11 @@ from tcpservice.errors import Code
 from tcpservice.javascript import parse, truthy
 from tcpservice.wire.frames import Frame
 from tcpservice.wire.ids import is_utf8
-from tcpservice.wire.members import Member, read_members
-from tcpservice.wire.nesting import MAX_NESTING
+from tcpservice.wire.members import why_not_json
 from tcpservice.wire.requests import Refused, TooDeep
 from tcpservice.wire.shape import DEEP, OBJECT, OTHER
 
-_NO_HANDLER_TEXT: Final = "There is no matching message handler defined in the remote service."
-_NO_HANDLER: Final = b'"%b"' % _NO_HANDLER_TEXT.encode()
+_NO_HANDLER: Final = b'"There is no matching message handler defined in the remote service."'
 _FALSE: Final = frozenset({b"false", b"null", b"0", b'""'})
 _SURELY_TRUE: Final = frozenset({b"{", b"[", b'"', b"t"})
 
@@ -27,8 +25,8 @@ _SURELY_TRUE: Final = frozenset({b"{", b"[", b'"', b"t"})
 class Reply:
     """What one frame of a replica says.
 
-    `id` is the text of the id, which stands in `raw[id_at:id_end]` (`id_at` is -1 where the range is not known), None
-    where there is none. `final` says that nothing follows; `code` is OK, RPC_EXCEPTION or NO_HANDLER.
+    `id` is the text of the id as callers decode it, which stands in `raw[id_at:id_end]`, None where there is none (then
+    `id_at` is -1). `final` says that nothing follows; `code` is OK, RPC_EXCEPTION or NO_HANDLER.
     """
 
     __slots__ = ("code", "final", "id", "id_at", "id_end")
@@ -47,17 +45,17 @@ def read_reply(frame: Frame) -> Reply:
     if kind == OBJECT:
         return _read(frame)
     if kind == DEEP:
-        raise TooDeep(f"the JSON is nested deeper than {MAX_NESTING}")
+        raise TooDeep(frame)
     if kind == OTHER:
         return Reply(None, -1, -1, final=False, code=Code.OK)
-    return _slow(frame)
+    raise Refused(why_not_json(frame.body))
 
 
 def _read(frame: Frame) -> Reply:
     raw, id_at, id_end = frame.raw, frame.id_at, frame.id_end
     id_text = raw[id_at:id_end] if id_at >= 0 else None
     if id_text is not None and not is_utf8(id_text):
-        return _slow(frame)
+        id_text = id_text.decode("utf-8", "replace").encode()
     disposed_at = frame.is_disposed_at
     final = disposed_at >= 0 and _is_true(raw[disposed_at : frame.is_disposed_end])
     if frame.err_at < 0:
@@ -74,21 +72,3 @@ def _is_true(text: bytes) -> bool:
     if text in _FALSE:
         return False
     return text[:1] in _SURELY_TRUE or truthy(parse(text.decode()))
-
-
-def _slow(frame: Frame) -> Reply:
-    try:
-        members = read_members(frame.body)
-    except ValueError as error:
-        raise Refused(f"the body is not JSON: {error}") from None
-    failed = _holds(members.get("err"))
-    code = Code.RPC_EXCEPTION if failed else Code.OK
-    if failed and "isDisposed" not in members and members["err"].value == _NO_HANDLER_TEXT:
-        code = Code.NO_HANDLER
-    found = members.get("id")
-    text = found.text.encode("utf-8", "replace") if found else None
-    return Reply(text, -1, -1, final=failed or _holds(members.get("isDisposed")), code=code)
-
-
-def _holds(member: Member | None) -> bool:
-    return member is not None and truthy(member.value)

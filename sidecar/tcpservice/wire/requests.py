@@ -1,33 +1,41 @@
 """The shape of what callers send: pattern and id, of frames that a replica can read.
 
 Used by the `exchange` on every frame of a caller. The scan has proved the frame to be JSON and found the values of the
-keys that matter, in whatever order they stand; frames whose keys cannot be trusted take the slow path of `members`.
+keys that matter, however they are written and in whatever order; nothing is parsed here. So no message, however large
+or odd, costs more than its bytes, or raises anything but Refused.
 """
 
 from __future__ import annotations
 
-from json import dumps
 from typing import Final
 
-from tcpservice.wire.frames import Frame, Oversized
-from tcpservice.wire.ids import is_stable, is_utf8
-from tcpservice.wire.members import read_members
+from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Frame, Oversized
+from tcpservice.wire.ids import is_stable
+from tcpservice.wire.members import first_members, why_not_json
 from tcpservice.wire.nesting import MAX_NESTING
 from tcpservice.wire.shape import DEEP, OBJECT, OTHER
 
 _ID: Final = b',"id":'
+_KEY_SHOWN: Final = 40
 
 
 class Request:
     """What one frame of a caller says.
 
-    `pattern` is JSON text (the caller's own bytes, but for an odd frame), empty where there is none. `id` is the text
-    of the id, None for an event, and stands in `raw[id_at:id_end]` (-1 where that is not known); `stable` says that
-    NestJS returns it unchanged. `metadata` is where that value stands, None where there is none; `editable` says that
-    members may be added to the frame.
+    `pattern` is JSON text (the caller's own bytes, as NestJS decodes them), empty where there is none. `id` is the text
+    of the id, None for an event, and stands in `raw[id_at:id_end]` (-1 where there is none); `stable` says that NestJS
+    returns it unchanged. `metadata` is where that value stands, None where there is none; `editable` says that members
+    may be added to the frame.
+
+    `passable` is False for a frame with neither `pattern` nor `data`: no NestJS server can answer it, and some stop
+    when they get it. `foreign` is why the frame is surely not of NestJS's protocol, None where it may be: a service
+    with a serializer of its own needs `protocol: Opaque`.
     """
 
     __slots__ = ("editable", "id", "id_at", "id_end", "metadata", "pattern", "stable")
+
+    passable: bool = True
+    foreign: str | None = None
 
     def __init__(self, pattern: bytes, id_text: bytes | None, *, stable: bool = True) -> None:
         self.pattern = pattern
@@ -39,12 +47,29 @@ class Request:
         self.editable = False
 
 
+class _WithoutPattern(Request):
+    """A request without a pattern, which costs ordinary ones nothing."""
+
+    __slots__ = ("foreign", "passable")
+
+    def __init__(self, id_text: bytes | None, *, stable: bool, passable: bool, foreign: str | None) -> None:
+        super().__init__(b"", id_text, stable=stable)
+        self.passable = passable
+        self.foreign = foreign
+
+
 class Refused(ValueError):
     """A body that must not reach a replica: not JSON as JSON.parse has it, or nested too deeply."""
 
 
 class TooDeep(Refused):
-    """A body nested deeper than any receiver should have to take."""
+    """A body nested deeper than any receiver should have to take; `id_text` is its id, None where that is not known."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(f"the JSON is nested deeper than {MAX_NESTING}")
+        raw, at = frame.raw, frame.at
+        ends = Oversized(raw[at : at + HEAD_KEPT], raw[max(at, len(raw) - TAIL_KEPT) :], frame.offset)
+        self.id_text = oversized_id(ends)
 
 
 def read_request(frame: Frame) -> Request:
@@ -53,21 +78,22 @@ def read_request(frame: Frame) -> Request:
     if kind == OBJECT:
         return _read(frame)
     if kind == DEEP:
-        raise TooDeep(f"the JSON is nested deeper than {MAX_NESTING}")
+        raise TooDeep(frame)
     if kind == OTHER:
-        return Request(b"", None)
-    return _slow(frame)
+        return _WithoutPattern(None, stable=True, passable=False, foreign="it is no JSON object")
+    raise Refused(why_not_json(frame.body))
 
 
 def _read(frame: Frame) -> Request:
-    raw, pattern_at, id_at = frame.raw, frame.pattern_at, frame.id_at
-    if pattern_at < 0 and frame.data_at < 0:
-        return Request(b"", None)
-    pattern = raw[pattern_at : frame.pattern_end] if pattern_at >= 0 else b""
-    id_text = raw[id_at : frame.id_end] if id_at >= 0 else None
-    if not (is_utf8(pattern) and (id_text is None or is_utf8(id_text))):
-        return _slow(frame)
-    request = Request(pattern, id_text, stable=id_text is None or is_stable(id_text))
+    raw, id_at = frame.raw, frame.id_at
+    id_text = _decoded(raw[id_at : frame.id_end]) if id_at >= 0 else None
+    stable = id_text is None or is_stable(id_text)
+    if frame.pattern_at >= 0:
+        request = Request(_decoded(raw[frame.pattern_at : frame.pattern_end]), id_text, stable=stable)
+    elif frame.data_at >= 0:
+        request = _WithoutPattern(id_text, stable=stable, passable=True, foreign=_why_foreign(frame))
+    else:
+        return _WithoutPattern(None, stable=True, passable=False, foreign=_why_foreign(frame))
     request.id_at, request.id_end = id_at, frame.id_end
     request.editable = True
     if frame.metadata_at >= 0:
@@ -75,21 +101,17 @@ def _read(frame: Frame) -> Request:
     return request
 
 
-def _slow(frame: Frame) -> Request:
-    """Read a frame whose keys have to be parsed to be known, or find what is wrong with one that is not JSON."""
-    try:
-        members = read_members(frame.body)
-    except ValueError as error:
-        raise Refused(f"the body is not JSON: {error}") from None
-    if "pattern" not in members and "data" not in members:
-        return Request(b"", None)
-    pattern = members.get("pattern")
-    text = dumps(pattern.value).encode() if pattern else b""
-    found = members.get("id")
-    if found is None:
-        return Request(text, None)
-    id_text = found.text.encode("utf-8", "replace")
-    return Request(text, id_text, stable=is_stable(id_text))
+def _decoded(text: bytes) -> bytes:
+    """Return the text as a receiver has it, which decodes what is not UTF-8 to U+FFFD."""
+    return text if text.isascii() else text.decode("utf-8", "replace").encode()
+
+
+def _why_foreign(frame: Frame) -> str | None:
+    """Say why a frame without a pattern is none of NestJS's; None where nothing else stands in it either."""
+    if frame.unknown_at < 0:
+        return None
+    key = frame.raw[frame.unknown_at : min(frame.unknown_end, frame.unknown_at + _KEY_SHOWN)]
+    return f'it has no "pattern", but a "{key.decode("utf-8", "replace")}"'
 
 
 def oversized_id(item: Oversized) -> bytes | None:
@@ -101,17 +123,6 @@ def oversized_id(item: Oversized) -> bytes | None:
     id_at = item.tail.rfind(_ID)
     text = item.tail[id_at + len(_ID) : -1] if id_at >= 0 else b""
     if text and item.tail.endswith(b"}") and is_stable(text):
-        return text
-    return _id_in_head(item.head)
-
-
-def _id_in_head(head: bytes) -> bytes | None:
-    end = len(head)
-    while (end := head.rfind(b",", 0, end)) > 0:
-        try:
-            members = read_members(head[:end] + b"}")
-        except ValueError:
-            continue
-        found = members.get("id")
-        return found.text.encode("utf-8", "replace") if found else None
-    return None
+        return _decoded(text)
+    found = first_members(item.head).get("id")
+    return found.encode() if found is not None else None

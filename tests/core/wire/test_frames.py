@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tcpservice.wire.frames import Control, Frame, FrameReader, Item, Malformed, Oversized, encode_frame, parse_length
@@ -103,6 +103,9 @@ def test_prefixes_that_parse_int_takes(prefix: str) -> None:
         ("1#\U0001f600".encode(), "middle of a character", 0),
         ("3#{}\U0001f600".encode(), "middle of a character", 0),
         (b"!4#ping", "got b'!4'", 0),
+        (b"\xe2\x82", "got b'\\xe2\\x82'", 0),
+        (b"\xc3", "got b'\\xc3'", 0),
+        (b"+\xe2\x80", "got b'+\\xe2\\x80'", 0),
     ],
 )
 def test_what_cannot_become_a_frame(stream: bytes, reason: str, offset: int) -> None:
@@ -113,7 +116,19 @@ def test_what_cannot_become_a_frame(stream: bytes, reason: str, offset: int) -> 
 
 
 @pytest.mark.parametrize(
-    "stream", [b"", b" \r\n", b"-", b"12", b"12abc", b"5#{}", b"\xef\xbb", '9#"\U0001f600'.encode()[:5]]
+    "stream",
+    [
+        b"",
+        b" \r\n",
+        b"-",
+        b"12",
+        b"12abc",
+        b"5#{}",
+        b"\xef\xbb",
+        b" \xe2\x80",
+        b"7\xe2\x82",
+        '9#"\U0001f600'.encode()[:5],
+    ],
 )
 def test_what_may_become_a_frame_is_waited_for(stream: bytes) -> None:
     reader = FrameReader(LIMIT)
@@ -156,6 +171,110 @@ def test_control_frames_stand_between_frames() -> None:
         items = fed(stream, cuts, control=True)
         assert [type(item) for item in items] == [Frame, Control, Frame, Control]
         assert [item.body for item in items if isinstance(item, Control)] == [b"goaway", b'cancel "id"']
+
+
+@pytest.mark.parametrize("prefix", [b"!1025#", b"!99999999#", b"!" + b"9" * 30 + b"#"])
+def test_a_long_control_frame_is_malformed_once_its_length_is_known(prefix: bytes) -> None:
+    item = only(prefix, control=True)
+    assert isinstance(item, Malformed)
+    assert "longer than 1024" in item.reason
+
+
+def test_the_bound_of_control_frames_is_one_of_bytes_and_not_that_of_frames() -> None:
+    assert isinstance(only(b"!1024#" + b"x" * 1024, limit=10, control=True), Control)
+    assert isinstance(only(b"!512#" + "é".encode() * 512, control=True), Control)
+    reader = FrameReader(LIMIT, control=True)
+    assert reader.feed(b"!600#" + "é".encode() * 500) == []
+    (item,) = reader.feed("é".encode() * 13)
+    assert isinstance(item, Malformed)
+    assert item.offset == 0
+    assert reader.feed("é".encode() * 87) == []
+
+
+@pytest.mark.parametrize("prefix", [b"!0#", b"!#", b"!-1#", b"!x#"])
+def test_a_control_frame_without_a_length_is_malformed(prefix: bytes) -> None:
+    assert isinstance(only(prefix + b"x", control=True), Malformed)
+
+
+@settings(max_examples=500)
+@given(bodies=bodies, junk=st.binary(max_size=9), most=st.integers(1, 4), data=st.data())
+def test_a_bound_of_items_changes_nothing_but_when_they_come(
+    bodies: list[bytes], junk: bytes, most: int, data: st.DataObject
+) -> None:
+    stream = b"!6#goaway".join(encode_frame(body, units_of(body)) for body in bodies) + junk
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=6))
+    reader, items = FrameReader(20, control=True), list[Item]()
+    for start, end in pairwise([0, *sorted(cuts), len(stream)]):
+        found = reader.feed(stream[start:end], most)
+        assert len(found) <= most
+        items += found
+        if data.draw(st.booleans()):
+            items += reader.feed(b"", most)
+    while reader.has_more:
+        found = reader.feed(b"", most)
+        assert len(found) <= most
+        items += found
+    assert described(items) == described(FrameReader(20, control=True).feed(stream))
+    assert reader.feed(b"") == []
+
+
+def test_what_is_kept_back_is_counted_and_given_later() -> None:
+    reader = FrameReader(LIMIT)
+    assert len(reader.feed(b"2#{}" * 10, 3)) == 3
+    assert (reader.has_more, reader.partial, reader.buffered) == (True, False, 40)
+    assert len(reader.feed(b"2#{}" * 10 + b"9#{", 3)) == 3
+    assert reader.buffered == 83
+    assert len(reader.feed(b"", 14)) == 14
+    assert (reader.has_more, reader.partial, reader.wanted) == (True, False, 0)
+    assert reader.feed(b"", 1) == []
+    assert (reader.has_more, reader.partial, reader.wanted) == (False, True, 8)
+    assert len(reader.feed(b'"a":"b"}')) == 1
+    assert (reader.has_more, reader.partial, reader.wanted, reader.buffered) == (False, False, 0, 0)
+
+
+def test_what_came_while_some_was_kept_back_stays_in_its_order() -> None:
+    reader = FrameReader(LIMIT)
+    assert len(reader.feed(b"2#{}2#[]", 1)) == 1
+    assert len(reader.feed(b'3#"a"3#', 1)) == 1
+    assert reader.has_more
+    assert len(reader.feed(b'"b"', 1)) == 1
+    assert [item.body for item in reader.feed(b"") if isinstance(item, Frame)] == [b'"b"']
+
+
+def test_a_bound_that_is_met_at_the_end_leaves_nothing() -> None:
+    reader = FrameReader(LIMIT)
+    assert len(reader.feed(b"2#{}2#{}", 2)) == 2
+    assert not reader.has_more
+    assert reader.feed(b"", 2) == []
+
+
+def test_a_body_that_drips_in_holds_little_more_than_its_bytes() -> None:
+    reader = FrameReader(LIMIT)
+    reader.feed(b"100000#")
+    for _ in range(50_000):
+        assert reader.feed(b" ") == []
+    assert 50_000 <= reader.buffered < 50_100
+    assert reader.wanted == 50_000
+
+
+def test_a_body_of_too_many_bytes_is_not_kept_until_it_is_whole() -> None:
+    reader = FrameReader(10_000)
+    reader.feed(b"9000#" + "漢".encode() * 3000)
+    assert reader.buffered < 10_000
+    reader.feed("漢".encode() * 5999)
+    assert reader.buffered < 5000
+    (item,) = reader.feed("漢".encode())
+    assert isinstance(item, Oversized)
+    assert item.head == ("漢".encode() * 3000)[:4096]
+    assert len(item.tail) == 512
+
+
+def test_a_dead_reader_holds_nothing() -> None:
+    reader = FrameReader(LIMIT)
+    reader.feed(b"2#{}" * 3 + b"x" + b" " * 1000, 2)
+    reader.feed(b" " * 1000, 1)
+    assert len(reader.feed(b"", 5)) == 1
+    assert (reader.has_more, reader.partial, reader.buffered, reader.wanted) == (False, False, 0, 0)
 
 
 def test_nothing_is_taken_after_the_end() -> None:

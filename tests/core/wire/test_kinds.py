@@ -7,7 +7,7 @@ import pytest
 from core.wire.twins import shape
 from tcpservice.wire import reference
 from tcpservice.wire.frames import Frame
-from tcpservice.wire.shape import DEEP, INVALID, OBJECT, ODD, OTHER
+from tcpservice.wire.shape import DEEP, INVALID, OBJECT, OTHER
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,8 @@ from tcpservice.wire.shape import DEEP, INVALID, OBJECT, ODD, OTHER
     [
         (b'{"pattern":1}', OBJECT),
         (b" {} ", OBJECT),
-        (b'{"id":1,"id":2}', ODD),
-        (b'{"\\u0069d":1}', ODD),
+        (b'{"id":1,"id":2}', OBJECT),
+        (b'{"\\u0069d":1}', OBJECT),
         (b'{"x":1,"x":{"id":1,"id":2}}', OBJECT),
         (b'{"y":{"id":1,"id":2}}', OBJECT),
         (b"[]", OTHER),

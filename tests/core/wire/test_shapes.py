@@ -14,7 +14,7 @@ from tcpservice.errors import Code, ProtocolError
 from tcpservice.wire import mesh
 from tcpservice.wire.frames import Frame, FrameReader, Oversized, encode_frame
 from tcpservice.wire.ids import is_stable, with_id
-from tcpservice.wire.members import read_members
+from tcpservice.wire.members import first_members
 from tcpservice.wire.replies import Reply, read_reply
 from tcpservice.wire.requests import Refused, Request, TooDeep, oversized_id, read_request
 from tcpservice.wire.utf16 import units
@@ -135,13 +135,70 @@ def test_what_is_nested_too_deeply_is_refused(read: Any) -> None:
         read('{"data":' + "[" * 256 + "]" * 256 + "}")
 
 
-def test_what_is_no_object_has_no_members() -> None:
-    assert read_members(b" [1] ") == {}
+@pytest.mark.parametrize("read", [request, reply])
+@pytest.mark.parametrize(
+    ("text", "id_"),
+    [
+        ('{"pattern":"a","data":%s,"id":"7"}', b'"7"'),
+        ('{"id":7,"data":%s,"x":1}', b"7"),
+        ('{"pattern":"a","data":%s}', None),
+        ('{"pattern":"a","data":%s,"id":{}}', None),
+    ],
+)
+def test_the_id_of_what_is_nested_too_deeply_is_known_where_it_stands_at_an_end(
+    read: Any, text: str, id_: bytes | None
+) -> None:
+    with pytest.raises(TooDeep) as refused:
+        read(text % ("[" * 5000 + "]" * 5000))
+    assert refused.value.id_text == id_
 
 
-def test_members_of_what_no_parser_takes() -> None:
-    with pytest.raises(ValueError, match="nested"):
-        read_members(b'{"a":' + b"[" * 100_000)
+@pytest.mark.parametrize(
+    ("head", "members"),
+    [
+        (b" [1] ", {}),
+        (b"{}", {}),
+        (b'{"a":1}', {"a": "1"}),
+        (b'{"a":1', {}),
+        (b'{"a":1,"b":{"a":2} , "c":3', {"a": "1", "b": '{"a":2}'}),
+        (b'{"a":1,"\\u0061":2,"b":"x,', {"a": "2"}),
+        (b'{"a":1;"b":2,', {}),
+        (b'{"a":1,7:2,', {"a": "1"}),
+        (b'{"a":1,"b"=2,', {"a": "1"}),
+        (b'{"a":' + b"[" * 100_000, {}),
+        (b'{"a":1e999,"b":"\xff",', {"a": "1e999", "b": '"\ufffd"'}),
+    ],
+)
+def test_members_that_are_whole(head: bytes, members: dict[str, str]) -> None:
+    assert first_members(head) == members
+
+
+@pytest.mark.parametrize(
+    ("text", "passable", "foreign"),
+    [
+        ('{"pattern":"a","data":1,"id":"r"}', True, None),
+        ('{"pattern":"a","x":1}', True, None),
+        ('{"data":1,"id":"r"}', True, None),
+        ('{"data":1,"id":"r","type":"x"}', True, "type"),
+        ("{}", False, None),
+        ('{"id":"r"}', False, None),
+        ('{"v":1,"body":{"pattern":"sum","data":1,"id":"a1"}}', False, '"v"'),
+        ('{"%s":1}' % ("x" * 500), False, '"%s"' % ("x" * 40)),
+        ("1", False, "no JSON object"),
+        ("null", False, "no JSON object"),
+        ('["pattern"]', False, "no JSON object"),
+        ('"pattern"', False, "no JSON object"),
+    ],
+)
+def test_frames_that_no_nestjs_app_can_answer(text: str, passable: bool, foreign: str | None) -> None:
+    found = request(text)
+    assert found.passable is passable
+    assert found.foreign is None if foreign is None else foreign in str(found.foreign)
+
+
+def test_what_is_wrong_with_a_large_text_is_not_looked_for() -> None:
+    with pytest.raises(Refused, match="begins with b'\\[1,1"):
+        request("[" + "1," * 5000 + "]")
 
 
 @pytest.mark.parametrize(
@@ -160,6 +217,8 @@ def test_which_ids_come_back_as_they_were_sent(text: str, stable: bool) -> None:
         ' {"id":"x","pattern":"é"} \n',
         '{"pattern":"é","id":1.0}',
         '{"id":1,"id":2,"data":"é"} ',
+        '{"id":1,"\\u0069\\u0064":2,"data":"é"} ',
+        '{"id":"é","id":{"a":["é"]},"pattern":"é"}',
     ],
 )
 def test_another_id_in_a_requests_place(text: str) -> None:

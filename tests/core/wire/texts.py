@@ -8,7 +8,8 @@ from random import Random
 
 TOKENS = [
     b"{", b"}", b"[", b"]", b",", b":", b'"pattern"', b'"id"', b'"data"', b'"err"', b'"metadata"', b'"isDisposed"',
-    b'"p\\u0061ttern"', b'"x"', b"1", b"-0", b"01", b"1e5", b"1.5E-3", b"1e999", b"-", b".5", b"1.", b"+1", b"0x1",
+    b'"p\\u0061ttern"', b'"\\u0069\\u0064"', b'"\\u006Ad"', b'"i\\u00e9"', b'"\\u0064ata\\n"',
+    b'"x"', b"1", b"-0", b"01", b"1e5", b"1.5E-3", b"1e999", b"-", b".5", b"1.", b"+1", b"0x1",
     b"true", b"false", b"null", b"nul", b"NaN", b"Infinity", b" ", b"\n", b"\t\r", b"\x0b", b"\xa0", b"\xc2\xa0",
     b"\xef\xbb\xbf", b'"\xff"', b'"\\q"', b'"a\x01"', b'"', b"\\", b'"\\ud800"', b'"\\u12"', b'"\\u12G4"', b'"\\/"',
     b'"\xf0\x9f\x98\x80"', b'"\xed\xa0\xbd"', b'"\xf0\x9f"', b"/**/", b"#",

@@ -17,7 +17,7 @@ from tcpservice.wire import reference
 
 NUMBERS = (
     "kind", "pattern_at", "pattern_end", "data_at", "metadata_at", "metadata_end", "id_at", "id_end", "err_at",
-    "err_end", "is_disposed_at", "is_disposed_end",
+    "err_end", "is_disposed_at", "is_disposed_end", "unknown_at", "unknown_end",
 )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def frames(twin: ModuleType, stream: bytes, limit: int) -> list[tuple[Any, ...]]
     found: list[Any] = []
     at = 0
     while at < len(stream):
-        end = twin.cut(stream, at, limit, 100, found)
+        end = twin.cut(stream, at, limit, 100, found, 1 << 30)
         mark = stream.find(b"#", end)
         prefix = stream[end:mark]
         if mark < 0 or not prefix.isdigit() or prefix.startswith(b"0") or int(prefix) > limit:
