@@ -1,0 +1,610 @@
+"""One sidecar of the simulated fleet: a real Exchange, and a stand-in for the shell around it.
+
+This is the only module of the simulation that knows the names of the Exchange's methods, commands and private state,
+and of the discovery client. When the core changes its interface, this module changes, and nothing else does.
+
+The stand-in does what `tcpservice_sidecar` does: it gives reads to the exchange as they come, and takes writes and
+commands once a turn; it reports what a peer has not taken, at once and every half second; it ticks at `next_due`. It
+also watches the exchange from outside: the order of what is written to an endpoint, connections that are closed without
+a cause, endpoints that are dialled too often, and counters that differ from a recount.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from typing import Any, Final
+
+from simulation.ledger import seconds
+from simulation.network import NEVER, Dial, End
+from simulation.world import World
+from tcpservice.exchange import Bounds, Close, Connect, Exchange, Pause, Resume
+from tcpservice.following import Following, endpoints_at
+from tcpservice.snapshot import MILLISECOND, SECOND, Drain, Endpoint, Service, Snapshot
+
+_BACKLOG_CHECK: Final = SECOND // 2
+_LOOK: Final = 100 * MILLISECOND
+_GATE_LEAST: Final = 2 * SECOND
+_GATE_NOTICE: Final = SECOND
+_FLUSH: Final = SECOND // 2
+
+_SERIAL: Final = re.compile(rb'"pattern":"(?!tcps)[^"]*","data":(\d+)')
+_DISTURBING: Final = re.compile(rb"#(?:refused|lost|goaway|back)")
+_LEAVING_STATES: Final = ("down", "leaving")
+
+CAUSE_SLACK: Final = 3 * SECOND
+"""A close may come this much later than the limit whose passing it follows."""
+
+FREE_DIALS: Final = 14
+DIALS_PER_SECOND: Final = 0.5
+"""An endpoint that never sends a byte is dialled at most so often: growing pauses, 10 s at last, need less."""
+
+
+class Sidecar:
+    """One sidecar process, from its start to its end."""
+
+    def __init__(
+        self, world: World, name: str, *, bounds: Mapping[str, int], seed: int, tracing: bool, services: tuple[Service, ...]
+    ) -> None:
+        self._world = world
+        self.name = name
+        self.bounds = make_bounds(bounds)
+        self.exchange = Exchange(self.bounds, seed=seed, tracing=tracing)
+        self.following = Following(Snapshot(services=services))
+        self.alive = True
+        self.leaving = False
+        self._withdrawn = False
+        self._addresses: list[str] = []
+        self._app = ""
+        self._ends: dict[int, End] = {}
+        self._downstream: dict[int, str] = {}
+        self._dials: dict[int, tuple[Dial, str]] = {}
+        self._unread: dict[int, End] = {}
+        self._backlog_checked = False
+        self._turn_set = False
+        self._timer: int | None = None
+        self._stopped: dict[str, None] = {}
+        self._order: dict[tuple[End | None, str], tuple[int, int]] = {}
+        self._disturbed = NEVER
+        self._failing: dict[str, list[int]] = {}
+        self.served: dict[str, int] = {}
+        self.codes: Counter[str] = Counter()
+        self.exchange.swap(self.following.in_force, world.clock.now)
+
+    # Its surroundings
+
+    def listen(self, service: Service, address: str, *, front: bool = False) -> None:
+        """Accept plain connections to a service."""
+        self._addresses.append(address)
+        self._world.network.listeners[address] = lambda end: self._accept(end, service, front=front)
+
+    def listen_mesh(self, address: str) -> None:
+        """Accept other sidecars."""
+        self._addresses.append(address)
+        self._world.network.listeners[address] = self._accept_mesh
+
+    def add_app(self, service: Service, host: str, port: int) -> None:
+        """Let other sidecars reach the pod's app."""
+        self._app = f"{host}:{port}"
+        self.exchange.add_app(service, Endpoint(host=host, port=port, name=f"app at {host}:{port}"))
+        self.exchange.expect_apps(self._world.clock.now)
+        self._touch()
+
+    def _accept(self, end: End, service: Service, *, front: bool) -> Sidecar | None:
+        if service.key in self._stopped:
+            return None
+        self._enter(end, self.exchange.accept(service, self._world.clock.now, front=front), service.key)
+        return self
+
+    def _accept_mesh(self, end: End) -> Sidecar:
+        self._enter(end, self.exchange.accept_mesh(self._world.clock.now), "mesh")
+        return self
+
+    def _enter(self, end: End, conn: int, service: str) -> None:
+        end.conn = conn
+        self._ends[conn] = end
+        self._downstream[conn] = service
+        self._touch()
+
+    # Connections
+
+    def data(self, end: End, data: bytes) -> None:
+        """Take a read."""
+        conn = end.conn
+        if conn not in self._ends:
+            return
+        if conn not in self._downstream:
+            self._failing.pop(end.remote, None)
+            if b"!" in data and _DISTURBING.search(data):
+                self._disturbed = self._world.clock.now
+        self.exchange.receive(conn, data, self._world.clock.now)
+        self._touch()
+
+    def finished(self, end: End) -> None:
+        """Take a FIN."""
+        if end.conn not in self._ends:
+            end.close()
+            return
+        self._note_disturbed(end)
+        self.exchange.end_of_stream(end.conn, self._world.clock.now)
+        self._touch()
+
+    def lost(self, end: End, reason: str) -> None:
+        """Take the loss of a connection."""
+        if self._ends.pop(end.conn, None) is None:
+            return
+        self._note_disturbed(end)
+        self._forget(end.conn)
+        self.exchange.closed(end.conn, reason, self._world.clock.now)
+        self._touch()
+
+    def drained(self, end: End) -> None:
+        """Report that a peer has taken all."""
+        self._report(end)
+
+    def _note_disturbed(self, end: End) -> None:
+        if end.conn not in self._downstream:
+            self._disturbed = self._world.clock.now
+
+    def _forget(self, conn: int) -> None:
+        self._downstream.pop(conn, None)
+        self._unread.pop(conn, None)
+
+    def _report(self, end: End) -> None:
+        conn = end.conn
+        if conn not in self._ends:
+            return
+        size = end.backlog
+        if size:
+            self._unread[conn] = end
+            if not self._backlog_checked:
+                self._backlog_checked = True
+                self._world.clock.after(_BACKLOG_CHECK, self._check_backlogs)
+        else:
+            self._unread.pop(conn, None)
+        self.exchange.backlog(conn, size, self._world.clock.now)
+        self._touch()
+
+    def _check_backlogs(self) -> None:
+        self._backlog_checked = False
+        if self.alive:
+            for end in list(self._unread.values()):
+                self._report(end)
+
+    # Turns
+
+    def _touch(self) -> None:
+        if not self._turn_set:
+            self._turn_set = True
+            self._world.clock.soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._turn_set = False
+        if not self.alive:
+            return
+        exchange, journal = self.exchange, self._world.journal
+        for conn, parts in exchange.writes().items():
+            end = self._ends.get(conn)
+            if end is None:
+                continue
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            if journal is not None:
+                journal.sent(end.name if conn not in self._downstream else self.name, end.remote, data)
+            if conn not in self._downstream:
+                self._watch_order(end, data)
+            end.write(data)
+            if end.backlogged:
+                self._report(end)
+        for notice in exchange.notices():
+            self.codes[f"notice {notice.key}"] += 1
+            if journal is not None:
+                journal.note(self.name, f"log: {notice.key} {notice.replica or ''} {notice.text}")
+        for command in exchange.commands():
+            self._obey(command)
+        for row in exchange.finished():
+            self.codes[row.code] += 1
+        exchange.spans()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = self.exchange.next_due()
+        if due is not None and (self._timer is None or due < self._timer):
+            self._timer = due
+            self._world.clock.at(due, self._tick, due)
+
+    def _tick(self, due: int) -> None:
+        if self.alive and self._timer == due:
+            self._timer = None
+            self.exchange.tick(self._world.clock.now)
+            self._touch()
+
+    # Commands
+
+    def _obey(self, command: Any) -> None:
+        if isinstance(command, Connect):
+            self._dial(command.conn, command.endpoint)
+        elif isinstance(command, Close):
+            self._close(command.conn, abort=command.abort)
+        elif isinstance(command, Pause):
+            if (end := self._ends.get(command.conn)) is not None:
+                end.pause()
+        elif isinstance(command, Resume):
+            if (end := self._ends.get(command.conn)) is not None:
+                end.resume()
+        elif type(command).__name__ == "StopListening":
+            self._stopped[command.service] = None
+        elif type(command).__name__ == "StartListening":
+            self._stopped.pop(command.service, None)
+        else:
+            raise AssertionError(f"the simulation does not know the command {command}")
+
+    def _dial(self, conn: int, endpoint: Endpoint) -> None:
+        address = f"{endpoint.host}:{endpoint.port}"
+        self._world.note(self.name, f"dials {address}")
+        self._watch_dials(address)
+        dial = self._world.network.dial(
+            address, self, self.name, ("upstream", self.name, address), self._connected, self._refused, conn
+        )
+        self._dials[conn] = dial, address
+
+    def _connected(self, dial: Dial, end: End) -> None:
+        self._dials.pop(dial.conn, None)
+        if not self.alive:
+            end.abort()
+            return
+        end.conn = dial.conn
+        self._ends[dial.conn] = end
+        if not self.exchange.connected(dial.conn, self._world.clock.now):
+            del self._ends[dial.conn]
+            end.abort()
+        self._touch()
+
+    def _refused(self, dial: Dial, reason: str) -> None:
+        found = self._dials.pop(dial.conn, None)
+        if found is None or not self.alive:
+            return
+        self._world.note(self.name, f"is refused by {found[1]}")
+        self._disturbed = self._world.clock.now
+        self.exchange.closed(dial.conn, f"{reason} {found[1]}", self._world.clock.now)
+        self._touch()
+
+    def _close(self, conn: int, *, abort: bool) -> None:
+        found = self._dials.pop(conn, None)
+        if found is not None:
+            found[0].cancelled = True
+            self._disturbed = self._world.clock.now
+            return
+        end = self._ends.pop(conn, None)
+        if end is None:
+            return
+        self._world.note(self.name, f"{'aborts' if abort else 'closes'} its connection with {end.remote}")
+        self._watch_close(end)
+        self._note_disturbed(end)
+        self._forget(conn)
+        if abort:
+            end.abort()
+        else:
+            end.close()
+
+    # What is watched from outside
+
+    def _watch_order(self, end: End, data: bytes) -> None:
+        """Check the order of messages that are written to an endpoint for the first time."""
+        messages, address, to_app = self._world.ledger.messages, end.remote, end.remote == self._app
+        for text in _SERIAL.findall(data):
+            serial = int(text)
+            message = messages[serial]
+            if to_app:
+                message.app_writes += 1
+                link = message.link
+                first = message.app_writes == 1 and message.hops == 1 and link is not None
+                rank = link.ranks[serial] if first and link is not None else 0
+                downstream = link
+            else:
+                self.served[address] = self.served.get(address, 0) + 1
+                message.hops += 1
+                message.link = end
+                end.ranks[serial] = end.position
+                end.position += 1
+                first, rank, downstream = message.hops == 1, serial, message.end
+            if first:
+                self._compare(downstream, address, rank, serial, strict=to_app)
+
+    def _compare(self, downstream: End | None, address: str, rank: int, serial: int, *, strict: bool) -> None:
+        order = self._order.get((downstream, address))
+        if order is None or rank > order[0]:
+            self._order[downstream, address] = rank, serial
+            return
+        message = self._world.ledger.messages[serial]
+        if strict or message.sent > self._disturbed or self._is_single(address):
+            other = self._world.ledger.messages[order[1]]
+            name = downstream.name if downstream is not None else "?"
+            self._world.ledger.violate(
+                "messages of one connection reach an endpoint in order",
+                f"{self.name} wrote {message} (of {name}) to {address} after {other}, which was sent later",
+            )
+
+    def _is_single(self, address: str) -> bool:
+        return any(
+            [f"{each.host}:{each.port}" for each in service.endpoints] == [address] and service.key in self._always_single
+            for service in self.following.in_force.services
+        )
+
+    @property
+    def _always_single(self) -> Mapping[str, None]:
+        return self._world.single_services
+
+    def _watch_close(self, end: End) -> None:
+        """Check that a downstream connection is closed only with a cause."""
+        service = self._downstream.get(end.conn)
+        if service is None or self.leaving or self._withdrawn or service in self._stopped:
+            return
+        peer, connection = end.peer, end.connection
+        if peer.closed or peer.finished or connection.clogged or connection.severed:
+            return
+        now, limit = self._world.clock.now, self.bounds.stall + CAUSE_SLACK
+        if now - max(end.cause, peer.cause) > limit:
+            self._world.ledger.violate(
+                "a healthy connection stays open", f"{self.name} closed its connection with {end.remote} without a cause"
+            )
+
+    def _watch_dials(self, address: str) -> None:
+        """Check that an endpoint that never sends anything is left alone for longer and longer."""
+        now = self._world.clock.now
+        dials = self._failing.setdefault(address, [])
+        dials.append(now)
+        allowed = FREE_DIALS + DIALS_PER_SECOND * (now - dials[0]) / SECOND
+        if len(dials) > allowed:
+            self._world.ledger.violate(
+                "an endpoint that fails is dialled less and less",
+                f"{self.name} dialled {address} {len(dials)} times in {seconds(now - dials[0])}, without one answer",
+            )
+
+    def audit(self) -> Iterator[tuple[str, str]]:
+        """Recount what the exchange counts; yield the rules that are broken."""
+        recounted = _Recount(self.exchange)
+        yield from (("counters equal a recount", f"{self.name}: {text}") for text in recounted.differences())
+        yield from (("nothing grows without a bound", f"{self.name}: {text}") for text in recounted.excess(self.bounds))
+        known = len(self._downstream) + sum(1 for _ in self._dials) + len(self._ends)
+        if recounted.peers > known:
+            yield (
+                "nothing grows without a bound",
+                f"{self.name}: the exchange knows {recounted.peers} connections, the shell {known}",
+            )
+
+    def in_flight(self) -> int:
+        """Count the messages that the exchange has on their way."""
+        return self.exchange.in_flight()
+
+    # Discovery
+
+    def begin_stream(self) -> None:
+        """Connect to an operator replica."""
+        self.following.begin()
+
+    def take_line(self, line: bytes) -> None:
+        """Take a line of the operator's stream."""
+        if self.alive and self.following.take(line, self._world.clock.now):
+            self._swap()
+
+    def unresolved(self, *, silent: bool) -> list[str]:
+        """Return the services whose names are to be resolved, by the rule of the real discovery."""
+        if silent:
+            return [service.key for service in self.following.in_force.services]
+        failing = [
+            view.service
+            for view in self.exchange.services()
+            if view.replicas and all(replica.state in _LEAVING_STATES for replica in view.replicas)
+        ]
+        return failing + (sorted(self.following.untold()) if self.following.heard else [])
+
+    def resolve(self, key: str, hosts: Iterable[str], meshed: Iterable[str], mesh_port: int) -> None:
+        """Take what a name server says."""
+        found = next((each for each in self.following.in_force.services if each.key == key), None)
+        if found is None:
+            return
+        endpoints = endpoints_at(found, list(hosts), list(meshed), mesh_port)
+        if (endpoints or found.awaited) and self.following.resolve(key, endpoints):
+            self._swap()
+
+    def _swap(self) -> None:
+        self._disturbed = self._world.clock.now
+        if self._world.journal is not None:
+            names = {s.key: [_written(e) for e in s.endpoints] for s in self.following.in_force.services}
+            self._world.journal.note(self.name, f"takes the snapshot {names}")
+        self.exchange.swap(self.following.in_force, self._world.clock.now)
+        self._touch()
+
+    def endpoints_in_force(self, key: str) -> tuple[Endpoint, ...]:
+        """Return the endpoints of a service that are in force."""
+        return next((each.endpoints for each in self.following.in_force.services if each.key == key), ())
+
+    # Its end
+
+    def crash(self) -> None:
+        """End at once; the kernel resets the connections."""
+        self._world.note(self.name, "crashes")
+        self._close_listeners()
+        self.alive = False
+        for dial, _ in self._dials.values():
+            dial.cancelled = True
+        for end in list(self._ends.values()):
+            end.abort()
+        self._ends.clear()
+
+    def withdraw(self) -> None:
+        """Take the word that the pod ends."""
+        self._withdrawn = True
+        self._world.note(self.name, "is told that the pod ends")
+        self.exchange.withdraw()
+        self._touch()
+
+    def hold_app(self, drain: Drain, then: Any, *, pod_ends: bool) -> None:
+        """Hold an app that is to end at the gate, and call `then` when it may."""
+        self._world.clock.after(0 if pod_ends else _GATE_NOTICE, self._begin_gate, drain, then, pod_ends)
+
+    def _begin_gate(self, drain: Drain, then: Any, pod_ends: bool) -> None:  # noqa: FBT001 - called by the clock
+        if not self.alive:
+            then()
+            return
+        begun = self._world.clock.now
+        if not pod_ends:
+            self._world.note(self.name, "is told that the app restarts")
+            self.exchange.stop_apps(begun)
+            self._touch()
+        self._gate(begun, drain, then, pod_ends)
+
+    def _gate(self, begun: int, drain: Drain, then: Any, pod_ends: bool) -> None:  # noqa: FBT001 - called by the clock
+        now, exchange = self._world.clock.now, self.exchange
+        passed = now - begun
+        if not self.alive or passed >= drain.stream_timeout:
+            then()
+        elif pod_ends and passed >= _GATE_LEAST and exchange.quiet(begun, now):
+            then()
+        elif not pod_ends and not exchange.owes(begun):
+            then()
+        elif passed >= drain.timeout and not exchange.streams():
+            then()
+        else:
+            self._world.clock.after(_LOOK, self._gate, begun, drain, then, pod_ends)
+
+    def leave(self, drain: Drain, then: Any) -> None:
+        """Leave as on SIGTERM, and call `then` at the end."""
+        self.leaving = True
+        if not self.alive:
+            then()
+            return
+        self._close_listeners()
+        begun = self._world.clock.now
+        self.exchange.drain(begun)
+        self._touch()
+        self._leave(begun, drain, then)
+
+    def _leave(self, begun: int, drain: Drain, then: Any) -> None:
+        now = self._world.clock.now
+        if not self.alive:
+            then()
+            return
+        passed = now - begun
+        if passed >= drain.timeout:
+            self.exchange.end(now, streams=passed >= drain.stream_timeout)
+            self._touch()
+        if self.exchange.drained(now) or passed >= drain.stream_timeout:
+            self.exchange.shut(now)
+            self._touch()
+            self._world.clock.after(_FLUSH, self._finish, then)
+        else:
+            self._world.clock.after(_LOOK, self._leave, begun, drain, then)
+
+    def _finish(self, then: Any) -> None:
+        if self.alive:
+            self.crash()
+        then()
+
+    def _close_listeners(self) -> None:
+        for address in self._addresses:
+            self._world.network.listeners.pop(address, None)
+        self._addresses.clear()
+
+
+def make_bounds(values: Mapping[str, int]) -> Bounds:
+    """Make the core's bounds of those values that it knows; 0 stands for the core's own default."""
+    known = set(Bounds.__struct_fields__)
+    return Bounds(**{name: value for name, value in values.items() if value and name in known})
+
+
+def _written(endpoint: Endpoint) -> str:
+    flags = [name for name in ("mesh", "terminating") if getattr(endpoint, name)]
+    flags += [f"not {name}" for name in ("ready", "serving") if not getattr(endpoint, name)]
+    return f"{endpoint.host}:{endpoint.port}{' ' if flags else ''}{', '.join(flags)}"
+
+
+class _Recount:
+    """A second count of what the exchange's counters say, from its records.
+
+    It reads private state. `differences` yields nothing for what a core does not have.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._state: Any = exchange._state
+        self.peers = len(self._state.peers)
+
+    def differences(self) -> Iterator[str]:
+        """Yield each counter that is wrong."""
+        state: Any = self._state
+        if not hasattr(state, "callers"):
+            return
+        calls = [call for caller in state.callers for call in caller.calls]
+        by_replica: Counter[int] = Counter()
+        bytes_by_replica: Counter[int] = Counter()
+        by_link: Counter[int] = Counter()
+        for caller in state.callers:
+            size = sum(call.size for call in caller.calls)
+            if caller.bytes != size:
+                yield f"connection {caller.conn} counts {caller.bytes} bytes, but has {size}"
+        for call in calls:
+            if call.link is not None:
+                by_replica[id(call.replica)] += 1
+                bytes_by_replica[id(call.replica)] += call.size
+                by_link[id(call.link)] += 1
+        total = sum(call.size for call in calls)
+        if state.bytes != total:
+            yield f"counts {state.bytes} bytes in flight, but has {total}"
+        unread = sum(caller.backlog for caller in state.callers)
+        if state.unread != unread:
+            yield f"counts {state.unread} unread bytes, but has {unread}"
+        for backend in (*state.backends.values(), *state.apps.values()):
+            for replica in backend.replicas.values():
+                counted, found = (replica.in_flight, replica.bytes), (by_replica[id(replica)], bytes_by_replica[id(replica)])
+                if counted != found:
+                    yield f"{replica.endpoint.name} counts (requests, bytes) {counted}, but has {found}"
+        for peer in state.peers.values():
+            if hasattr(peer, "live") and peer.live != by_link[id(peer)]:
+                yield f"upstream connection {peer.conn} counts {peer.live} requests, but has {by_link[id(peer)]}"
+
+    def excess(self, bounds: Bounds) -> Iterator[str]:
+        """Yield each table that is larger than it may be."""
+        state: Any = self._state
+        if not hasattr(state, "callers"):
+            return
+        for caller in state.callers:
+            if len(caller.held) > 200_000:
+                yield f"connection {caller.conn} holds {len(caller.held)} frames"
+        for peer in state.peers.values():
+            if hasattr(peer, "forgotten") and not peer.retiring and peer.forgotten > bounds.forgotten + 1:
+                yield f"upstream connection {peer.conn} is owed {peer.forgotten} replies that nobody waits for"
+
+
+class TransitionCoverage:
+    """Which of the allowed transitions the runs took, where the core has tables of them.
+
+    The tables are `tcpservice.exchange.transitions.TABLES`, a mapping from a machine's name to a mapping from each state
+    to the states that may follow it; `observe` is the core's hook, called with the machine's name and both states.
+    """
+
+    def __init__(self) -> None:
+        self.taken: Counter[tuple[str, str, str]] = Counter()
+        self.allowed: list[tuple[str, str, str]] = []
+        try:
+            module = import_module("tcpservice.exchange.transitions")
+        except ModuleNotFoundError:
+            return
+        tables: Mapping[str, Mapping[Any, Iterable[Any]]] = getattr(module, "TABLES", {})
+        self.allowed = [
+            (machine, str(before), str(after))
+            for machine, table in tables.items()
+            for before, afters in table.items()
+            for after in afters
+        ]
+        if hasattr(module, "observe"):
+            module.observe(self._take)
+
+    def _take(self, machine: str, before: object, after: object) -> None:
+        self.taken[machine, str(before), str(after)] += 1
+
+    def missing(self) -> list[tuple[str, str, str]]:
+        """Return the allowed transitions that no run took."""
+        return [each for each in self.allowed if each not in self.taken]
