@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _STARTS_WITHIN: Final = 3 * SECOND
+_HELD_FOR: Final = 3 * SECOND
 _MOST_PODS: Final = 40
 
 
@@ -148,10 +149,19 @@ def _on_pod(act: Callable[[Pod, int], None], *, harmful: bool = True) -> Callabl
 
 
 def _restart_app(fleet: Fleet, fault: Fault) -> None:
-    """Restart an app, whose pod can hold events for ten seconds at most; so only one, and not for long, is gentle."""
-    pod = _pod(fleet, fault, harmful=fault.lasts > 3 * SECOND)
-    if pod is not None:
-        pod.restart_app(fault.lasts)
+    """Restart an app; this harms nobody where another pod serves and the pod need not hold events for long."""
+    pod = _one_of(fleet.live_pods(), fault)
+    if pod is None:
+        return
+    others = [
+        other
+        for pods in fleet.pods.values()
+        if pod in pods
+        for other in pods
+        if other is not pod and other.healthy and other.ready
+    ]
+    _pod(fleet, fault, harmful=fault.lasts > _HELD_FOR or not others)
+    pod.restart_app(fault.lasts)
 
 
 def _crash_sidecar(fleet: Fleet, fault: Fault) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-
 from simulation import faults, liveness
 from simulation.clock import START, Clock
 from simulation.journal import Journal
@@ -270,6 +269,3 @@ def run(scenario: Scenario, *, journal: bool = False) -> Outcome:
     """Run a scenario from its beginning to its end."""
     with limited():
         return Fleet(scenario, journal=journal).run()
-
-
-

@@ -37,7 +37,7 @@ def prove(fleet: Fleet) -> None:
     clock.run(healed + RECOVERY)
     _check_snapshots(fleet)
     _check_pending(fleet, healed)
-    before = {id(sidecar): dict(sidecar.served) for sidecar in fleet.sidecars()}
+    before = {id(sidecar): dict(sidecar.watch.served) for sidecar in fleet.sidecars()}
     proofs: list[Message] = []
     for client in fleet.clients:
         clock.after(_PAUSE, _prove_client, fleet, client, proofs, _burst(fleet))
@@ -97,11 +97,13 @@ def _check_pending(fleet: Fleet, healed: int) -> None:
 
 def _check_use(fleet: Fleet, before: dict[int, dict[str, int]]) -> None:
     for caller in fleet.callers:
-        keys = {fleet.services[fleet.scenario.clients[number].service].key: None for number in _behind(fleet, caller.name)}
+        keys = {
+            fleet.services[fleet.scenario.clients[number].service].key: None for number in _behind(fleet, caller.name)
+        }
         for key in keys:
             for pod in fleet.live_pods(key):
                 address = f"{pod.endpoint.host}:{pod.endpoint.port}"
-                served = caller.sidecar.served.get(address, 0)
+                served = caller.sidecar.watch.served.get(address, 0)
                 if pod.healthy and served == before.get(id(caller.sidecar), {}).get(address, 0):
                     fleet.world.ledger.violate(
                         "each healthy endpoint is used again", f"{caller.name} sent nothing to {pod.name} at {address}"

@@ -124,7 +124,7 @@ class App:
             end.pause()
         return socket
 
-    def _gone(self, socket: NestSocket, reason: str) -> None:
+    def _gone(self, socket: NestSocket, _reason: str) -> None:
         self._sockets.pop(socket, None)
 
     # Messages

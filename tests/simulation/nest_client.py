@@ -14,7 +14,7 @@ from simulation.framing import frame
 from simulation.ledger import Message
 from simulation.nest_socket import NestSocket
 from simulation.network import Dial, End
-from simulation.scenario import Pattern, Patience
+from simulation.scenario import Patience, Pattern
 from simulation.world import World
 from tcpservice.snapshot import MILLISECOND
 
@@ -89,7 +89,7 @@ class Client:
         return frame(b'{"pattern":"%b","data":%d,"id":%b}' % (message.pattern.value.encode(), message.serial, key))
 
     def _new_id(self) -> bytes:
-        """Write an id: as NestJS does, or one that other clients use too, a number, or a number that JavaScript changes."""
+        """Write an id: as NestJS does, one that other clients use too, a number, or one that JavaScript rewrites."""
         self._serial += 1
         if self._ids == 0:
             return b'"%b"' % f"{self._text[self._serial % 8 :]}{self._serial:x}".encode()
@@ -128,13 +128,13 @@ class Client:
         for message, patience in waiting:
             session.send(self._packet(session, message, patience))
 
-    def _failed(self, dial: Dial, reason: str) -> None:
+    def _failed(self, _dial: Dial, _reason: str) -> None:
         self._dialling = False
         waiting, self._waiting = self._waiting, []
         for message, _ in waiting:
             self._world.ledger.finish(message, "refused")
 
-    def _gone(self, socket: NestSocket, reason: str) -> None:
+    def _gone(self, socket: NestSocket, _reason: str) -> None:
         assert isinstance(socket, Session)
         self.sessions.pop(socket, None)
         pending, socket.pending = socket.pending, {}
@@ -162,9 +162,7 @@ class Client:
             kind = "" if packet.startswith((_RESPONSE, b'{"isDisposed"')) else "error"
         message = socket.pending.get(key)
         if message is None:
-            ledger.violate(
-                "a reply belongs to an open request of its connection", f"{self.name} got {packet.decode()}"
-            )
+            ledger.violate("a reply belongs to an open request of its connection", f"{self.name} got {packet.decode()}")
             return
         if not kind and packet.startswith(_RESPONSE):
             ledger.value(message, int(packet[len(_RESPONSE) : packet.find(b",", len(_RESPONSE))]))

@@ -52,7 +52,7 @@ class NestSocket:
         if self._modern and end.backlogged and not end.paused:
             end.pause()
 
-    def data(self, end: End, data: bytes) -> None:
+    def data(self, _end: End, data: bytes) -> None:
         """Take a read."""
         for packet in self._cutter.feed(data):
             self._take(self, packet)
@@ -78,7 +78,7 @@ class NestSocket:
         end.close()
         self._gone(self, "Connection closed")
 
-    def lost(self, end: End, reason: str) -> None:
+    def lost(self, _end: End, reason: str) -> None:
         """Handle a RST."""
         self._gone(self, reason)
 

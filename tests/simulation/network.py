@@ -4,9 +4,9 @@ Used by the models of sidecars, apps and clients. A connection has two ends; the
 other in order, later, and cut at arbitrary places. What the peer has not read waits; above `capacity` bytes (the
 kernel's buffers) the rest counts as the writer's backlog.
 
-Faults: a *clogged* connection delivers nothing until it is unclogged. A *severed* one loses every byte and tells neither
-end; an end that writes into it learns of that after `DEATH`, as Linux's TCP_USER_TIMEOUT tells it, or at once when the
-network is healed, as a host that knows nothing of the connection answers with RST.
+Faults: a *clogged* connection delivers nothing until it is unclogged. A *severed* one loses every byte and tells
+neither end; an end that writes into it learns of that after `DEATH`, as Linux's TCP_USER_TIMEOUT tells it, or at once
+when the network is healed, as a host that knows nothing of the connection answers with RST.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ NEVER: Final = -(1 << 62)
 class Owner(Protocol):
     """What an end tells to the model that holds it."""
 
-    def data(self, end: End, data: bytes) -> None:
+    def data(self, end: End, data: bytes, /) -> None:
         """Take what one read returned."""
 
-    def finished(self, end: End) -> None:
+    def finished(self, end: End, /) -> None:
         """The peer sent FIN: nothing follows, but it may still read."""
 
-    def lost(self, end: End, reason: str) -> None:
+    def lost(self, end: End, reason: str, /) -> None:
         """The connection is no more."""
 
-    def drained(self, end: End) -> None:
+    def drained(self, end: End, /) -> None:
         """The peer has taken all that was written."""
 
 
@@ -245,7 +245,9 @@ Accept = Callable[[End], Owner | None]
 class Network:
     """All connections and listening ports of one run."""
 
-    def __init__(self, clock: Clock, random: Random, *, latency: int, jitter: int, splits: float, capacity: int) -> None:
+    def __init__(
+        self, clock: Clock, random: Random, *, latency: int, jitter: int, splits: float, capacity: int
+    ) -> None:
         self.clock = clock
         self.random = random
         self.latency = latency

@@ -58,7 +58,8 @@ def _simpler(scenario: Scenario) -> Iterator[Scenario]:
         if getattr(scenario, name) != value:
             change: Callable[..., Scenario] = replace
             yield change(scenario, **{name: value})
-    last = max((each.at for each in (*scenario.bursts, *scenario.faults)), default=0)
+    times = [burst.at for burst in scenario.bursts] + [fault.at for fault in scenario.faults]
+    last = max(times, default=0)
     if scenario.length > last + 1:
         yield replace(scenario, length=last + 1)
     used = 1 + max((burst.client for burst in scenario.bursts), default=0)

@@ -5,8 +5,7 @@ and of the discovery client. When the core changes its interface, this module ch
 
 The stand-in does what `tcpservice_sidecar` does: it gives reads to the exchange as they come, and takes writes and
 commands once a turn; it reports what a peer has not taken, at once and every half second; it ticks at `next_due`. It
-also watches the exchange from outside: the order of what is written to an endpoint, connections that are closed without
-a cause, endpoints that are dialled too often, and counters that differ from a recount.
+tells `watching` what the exchange does, and recounts the exchange's counters.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, Final
 
-from simulation.ledger import seconds
-from simulation.network import NEVER, Dial, End
+from simulation.network import Dial, End
+from simulation.watching import Watch
 from simulation.world import World
 from tcpservice.exchange import Bounds, Close, Connect, Exchange, Pause, Resume
 from tcpservice.following import Following, endpoints_at
@@ -30,23 +29,22 @@ _GATE_LEAST: Final = 2 * SECOND
 _GATE_NOTICE: Final = SECOND
 _FLUSH: Final = SECOND // 2
 
-_SERIAL: Final = re.compile(rb'"pattern":"(?!tcps)[^"]*","data":(\d+)')
 _DISTURBING: Final = re.compile(rb"#(?:refused|lost|goaway|back)")
 _LEAVING_STATES: Final = ("down", "leaving")
-
-CAUSE_SLACK: Final = 3 * SECOND
-"""A close may come this much later than the limit whose passing it follows."""
-
-FREE_DIALS: Final = 14
-DIALS_PER_SECOND: Final = 0.5
-"""An endpoint that never sends a byte is dialled at most so often: growing pauses, 10 s at last, need less."""
 
 
 class Sidecar:
     """One sidecar process, from its start to its end."""
 
     def __init__(
-        self, world: World, name: str, *, bounds: Mapping[str, int], seed: int, tracing: bool, services: tuple[Service, ...]
+        self,
+        world: World,
+        name: str,
+        *,
+        bounds: Mapping[str, int],
+        seed: int,
+        tracing: bool,
+        services: tuple[Service, ...],
     ) -> None:
         self._world = world
         self.name = name
@@ -57,7 +55,7 @@ class Sidecar:
         self.leaving = False
         self._withdrawn = False
         self._addresses: list[str] = []
-        self._app = ""
+        self.watch = Watch(world, name)
         self._ends: dict[int, End] = {}
         self._downstream: dict[int, str] = {}
         self._dials: dict[int, tuple[Dial, str]] = {}
@@ -66,10 +64,6 @@ class Sidecar:
         self._turn_set = False
         self._timer: int | None = None
         self._stopped: dict[str, None] = {}
-        self._order: dict[tuple[End | None, str], tuple[int, int]] = {}
-        self._disturbed = NEVER
-        self._failing: dict[str, list[int]] = {}
-        self.served: dict[str, int] = {}
         self.codes: Counter[str] = Counter()
         self.exchange.swap(self.following.in_force, world.clock.now)
 
@@ -87,7 +81,7 @@ class Sidecar:
 
     def add_app(self, service: Service, host: str, port: int) -> None:
         """Let other sidecars reach the pod's app."""
-        self._app = f"{host}:{port}"
+        self.watch.app = f"{host}:{port}"
         self.exchange.add_app(service, Endpoint(host=host, port=port, name=f"app at {host}:{port}"))
         self.exchange.expect_apps(self._world.clock.now)
         self._touch()
@@ -116,9 +110,9 @@ class Sidecar:
         if conn not in self._ends:
             return
         if conn not in self._downstream:
-            self._failing.pop(end.remote, None)
+            self.watch.answered(end.remote)
             if b"!" in data and _DISTURBING.search(data):
-                self._disturbed = self._world.clock.now
+                self.watch.disturb()
         self.exchange.receive(conn, data, self._world.clock.now)
         self._touch()
 
@@ -146,7 +140,7 @@ class Sidecar:
 
     def _note_disturbed(self, end: End) -> None:
         if end.conn not in self._downstream:
-            self._disturbed = self._world.clock.now
+            self.watch.disturb()
 
     def _forget(self, conn: int) -> None:
         self._downstream.pop(conn, None)
@@ -186,17 +180,8 @@ class Sidecar:
             return
         exchange, journal = self.exchange, self._world.journal
         for conn, parts in exchange.writes().items():
-            end = self._ends.get(conn)
-            if end is None:
-                continue
-            data = parts[0] if len(parts) == 1 else b"".join(parts)
-            if journal is not None:
-                journal.sent(end.name if conn not in self._downstream else self.name, end.remote, data)
-            if conn not in self._downstream:
-                self._watch_order(end, data)
-            end.write(data)
-            if end.backlogged:
-                self._report(end)
+            if (end := self._ends.get(conn)) is not None:
+                self._write(end, parts)
         for notice in exchange.notices():
             self.codes[f"notice {notice.key}"] += 1
             if journal is not None:
@@ -207,6 +192,17 @@ class Sidecar:
             self.codes[row.code] += 1
         exchange.spans()
         self._set_timer()
+
+    def _write(self, end: End, parts: list[bytes]) -> None:
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        upstream = end.conn not in self._downstream
+        if self._world.journal is not None:
+            self._world.journal.sent(end.name if upstream else self.name, end.remote, data)
+        if upstream:
+            self.watch.written(end, data, self._is_only_endpoint)
+        end.write(data)
+        if end.backlogged:
+            self._report(end)
 
     def _set_timer(self) -> None:
         due = self.exchange.next_due()
@@ -243,7 +239,7 @@ class Sidecar:
     def _dial(self, conn: int, endpoint: Endpoint) -> None:
         address = f"{endpoint.host}:{endpoint.port}"
         self._world.note(self.name, f"dials {address}")
-        self._watch_dials(address)
+        self.watch.dialled(address)
         dial = self._world.network.dial(
             address, self, self.name, ("upstream", self.name, address), self._connected, self._refused, conn
         )
@@ -266,7 +262,7 @@ class Sidecar:
         if found is None or not self.alive:
             return
         self._world.note(self.name, f"is refused by {found[1]}")
-        self._disturbed = self._world.clock.now
+        self.watch.disturb()
         self.exchange.closed(dial.conn, f"{reason} {found[1]}", self._world.clock.now)
         self._touch()
 
@@ -274,13 +270,15 @@ class Sidecar:
         found = self._dials.pop(conn, None)
         if found is not None:
             found[0].cancelled = True
-            self._disturbed = self._world.clock.now
+            self.watch.disturb()
             return
         end = self._ends.pop(conn, None)
         if end is None:
             return
         self._world.note(self.name, f"{'aborts' if abort else 'closes'} its connection with {end.remote}")
-        self._watch_close(end)
+        service = self._downstream.get(end.conn)
+        if not (service is None or self.leaving or self._withdrawn or service in self._stopped):
+            self.watch.closed(end, self.bounds.stall)
         self._note_disturbed(end)
         self._forget(conn)
         if abort:
@@ -288,79 +286,7 @@ class Sidecar:
         else:
             end.close()
 
-    # What is watched from outside
-
-    def _watch_order(self, end: End, data: bytes) -> None:
-        """Check the order of messages that are written to an endpoint for the first time."""
-        messages, address, to_app = self._world.ledger.messages, end.remote, end.remote == self._app
-        for text in _SERIAL.findall(data):
-            serial = int(text)
-            message = messages[serial]
-            if to_app:
-                message.app_writes += 1
-                link = message.link
-                first = message.app_writes == 1 and message.hops == 1 and link is not None
-                rank = link.ranks[serial] if first and link is not None else 0
-                downstream = link
-            else:
-                self.served[address] = self.served.get(address, 0) + 1
-                message.hops += 1
-                message.link = end
-                end.ranks[serial] = end.position
-                end.position += 1
-                first, rank, downstream = message.hops == 1, serial, message.end
-            if first:
-                self._compare(downstream, address, rank, serial, strict=to_app)
-
-    def _compare(self, downstream: End | None, address: str, rank: int, serial: int, *, strict: bool) -> None:
-        order = self._order.get((downstream, address))
-        if order is None or rank > order[0]:
-            self._order[downstream, address] = rank, serial
-            return
-        message = self._world.ledger.messages[serial]
-        if strict or message.sent > self._disturbed or self._is_single(address):
-            other = self._world.ledger.messages[order[1]]
-            name = downstream.name if downstream is not None else "?"
-            self._world.ledger.violate(
-                "messages of one connection reach an endpoint in order",
-                f"{self.name} wrote {message} (of {name}) to {address} after {other}, which was sent later",
-            )
-
-    def _is_single(self, address: str) -> bool:
-        return any(
-            [f"{each.host}:{each.port}" for each in service.endpoints] == [address] and service.key in self._always_single
-            for service in self.following.in_force.services
-        )
-
-    @property
-    def _always_single(self) -> Mapping[str, None]:
-        return self._world.single_services
-
-    def _watch_close(self, end: End) -> None:
-        """Check that a downstream connection is closed only with a cause."""
-        service = self._downstream.get(end.conn)
-        if service is None or self.leaving or self._withdrawn or service in self._stopped:
-            return
-        peer, connection = end.peer, end.connection
-        if peer.closed or peer.finished or connection.clogged or connection.severed:
-            return
-        now, limit = self._world.clock.now, self.bounds.stall + CAUSE_SLACK
-        if now - max(end.cause, peer.cause) > limit:
-            self._world.ledger.violate(
-                "a healthy connection stays open", f"{self.name} closed its connection with {end.remote} without a cause"
-            )
-
-    def _watch_dials(self, address: str) -> None:
-        """Check that an endpoint that never sends anything is left alone for longer and longer."""
-        now = self._world.clock.now
-        dials = self._failing.setdefault(address, [])
-        dials.append(now)
-        allowed = FREE_DIALS + DIALS_PER_SECOND * (now - dials[0]) / SECOND
-        if len(dials) > allowed:
-            self._world.ledger.violate(
-                "an endpoint that fails is dialled less and less",
-                f"{self.name} dialled {address} {len(dials)} times in {seconds(now - dials[0])}, without one answer",
-            )
+    # What is checked now and then
 
     def audit(self) -> Iterator[tuple[str, str]]:
         """Recount what the exchange counts; yield the rules that are broken."""
@@ -373,6 +299,14 @@ class Sidecar:
                 "nothing grows without a bound",
                 f"{self.name}: the exchange knows {recounted.peers} connections, the shell {known}",
             )
+
+    def _is_only_endpoint(self, address: str) -> bool:
+        """Whether a service has had this endpoint, and no other, since the start."""
+        return any(
+            [f"{each.host}:{each.port}" for each in service.endpoints] == [address]
+            and service.key in self._world.single_services
+            for service in self.following.in_force.services
+        )
 
     def in_flight(self) -> int:
         """Count the messages that the exchange has on their way."""
@@ -410,7 +344,7 @@ class Sidecar:
             self._swap()
 
     def _swap(self) -> None:
-        self._disturbed = self._world.clock.now
+        self.watch.disturb()
         if self._world.journal is not None:
             names = {s.key: [_written(e) for e in s.endpoints] for s in self.following.in_force.services}
             self._world.journal.note(self.name, f"takes the snapshot {names}")
@@ -445,7 +379,7 @@ class Sidecar:
         """Hold an app that is to end at the gate, and call `then` when it may."""
         self._world.clock.after(0 if pod_ends else _GATE_NOTICE, self._begin_gate, drain, then, pod_ends)
 
-    def _begin_gate(self, drain: Drain, then: Any, pod_ends: bool) -> None:  # noqa: FBT001 - called by the clock
+    def _begin_gate(self, drain: Drain, then: Any, pod_ends: bool) -> None:
         if not self.alive:
             then()
             return
@@ -456,16 +390,13 @@ class Sidecar:
             self._touch()
         self._gate(begun, drain, then, pod_ends)
 
-    def _gate(self, begun: int, drain: Drain, then: Any, pod_ends: bool) -> None:  # noqa: FBT001 - called by the clock
+    def _gate(self, begun: int, drain: Drain, then: Any, pod_ends: bool) -> None:
         now, exchange = self._world.clock.now, self.exchange
         passed = now - begun
-        if not self.alive or passed >= drain.stream_timeout:
-            then()
-        elif pod_ends and passed >= _GATE_LEAST and exchange.quiet(begun, now):
-            then()
-        elif not pod_ends and not exchange.owes(begun):
-            then()
-        elif passed >= drain.timeout and not exchange.streams():
+        heard_of = passed >= _GATE_LEAST
+        quiet = heard_of and exchange.quiet(begun, now) if pod_ends else not exchange.owes(begun)
+        late = passed >= drain.stream_timeout or (passed >= drain.timeout and not exchange.streams())
+        if quiet or late or not self.alive:
             then()
         else:
             self._world.clock.after(_LOOK, self._gate, begun, drain, then, pod_ends)
@@ -538,32 +469,25 @@ class _Recount:
         if not hasattr(state, "callers"):
             return
         calls = [call for caller in state.callers for call in caller.calls]
-        by_replica: Counter[int] = Counter()
-        bytes_by_replica: Counter[int] = Counter()
-        by_link: Counter[int] = Counter()
         for caller in state.callers:
-            size = sum(call.size for call in caller.calls)
-            if caller.bytes != size:
-                yield f"connection {caller.conn} counts {caller.bytes} bytes, but has {size}"
+            yield from _differ(f"connection {caller.conn}: bytes", caller.bytes, sum(c.size for c in caller.calls))
+        yield from _differ("bytes in flight", state.bytes, sum(call.size for call in calls))
+        yield from _differ("unread bytes", state.unread, sum(caller.backlog for caller in state.callers))
+        yield from self._upstream_differences([call for call in calls if call.link is not None])
+
+    def _upstream_differences(self, calls: list[Any]) -> Iterator[str]:
+        by_replica: Counter[int] = Counter(id(call.replica) for call in calls)
+        by_link: Counter[int] = Counter(id(call.link) for call in calls)
+        sizes: Counter[int] = Counter()
         for call in calls:
-            if call.link is not None:
-                by_replica[id(call.replica)] += 1
-                bytes_by_replica[id(call.replica)] += call.size
-                by_link[id(call.link)] += 1
-        total = sum(call.size for call in calls)
-        if state.bytes != total:
-            yield f"counts {state.bytes} bytes in flight, but has {total}"
-        unread = sum(caller.backlog for caller in state.callers)
-        if state.unread != unread:
-            yield f"counts {state.unread} unread bytes, but has {unread}"
-        for backend in (*state.backends.values(), *state.apps.values()):
+            sizes[id(call.replica)] += call.size
+        for backend in (*self._state.backends.values(), *self._state.apps.values()):
             for replica in backend.replicas.values():
-                counted, found = (replica.in_flight, replica.bytes), (by_replica[id(replica)], bytes_by_replica[id(replica)])
-                if counted != found:
-                    yield f"{replica.endpoint.name} counts (requests, bytes) {counted}, but has {found}"
-        for peer in state.peers.values():
-            if hasattr(peer, "live") and peer.live != by_link[id(peer)]:
-                yield f"upstream connection {peer.conn} counts {peer.live} requests, but has {by_link[id(peer)]}"
+                yield from _differ(f"{replica.endpoint.name}: requests", replica.in_flight, by_replica[id(replica)])
+                yield from _differ(f"{replica.endpoint.name}: bytes", replica.bytes, sizes[id(replica)])
+        for peer in self._state.peers.values():
+            if hasattr(peer, "live"):
+                yield from _differ(f"upstream connection {peer.conn}: requests", peer.live, by_link[id(peer)])
 
     def excess(self, bounds: Bounds) -> Iterator[str]:
         """Yield each table that is larger than it may be."""
@@ -578,11 +502,17 @@ class _Recount:
                 yield f"upstream connection {peer.conn} is owed {peer.forgotten} replies that nobody waits for"
 
 
+def _differ(what: str, counted: int, found: int) -> Iterator[str]:
+    if counted != found:
+        yield f"{what}: counted {counted}, found {found}"
+
+
 class TransitionCoverage:
     """Which of the allowed transitions the runs took, where the core has tables of them.
 
-    The tables are `tcpservice.exchange.transitions.TABLES`, a mapping from a machine's name to a mapping from each state
-    to the states that may follow it; `observe` is the core's hook, called with the machine's name and both states.
+    The tables are `tcpservice.exchange.transitions.TABLES`, a mapping from a machine's name to a mapping from each
+    state to the states that may follow it. `observe` there takes a function that the core calls with the machine's
+    name and both states.
     """
 
     def __init__(self) -> None:

@@ -19,8 +19,12 @@ class Stuck(Exception):
     """A run used far more processor time than any run needs."""
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    where = f" in {frame.f_code.co_qualname if hasattr(frame.f_code, 'co_qualname') else frame.f_code.co_name}" if frame else ""
+def _end(_number: int, frame: FrameType | None) -> None:
+    where = (
+        f" in {frame.f_code.co_qualname if hasattr(frame.f_code, 'co_qualname') else frame.f_code.co_name}"
+        if frame
+        else ""
+    )
     raise Stuck(f"the run did not end{where}")
 
 
