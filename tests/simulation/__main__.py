@@ -14,7 +14,6 @@ import multiprocessing
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 from random import Random
@@ -25,21 +24,12 @@ from simulation.fleet import Outcome, run
 from simulation.report import Total, conversation, first_of_each
 from simulation.scenario import Scenario, draw_scenario
 from simulation.shrinking import shrink
-from simulation.sidecar_model import TransitionCoverage
-
-Transition = tuple[str, str, str]
 
 _PROGRESS_S = 60.0
-_coverage: TransitionCoverage | None = None
 
 
-def _run_seed(seed: int) -> tuple[int, Outcome, Counter[Transition]]:
-    global _coverage
-    if _coverage is None:
-        _coverage = TransitionCoverage()
-    _coverage.taken.clear()
-    outcome = run(draw_scenario(Random(seed)))
-    return seed, outcome, Counter(_coverage.taken)
+def _run_seed(seed: int) -> tuple[int, Outcome]:
+    return seed, run(draw_scenario(Random(seed)))
 
 
 def _seeds(first: int, deadline: float) -> Iterator[int]:
@@ -50,12 +40,11 @@ def _seeds(first: int, deadline: float) -> Iterator[int]:
 
 
 def _run_many(first: int, minutes: float, workers: int, *, shown: int) -> int:
-    total, taken = Total(), Counter[Transition]()
+    total = Total()
     began = told = time.monotonic()
     deadline = began + 60 * minutes
     with multiprocessing.get_context("fork").Pool(workers) as pool:
-        for seed, outcome, transitions in pool.imap_unordered(_run_seed, _bounded(_seeds(first, deadline), workers)):
-            taken += transitions
+        for seed, outcome in pool.imap_unordered(_run_seed, _bounded(_seeds(first, deadline), workers)):
             for invariant in total.add(seed, outcome):
                 print(f"after {time.monotonic() - began:.0f} s, seed {seed}: BROKEN: {invariant}", flush=True)
             if time.monotonic() - told >= _PROGRESS_S:
@@ -64,7 +53,6 @@ def _run_many(first: int, minutes: float, workers: int, *, shown: int) -> int:
             _gate.release()
     print("\n".join(total.lines()))
     print(f"{total.messages / (time.monotonic() - began):,.0f} messages per second with {workers} processes")
-    _print_coverage(taken)
     for invariant, found in list(total.failed.items())[:shown]:
         _show(draw_scenario(Random(found[0][0])), invariant)
     return 1 if total.failed else 0
@@ -80,17 +68,6 @@ def _bounded(seeds: Iterator[int], workers: int) -> Iterator[int]:
     for seed in seeds:
         _gate.acquire()
         yield seed
-
-
-def _print_coverage(taken: Counter[Transition]) -> None:
-    coverage = TransitionCoverage()
-    if not coverage.allowed:
-        return
-    coverage.taken = taken
-    missing = coverage.missing()
-    print(f"{len(coverage.allowed) - len(missing)} of {len(coverage.allowed)} allowed transitions were taken")
-    for machine, before, after in missing:
-        print(f"    not taken: {machine}: {before} -> {after}")
 
 
 def _show(scenario: Scenario, invariant: str) -> Scenario:

@@ -20,6 +20,7 @@ from simulation.nest_client import Client
 from simulation.network import Network
 from simulation.operator_model import Operator
 from simulation.pods import FRONT_PORT, Pod
+from simulation.recount import Transition
 from simulation.scenario import IDEMPOTENT, Burst, Scenario, ServiceShape
 from simulation.sidecar_model import Sidecar
 from simulation.watchdog import limited
@@ -49,6 +50,7 @@ class Outcome:
     steps: int
     outcomes: Counter[str]
     codes: Counter[str]
+    transitions: frozenset[Transition]
     lines: tuple[str, ...]
 
 
@@ -80,6 +82,7 @@ class Fleet:
         self.operator = Operator(self.world, self.services)
         self.pods: dict[str, list[Pod]] = {service.key: [] for service in self.services}
         self.codes: Counter[str] = Counter()
+        self.transitions: set[Transition] = set()
         self._replicas = 0
         for number, (service, shape) in enumerate(zip(self.services, scenario.services, strict=True)):
             for meshed in shape.meshed:
@@ -122,11 +125,12 @@ class Fleet:
             name,
             bounds={
                 "stall": times.stall,
-                "link_idle": times.link_idle,
+                "connection_idle": times.link_idle,
                 "probe_after": times.probe_after,
                 "probe_timeout": times.probe_timeout,
-                "total_bytes": times.total_bytes,
+                "request_bytes": times.total_bytes,
                 "app_stop": 15 * SECOND,
+                "place_expiry": 10 * SECOND,
             },
             seed=self.world.random.randrange(1, 1 << 30),
             tracing=self.scenario.tracing,
@@ -137,7 +141,11 @@ class Fleet:
 
     def _forget_sidecar(self, sidecar: Sidecar) -> None:
         self.operator.forget(sidecar)
+        self._add_coverage(sidecar)
+
+    def _add_coverage(self, sidecar: Sidecar) -> None:
         self.codes.update(sidecar.codes)
+        self.transitions |= sidecar.transitions()
 
     def start_caller(self, caller: Caller) -> None:
         """Start the sidecar of a caller's pod."""
@@ -213,7 +221,7 @@ class Fleet:
             else:
                 raise
         for sidecar in self.sidecars():
-            self.codes.update(sidecar.codes)
+            self._add_coverage(sidecar)
         ledger, journal = self.world.ledger, self.world.journal
         return Outcome(
             violations=tuple(ledger.violations),
@@ -221,6 +229,7 @@ class Fleet:
             steps=clock.steps,
             outcomes=ledger.outcomes,
             codes=self.codes,
+            transitions=frozenset(self.transitions),
             lines=tuple(journal.lines) if journal is not None else (),
         )
 

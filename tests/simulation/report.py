@@ -14,6 +14,7 @@ from typing import Final
 from simulation.clock import START
 from simulation.fleet import Outcome, run
 from simulation.ledger import Violation
+from simulation.recount import Transition, transitions_allowed
 from simulation.scenario import Scenario
 from tcpservice.snapshot import SECOND
 
@@ -31,6 +32,7 @@ class Total:
     steps: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
+    transitions: set[Transition] = field(default_factory=set)
     failed: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
 
     def add(self, seed: int, outcome: Outcome) -> list[str]:
@@ -40,6 +42,7 @@ class Total:
         self.steps += outcome.steps
         self.outcomes += outcome.outcomes
         self.codes += outcome.codes
+        self.transitions |= outcome.transitions
         new = []
         for violation in first_of_each(outcome.violations):
             found = self.failed.setdefault(violation.invariant, [])
@@ -57,6 +60,11 @@ class Total:
             seed, text = found[0]
             yield f"BROKEN in {len(found)} seeds: {invariant}"
             yield f"    first in seed {seed}: {text}"
+        allowed = transitions_allowed()
+        if allowed:
+            yield f"{len(self.transitions & allowed)} of {len(allowed)} allowed transitions were taken"
+            for record, state, event in sorted(allowed - self.transitions):
+                yield f"    not taken: {record} {state} {event}"
         if not self.failed:
             yield "No rule was broken."
 

@@ -1,7 +1,7 @@
 """One sidecar of the simulated fleet: a real Exchange, and a stand-in for the shell around it.
 
-This is the only module of the simulation that knows the names of the Exchange's methods, commands and private state,
-and of the discovery client. When the core changes its interface, this module changes, and nothing else does.
+This and `recount` are the only modules of the simulation that know the names of the Exchange's methods, commands and
+private state, and of the discovery client. When the core changes its interface, they change, and nothing else does.
 
 The stand-in does what `tcpservice_sidecar` does: it gives reads to the exchange as they come, and takes writes and
 commands once a turn; it reports what a peer has not taken, at once and every half second; it ticks at `next_due`. It
@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import import_module
 from typing import Any, Final
 
 from simulation.network import Dial, End
+from simulation.recount import Recount, Transition, transitions_taken
 from simulation.watching import Watch
 from simulation.world import World
 from tcpservice.exchange import Bounds, Close, Connect, Exchange, Pause, Resume
@@ -28,9 +28,15 @@ _LOOK: Final = 100 * MILLISECOND
 _GATE_LEAST: Final = 2 * SECOND
 _GATE_NOTICE: Final = SECOND
 _FLUSH: Final = SECOND // 2
+_LAST_READ: Final = SECOND
 
 _DISTURBING: Final = re.compile(rb"#(?:refused|lost|goaway|back)")
-_LEAVING_STATES: Final = ("down", "leaving")
+_USED_STATES: Final = ("idle", "connecting", "up", "healthy")
+
+_HAS_TABLES: Final = "queue_timeout" in Bounds.__struct_fields__
+"""Whether this is the present core; the simulation also runs on the one before, to show that it finds its faults."""
+
+_OLD_NAMES: Final = {"connection_idle": "link_idle", "request_bytes": "total_bytes"}
 
 
 class Sidecar:
@@ -49,7 +55,7 @@ class Sidecar:
         self._world = world
         self.name = name
         self.bounds = make_bounds(bounds)
-        self.exchange = Exchange(self.bounds, seed=seed, tracing=tracing)
+        self.exchange: Any = Exchange(self.bounds, seed=seed, tracing=tracing)
         self.following = Following(Snapshot(services=services))
         self.alive = True
         self.leaving = False
@@ -82,25 +88,32 @@ class Sidecar:
     def add_app(self, service: Service, host: str, port: int) -> None:
         """Let other sidecars reach the pod's app."""
         self.watch.app = f"{host}:{port}"
-        self.exchange.add_app(service, Endpoint(host=host, port=port, name=f"app at {host}:{port}"))
-        self.exchange.expect_apps(self._world.clock.now)
+        exchange, now = self.exchange, self._world.clock.now
+        app = Endpoint(host=host, port=port, name=f"app at {host}:{port}")
+        if _HAS_TABLES:
+            exchange.add_app(service, app, now)
+        else:
+            exchange.add_app(service, app)
+        exchange.expect_apps(now)
         self._touch()
 
     def _accept(self, end: End, service: Service, *, front: bool) -> Sidecar | None:
         if service.key in self._stopped:
             return None
-        self._enter(end, self.exchange.accept(service, self._world.clock.now, front=front), service.key)
-        return self
+        where = {"inbound" if _HAS_TABLES else "front": front}
+        return self._enter(end, self.exchange.accept(service, self._world.clock.now, **where), service.key)
 
-    def _accept_mesh(self, end: End) -> Sidecar:
-        self._enter(end, self.exchange.accept_mesh(self._world.clock.now), "mesh")
-        return self
+    def _accept_mesh(self, end: End) -> Sidecar | None:
+        return self._enter(end, self.exchange.accept_mesh(self._world.clock.now), "mesh")
 
-    def _enter(self, end: End, conn: int, service: str) -> None:
+    def _enter(self, end: End, conn: int | None, service: str) -> Sidecar | None:
+        self._touch()
+        if conn is None:
+            return None
         end.conn = conn
         self._ends[conn] = end
         self._downstream[conn] = service
-        self._touch()
+        return self
 
     # Connections
 
@@ -185,7 +198,7 @@ class Sidecar:
         for notice in exchange.notices():
             self.codes[f"notice {notice.key}"] += 1
             if journal is not None:
-                journal.note(self.name, f"log: {notice.key} {notice.replica or ''} {notice.text}")
+                journal.note(self.name, f"log: {notice.key} {notice[-1] or ''} {notice.text}")
         for command in exchange.commands():
             self._obey(command)
         for row in exchange.finished():
@@ -290,14 +303,14 @@ class Sidecar:
 
     def audit(self) -> Iterator[tuple[str, str]]:
         """Recount what the exchange counts; yield the rules that are broken."""
-        recounted = _Recount(self.exchange)
+        recounted = Recount(self.exchange)
         yield from (("counters equal a recount", f"{self.name}: {text}") for text in recounted.differences())
         yield from (("nothing grows without a bound", f"{self.name}: {text}") for text in recounted.excess(self.bounds))
         known = len(self._downstream) + sum(1 for _ in self._dials) + len(self._ends)
-        if recounted.peers > known:
+        if recounted.connections > known:
             yield (
                 "nothing grows without a bound",
-                f"{self.name}: the exchange knows {recounted.peers} connections, the shell {known}",
+                f"{self.name}: the exchange knows {recounted.connections} connections, the shell {known}",
             )
 
     def _is_only_endpoint(self, address: str) -> bool:
@@ -308,9 +321,13 @@ class Sidecar:
             for service in self.following.in_force.services
         )
 
+    def transitions(self) -> set[Transition]:
+        """Return the transitions that the exchange has taken."""
+        return transitions_taken(self.exchange)
+
     def in_flight(self) -> int:
         """Count the messages that the exchange has on their way."""
-        return self.exchange.in_flight()
+        return int(self.exchange.in_flight())
 
     # Discovery
 
@@ -327,10 +344,12 @@ class Sidecar:
         """Return the services whose names are to be resolved, by the rule of the real discovery."""
         if silent:
             return [service.key for service in self.following.in_force.services]
+        views: list[Any] = list(self.exchange.services())
         failing = [
             view.service
-            for view in self.exchange.services()
-            if view.replicas and all(replica.state in _LEAVING_STATES for replica in view.replicas)
+            for view in views
+            if (found := list(view.endpoints if _HAS_TABLES else view.replicas))
+            and all(each.state not in _USED_STATES for each in found)
         ]
         return failing + (sorted(self.following.untold()) if self.following.heard else [])
 
@@ -419,6 +438,9 @@ class Sidecar:
             then()
             return
         passed = now - begun
+        if passed >= drain.timeout - _LAST_READ and hasattr(self.exchange, "stop_reading"):
+            self.exchange.stop_reading(now)
+            self._touch()
         if passed >= drain.timeout:
             self.exchange.end(now, streams=passed >= drain.stream_timeout)
             self._touch()
@@ -441,100 +463,16 @@ class Sidecar:
 
 
 def make_bounds(values: Mapping[str, int]) -> Bounds:
-    """Make the core's bounds of those values that it knows; 0 stands for the core's own default."""
-    known = set(Bounds.__struct_fields__)
-    return Bounds(**{name: value for name, value in values.items() if value and name in known})
+    """Make the core's bounds of values with the names of the present core; 0 stands for the core's own default."""
+    given = {name: value for name, value in values.items() if value}
+    if not _HAS_TABLES:
+        known = set(Bounds.__struct_fields__)
+        given = {_OLD_NAMES.get(name, name): value for name, value in given.items()}
+        given = {name: value for name, value in given.items() if name in known}
+    return Bounds(**given)
 
 
 def _written(endpoint: Endpoint) -> str:
     flags = [name for name in ("mesh", "terminating") if getattr(endpoint, name)]
     flags += [f"not {name}" for name in ("ready", "serving") if not getattr(endpoint, name)]
     return f"{endpoint.host}:{endpoint.port}{' ' if flags else ''}{', '.join(flags)}"
-
-
-class _Recount:
-    """A second count of what the exchange's counters say, from its records.
-
-    It reads private state. `differences` yields nothing for what a core does not have.
-    """
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        self._state: Any = exchange._state
-        self.peers = len(self._state.peers)
-
-    def differences(self) -> Iterator[str]:
-        """Yield each counter that is wrong."""
-        state: Any = self._state
-        if not hasattr(state, "callers"):
-            return
-        calls = [call for caller in state.callers for call in caller.calls]
-        for caller in state.callers:
-            yield from _differ(f"connection {caller.conn}: bytes", caller.bytes, sum(c.size for c in caller.calls))
-        yield from _differ("bytes in flight", state.bytes, sum(call.size for call in calls))
-        yield from _differ("unread bytes", state.unread, sum(caller.backlog for caller in state.callers))
-        yield from self._upstream_differences([call for call in calls if call.link is not None])
-
-    def _upstream_differences(self, calls: list[Any]) -> Iterator[str]:
-        by_replica: Counter[int] = Counter(id(call.replica) for call in calls)
-        by_link: Counter[int] = Counter(id(call.link) for call in calls)
-        sizes: Counter[int] = Counter()
-        for call in calls:
-            sizes[id(call.replica)] += call.size
-        for backend in (*self._state.backends.values(), *self._state.apps.values()):
-            for replica in backend.replicas.values():
-                yield from _differ(f"{replica.endpoint.name}: requests", replica.in_flight, by_replica[id(replica)])
-                yield from _differ(f"{replica.endpoint.name}: bytes", replica.bytes, sizes[id(replica)])
-        for peer in self._state.peers.values():
-            if hasattr(peer, "live"):
-                yield from _differ(f"upstream connection {peer.conn}: requests", peer.live, by_link[id(peer)])
-
-    def excess(self, bounds: Bounds) -> Iterator[str]:
-        """Yield each table that is larger than it may be."""
-        state: Any = self._state
-        if not hasattr(state, "callers"):
-            return
-        for caller in state.callers:
-            if len(caller.held) > 200_000:
-                yield f"connection {caller.conn} holds {len(caller.held)} frames"
-        for peer in state.peers.values():
-            if hasattr(peer, "forgotten") and not peer.retiring and peer.forgotten > bounds.forgotten + 1:
-                yield f"upstream connection {peer.conn} is owed {peer.forgotten} replies that nobody waits for"
-
-
-def _differ(what: str, counted: int, found: int) -> Iterator[str]:
-    if counted != found:
-        yield f"{what}: counted {counted}, found {found}"
-
-
-class TransitionCoverage:
-    """Which of the allowed transitions the runs took, where the core has tables of them.
-
-    The tables are `tcpservice.exchange.transitions.TABLES`, a mapping from a machine's name to a mapping from each
-    state to the states that may follow it. `observe` there takes a function that the core calls with the machine's
-    name and both states.
-    """
-
-    def __init__(self) -> None:
-        self.taken: Counter[tuple[str, str, str]] = Counter()
-        self.allowed: list[tuple[str, str, str]] = []
-        try:
-            module = import_module("tcpservice.exchange.transitions")
-        except ModuleNotFoundError:
-            return
-        tables: Mapping[str, Mapping[Any, Iterable[Any]]] = getattr(module, "TABLES", {})
-        self.allowed = [
-            (machine, str(before), str(after))
-            for machine, table in tables.items()
-            for before, afters in table.items()
-            for after in afters
-        ]
-        if hasattr(module, "observe"):
-            module.observe(self._take)
-
-    def _take(self, machine: str, before: object, after: object) -> None:
-        self.taken[machine, str(before), str(after)] += 1
-
-    def missing(self) -> list[tuple[str, str, str]]:
-        """Return the allowed transitions that no run took."""
-        return [each for each in self.allowed if each not in self.taken]
