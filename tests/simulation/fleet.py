@@ -40,6 +40,9 @@ from tcpservice.snapshot import (
 _ALGORITHMS: Final = tuple(Algorithm)
 _AUDIT: Final = 2 * SECOND
 
+MESSAGE_BYTES: Final = 1024
+"""What the core counts for the records of a message; half of the memory for messages is for those that wait."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -129,6 +132,7 @@ class Fleet:
                 "probe_after": times.probe_after,
                 "probe_timeout": times.probe_timeout,
                 "request_bytes": times.total_bytes,
+                "pending": times.total_bytes // (2 * MESSAGE_BYTES),
                 "app_stop": 15 * SECOND,
                 "place_expiry": 10 * SECOND,
             },

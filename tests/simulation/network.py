@@ -20,6 +20,9 @@ from simulation.clock import Clock
 from tcpservice.snapshot import MILLISECOND, SECOND
 
 DEATH: Final = 20 * SECOND
+KEEPALIVE: Final = 15 * SECOND
+"""How long after the network is healed both ends of an idle severed connection have noticed."""
+
 NODE_READ: Final = 65_536
 """Node.js reads at most this many bytes at once."""
 
@@ -358,3 +361,5 @@ class Network:
         for connection in self.open_connections():
             if connection.clogged:
                 self.clog(connection, clogged=False)
+            if connection.severed:
+                self.clock.after(KEEPALIVE, connection.die)

@@ -130,7 +130,7 @@ class ClientShape:
 
 @dataclass(frozen=True)
 class Times:
-    """The sidecars' flags, in nanoseconds and bytes."""
+    """The sidecars' flags, in nanoseconds and bytes; 0 stands for the core's default."""
 
     stall: int
     link_idle: int
@@ -209,7 +209,7 @@ def _draw_times(random: Random) -> Times:
         link_idle=link_idle * SECOND,
         probe_after=probe_after * SECOND,
         probe_timeout=random.randint(2, 5) * SECOND,
-        total_bytes=random.choice((0, 0, 0, 20_000)),
+        total_bytes=random.choice((0, 0, 0, 400_000)),
     )
 
 

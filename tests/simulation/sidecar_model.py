@@ -192,14 +192,17 @@ class Sidecar:
         if not self.alive:
             return
         exchange, journal = self.exchange, self._world.journal
-        for conn, parts in exchange.writes().items():
+        writes, commands = exchange.writes(), exchange.commands()
+        if any(isinstance(each, Close) and each.conn not in self._downstream for each in commands):
+            self.watch.disturb()
+        for conn, parts in writes.items():
             if (end := self._ends.get(conn)) is not None:
                 self._write(end, parts)
         for notice in exchange.notices():
             self.codes[f"notice {notice.key}"] += 1
             if journal is not None:
                 journal.note(self.name, f"log: {notice.key} {notice[-1] or ''} {notice.text}")
-        for command in exchange.commands():
+        for command in commands:
             self._obey(command)
         for row in exchange.finished():
             self.codes[row.code] += 1

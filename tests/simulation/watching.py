@@ -20,9 +20,12 @@ _SERIAL: Final = re.compile(rb'"pattern":"(?!tcps)[^"]*","data":(\d+)')
 CAUSE_SLACK: Final = 3 * SECOND
 """A close may come this much later than the limit whose passing it follows."""
 
-DIALS_WINDOW: Final = 20 * SECOND
-MOST_DIALS: Final = 20
-"""An endpoint that never sends a byte is dialled at most so often in a window. Pauses that grow to 10 s need ten."""
+DIALS_WINDOW: Final = 10 * SECOND
+MOST_DIALS: Final = 50
+"""An endpoint that never sends a byte is dialled at most so often in a window.
+
+Pauses that double from 100 ms need less, even if they grow to half a second only.
+"""
 
 
 class Watch:
