@@ -119,7 +119,12 @@ def _successor(fleet: Fleet, pod: Pod) -> Pod | None:
 
 
 def _roll(fleet: Fleet, fault: Fault) -> None:
+    """Roll a pod. Clients of its inbound listener cannot be told, so what they send last may be lost."""
     pod = _pod(fleet, fault, harmful=False)
+    if pod is not None:
+        for key, pods in fleet.pods.items():
+            if pod in pods:
+                fleet.world.ledger.taint(f"inbound {key}", 30 * SECOND)
     successor = _successor(fleet, pod) if pod is not None else None
     if pod is not None and successor is not None:
         _end_when_ready(fleet, pod, successor)

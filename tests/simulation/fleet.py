@@ -176,7 +176,7 @@ class Fleet:
                 return f"{caller.name}:{service.name}" if not front else "nowhere"
             return f"{pods[self.world.random.randrange(len(pods))].host}:{FRONT_PORT}"
 
-        scopes = (service.key,) if front else (caller.name, service.key)
+        scopes = (service.key, f"inbound {service.key}") if front else (caller.name, service.key)
         client = Client(self.world, f"client-{number}", find, shape.version, shape.ids, scopes)
         caller.clients.append(client)
         return client

@@ -49,8 +49,8 @@ class End:
     """One end of a connection, as its owner holds it."""
 
     __slots__ = (
-        "_arrived", "_due", "_flight", "_waits", "backlogged", "cause", "closed", "conn", "connection", "finished",
-        "name", "owner", "paused", "peer", "position", "queued", "ranks", "remote",
+        "_arrived", "_due", "_flight", "_lingers_until", "_waits", "backlogged", "cause", "closed", "conn",
+        "connection", "finished", "name", "owner", "paused", "peer", "position", "queued", "ranks", "remote",
     )  # fmt: skip
 
     peer: End
@@ -73,6 +73,7 @@ class End:
         self._arrived = 0
         self._due = 0
         self._waits = False
+        self._lingers_until = 0
 
     @property
     def backlog(self) -> int:
@@ -100,11 +101,16 @@ class End:
             if not self.connection.severed:
                 self._put(None)
 
-    def close(self) -> None:
-        """Send FIN and read no more."""
+    def close(self, linger: int = 0) -> None:
+        """Send FIN and throw away what comes; after `linger` nanoseconds, RST answers it."""
         self.finish()
         self.closed = True
-        self.connection.network.forget(self.connection)
+        network = self.connection.network
+        self._lingers_until = network.clock.now + linger
+        if linger:
+            network.clock.after(linger, self.abort)
+        self.resume()
+        network.forget(self.connection)
 
     def abort(self, reason: str = "connection reset") -> None:
         """Send RST: what is on its way may be lost."""
@@ -165,7 +171,7 @@ class End:
         if connection.severed or not self._flight:
             return
         if peer.closed:
-            self._flight.clear()
+            self._discard(peer)
             return
         if connection.clogged or peer.paused:
             self._waits = True
@@ -180,6 +186,19 @@ class End:
                 self.owner.drained(self)
         if end and not peer.closed:
             peer.owner.finished(peer)
+
+    def _discard(self, peer: End) -> None:
+        """Handle that the peer has closed its end: it throws bytes away for a while, then answers with RST."""
+        self._flight.clear()
+        self.queued = 0
+        if self.closed:
+            return
+        network = self.connection.network
+        if network.clock.now >= peer._lingers_until:
+            network.clock.after(self.connection.latency, self.reset, "connection reset")
+        elif self.backlogged:
+            self.backlogged = False
+            self.owner.drained(self)
 
     def _take(self, network: Network) -> tuple[bytes, bool]:
         """Take what one read returns, and whether FIN follows it."""
@@ -278,7 +297,7 @@ class Network:
         failed: Callable[[Dial, str], None],
         conn: int = -1,
     ) -> Dial:
-        """Begin to connect; one of the two callbacks tells how it went. An unreachable address tells nothing."""
+        """Begin to connect; one of the two callbacks tells how it went, for an unreachable address after `DEATH`."""
         dial = Dial(conn)
         self.clock.after(self.latency, self._arrive, dial, address, owner, name, tags, connected, failed)
         return dial
@@ -293,7 +312,10 @@ class Network:
         connected: Callable[[Dial, End], None],
         failed: Callable[[Dial, str], None],
     ) -> None:
-        if dial.cancelled or address in self.unreachable:
+        if dial.cancelled:
+            return
+        if address in self.unreachable:
+            self.clock.after(DEATH, self._tell_failed, dial, failed, "connect ETIMEDOUT")
             return
         accept = self.listeners.get(address)
         self._last += 1
@@ -302,15 +324,15 @@ class Network:
         near.peer, far.peer, near.remote, far.remote = far, near, address, name
         accepted = accept(far) if accept is not None else None
         if accepted is None:
-            self.clock.after(self.latency, self._tell_failed, dial, failed)
+            self.clock.after(self.latency, self._tell_failed, dial, failed, "connect ECONNREFUSED")
             return
         far.owner = accepted
         self._open[connection.number] = near, far
         self.clock.after(self.latency, self._tell_connected, dial, near, connected)
 
-    def _tell_failed(self, dial: Dial, failed: Callable[[Dial, str], None]) -> None:
+    def _tell_failed(self, dial: Dial, failed: Callable[[Dial, str], None], reason: str) -> None:
         if not dial.cancelled:
-            failed(dial, "connect ECONNREFUSED")
+            failed(dial, reason)
 
     def _tell_connected(self, dial: Dial, near: End, connected: Callable[[Dial, End], None]) -> None:
         if dial.cancelled:

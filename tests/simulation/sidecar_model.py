@@ -28,6 +28,7 @@ _LOOK: Final = 100 * MILLISECOND
 _GATE_LEAST: Final = 2 * SECOND
 _GATE_NOTICE: Final = SECOND
 _FLUSH: Final = SECOND // 2
+_LINGER: Final = 2 * SECOND
 _LAST_READ: Final = SECOND
 
 _DISTURBING: Final = re.compile(rb"#(?:refused|lost|goaway|back)")
@@ -300,7 +301,7 @@ class Sidecar:
         if abort:
             end.abort()
         else:
-            end.close()
+            end.close(linger=_LINGER if service is not None else 0)
 
     # What is checked now and then
 
