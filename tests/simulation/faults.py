@@ -28,7 +28,7 @@ _MOST_PODS: Final = 40
 
 def apply(fleet: Fleet, fault: Fault) -> None:
     """Do what a fault says."""
-    if not fleet.healing:
+    if fleet.healed is None:
         fleet.world.note("FAULT", f"{fault.kind} (target {fault.target}, {fault.lasts // MILLISECOND} ms)")
         _ACTS[fault.kind](fleet, fault)
 
@@ -36,7 +36,7 @@ def apply(fleet: Fleet, fault: Fault) -> None:
 def heal(fleet: Fleet) -> None:
     """End all faults."""
     fleet.world.note("FAULTS", "all end")
-    fleet.healing = True
+    fleet.healed = fleet.world.clock.now
     fleet.world.network.heal()
     for pod in fleet.live_pods():
         pod.behave()

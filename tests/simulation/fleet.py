@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from random import Random
+from traceback import format_exception
 from typing import Final
 
 from simulation import faults, liveness
@@ -97,7 +98,7 @@ class Fleet:
             self.start_caller(caller)
         self.clients = [self._make_client(number) for number in range(len(scenario.clients))]
         self.publish()
-        self.healing = False
+        self.healed: int | None = None
 
     # What exists
 
@@ -177,7 +178,15 @@ class Fleet:
             return f"{pods[self.world.random.randrange(len(pods))].host}:{FRONT_PORT}"
 
         scopes = (service.key, f"inbound {service.key}") if front else (caller.name, service.key)
-        client = Client(self.world, f"client-{number}", find, shape.version, shape.ids, scopes)
+        client = Client(
+            self.world,
+            f"client-{number}",
+            find=find,
+            refused=lambda name: liveness.check_refusal(self, name, service.key),
+            version=shape.version,
+            ids=shape.ids,
+            scopes=scopes,
+        )
         caller.clients.append(client)
         return client
 
@@ -219,11 +228,9 @@ class Fleet:
             clock.run(START + self.scenario.length)
             faults.heal(self)
             liveness.prove(self)
-        except Exception as error:
-            if self.world.journal is None:
-                self.world.ledger.violate("no exception", f"{type(error).__name__}: {error}")
-            else:
-                raise
+        except Exception as error:  # whatever it is, it is what the run has to tell
+            self.world.note("EXCEPTION", "".join(format_exception(error)[-3:]))
+            self.world.ledger.violate("no exception", f"{type(error).__name__}: {error}")
         for sidecar in self.sidecars():
             self._add_coverage(sidecar)
         ledger, journal = self.world.ledger, self.world.journal

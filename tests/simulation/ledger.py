@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from simulation.clock import Clock
+from simulation.clock import START, Clock
 from simulation.network import End
 from simulation.scenario import IDEMPOTENT, Pattern
 from tcpservice.snapshot import SECOND
@@ -143,10 +143,11 @@ class Ledger:
     def check_events(self) -> None:
         """Check that no event was lost where no fault touched its path."""
         for message in self.messages:
-            if message.pattern is Pattern.EVENT and not message.runs and message.sent and not self._is_tainted(message):
+            lost = message.pattern is Pattern.EVENT and not message.runs and message.outcome != "refused"
+            if lost and not self._is_tainted(message):
                 self.violate(
                     "no event is lost without a fault on its path",
-                    f"{message}, sent at {seconds(message.sent - 1000 * SECOND)}, never ran",
+                    f"{message}, sent at {seconds(message.sent - START)}, never ran",
                 )
 
 

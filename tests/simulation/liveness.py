@@ -18,6 +18,7 @@ from tcpservice.snapshot import MILLISECOND, SECOND, Algorithm
 if TYPE_CHECKING:
     from simulation.fleet import Fleet
 
+REACHABLE_WITHIN: Final = 10 * SECOND
 RECOVERY: Final = 30 * SECOND
 ANSWERED_WITHIN: Final = 12 * SECOND
 CLOSED_WITHIN: Final = 7 * SECOND
@@ -52,6 +53,18 @@ def prove(fleet: Fleet) -> None:
     ledger.check_events()
     fleet.audit()
     _leave(fleet)
+
+
+def check_refusal(fleet: Fleet, client: str, key: str) -> None:
+    """Check that a client is not refused once faults have stopped and an endpoint has been healthy for a while."""
+    now, healed = fleet.world.clock.now, fleet.healed
+    if healed is None or now - healed < REACHABLE_WITHIN:
+        return
+    for pod in fleet.live_pods(key):
+        if pod.healthy and pod.ready and now - pod.app.started > REACHABLE_WITHIN:
+            fleet.world.ledger.violate(
+                "a service with a healthy endpoint does not refuse", f"{client} was refused, though {pod.name} serves"
+            )
 
 
 def _go_on_calling(fleet: Fleet, client: Client, until: int) -> None:

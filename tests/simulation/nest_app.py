@@ -46,6 +46,7 @@ class App:
         self._version = version
         self.mode = Mode.REFUSING
         self.frozen = False
+        self.started = 0
         self._process = 0
         self._sockets: dict[NestSocket, None] = {}
         self._thawing: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -62,6 +63,7 @@ class App:
         """Listen."""
         self._process += 1
         self.mode = Mode.OPEN
+        self.started = self._world.clock.now
         self._world.note(self.name, "listens")
 
     def stop(self) -> None:

@@ -40,15 +40,24 @@ class Session(NestSocket):
 
 
 class Client:
-    """One ClientTCP of a pod; `find` returns the address that it dials."""
+    """One ClientTCP of a pod; `find` returns the address that it dials, `refused` is told when that refuses."""
 
     def __init__(
-        self, world: World, name: str, find: Callable[[], str], version: int, ids: int, scopes: tuple[str, ...]
+        self,
+        world: World,
+        name: str,
+        *,
+        find: Callable[[], str],
+        refused: Callable[[str], None],
+        version: int,
+        ids: int,
+        scopes: tuple[str, ...],
     ) -> None:
         self._world = world
         self._random = Random(world.random.randrange(1 << 30))
         self.name = name
         self._find = find
+        self._refused = refused
         self._version = version
         self._ids = ids
         self._scopes = (name, *scopes)
@@ -130,6 +139,7 @@ class Client:
 
     def _failed(self, _dial: Dial, _reason: str) -> None:
         self._dialling = False
+        self._refused(self.name)
         waiting, self._waiting = self._waiting, []
         for message, _ in waiting:
             self._world.ledger.finish(message, "refused")

@@ -81,12 +81,16 @@ def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counter.most_common()) or "none"
 
 
+def _short(line: str) -> str:
+    return line if "EXCEPTION" in line else line[:_LONGEST]
+
+
 def conversation(scenario: Scenario, invariant: str | None = None) -> str:
     """Run a scenario again, and write who sent what to whom until a rule was broken (None: any rule)."""
     outcome = run(scenario, journal=True)
     found = [each for each in outcome.violations if invariant in (None, each.invariant)]
     until = (found[0].at - START) / SECOND if found else float("inf")
-    lines = [line[:_LONGEST] for line in outcome.lines if float(line.split(maxsplit=1)[0]) <= until]
+    lines = [_short(line) for line in outcome.lines if float(line.split(maxsplit=1)[0]) <= until]
     if len(lines) > _FIRST_LINES + _LAST_LINES:
         left_out = len(lines) - _FIRST_LINES - _LAST_LINES
         lines = [*lines[:_FIRST_LINES], f"      ... {left_out} lines ...", *lines[-_LAST_LINES:]]

@@ -198,7 +198,7 @@ class Sidecar:
             self.watch.disturb()
         for conn, parts in writes.items():
             if (end := self._ends.get(conn)) is not None:
-                self._write(end, parts)
+                self.write(end, parts[0] if len(parts) == 1 else b"".join(parts))
         for notice in exchange.notices():
             self.codes[f"notice {notice.key}"] += 1
             if journal is not None:
@@ -210,8 +210,8 @@ class Sidecar:
         exchange.spans()
         self._set_timer()
 
-    def _write(self, end: End, parts: list[bytes]) -> None:
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
+    def write(self, end: End, data: bytes) -> None:
+        """Write what the exchange wants written on a connection in this turn."""
         upstream = end.conn not in self._downstream
         if self._world.journal is not None:
             self._world.journal.sent(end.name if upstream else self.name, end.remote, data)

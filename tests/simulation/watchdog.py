@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-LIMIT_S: Final = 60.0
+LIMIT_S: Final = 20.0
 
 
 class Stuck(Exception):
