@@ -32,7 +32,7 @@ endef
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo example crds test e2e core fuzz bench bench-quick lint format lock clean
+.PHONY: help demo example crds test e2e core fuzz simulate bench bench-quick lint format lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,9 @@ core: $(INSTALLED)
 
 fuzz: $(INSTALLED)  ## Compare the compiled scan with its reference for ten minutes (SECONDS_EACH=600)
 	@cd tests && ../$(BIN)/python -m core.wire.twins --seconds $(or $(SECONDS_EACH),600)
+
+simulate: $(INSTALLED)  ## Simulate fleets under faults for MINUTES=10 from SEED=0 on (docs/simulation.md)
+	@cd tests && ../$(BIN)/python -m simulation --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0)
 
 bench: $(INSTALLED)  ## What the sidecar costs beside HAProxy, Envoy and no proxy (ten minutes; writes benchmarks/README.md)
 	@$(BIN)/python benchmarks/bench.py
