@@ -20,15 +20,15 @@ from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice_flags import USAGE_ERROR, Address, SettingsError, usage_line
 from tcpservice_sidecar.admin import Admin
 from tcpservice_sidecar.appcheck import AppCheck
-from tcpservice_sidecar.dialer import Dialer
+from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.gate import Gate
 from tcpservice_sidecar.hosts import Hosts
+from tcpservice_sidecar.io import ExchangeIO, now_ns
 from tcpservice_sidecar.leaving import Leaving
 from tcpservice_sidecar.linewriter import LineWriter
 from tcpservice_sidecar.listeners import Listeners
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.metrics import Metrics
-from tcpservice_sidecar.plane import Plane, now_ns
 from tcpservice_sidecar.prometheus import Exposition
 from tcpservice_sidecar.relay import Relays
 from tcpservice_sidecar.security import Plain
@@ -82,6 +82,8 @@ class Sidecar:
         tracing = settings.telemetry.traces is not None
         self._exchange = Exchange(settings.bounds, seed=int.from_bytes(os.urandom(8)), tracing=tracing)
         self._metrics = Metrics(self._exchange)
+        self._security = Plain()
+        self._connector = Connector(self._security, Hosts(settings.pod_address))
         self._ready = False
 
     async def run(self) -> int:
@@ -97,16 +99,12 @@ class Sidecar:
             return USAGE_ERROR
         loop = asyncio.get_running_loop()
         _allow_many_files()
-        self._plane = plane = Plane(self._exchange, loop)
-        security = Plain()
-        self._hosts = Hosts(self._settings.pod_address)
-        dialer = Dialer(plane, security, self._hosts)
-        relays = Relays(plane, security, self._hosts, self._log, self._settings.bounds.place_wait)
-        self._listeners = Listeners(plane, relays, security)
-        self._leaving = Leaving(plane, self._listeners, self._log, self._settings.grace)
-        plane.dial, plane.hang_up = dialer.dial, dialer.hang_up
-        plane.hand_over = relays.take_over
-        plane.on_notice, plane.on_finished = self._tell, self._metrics.add
+        self._io = io = ExchangeIO(self._exchange, self._connector, loop)
+        relays = Relays(io, self._connector, self._log, self._settings.bounds.place_wait)
+        self._listeners = Listeners(io, relays, self._security, self._log)
+        self._leaving = Leaving(io, self._listeners, self._log, self._settings.grace)
+        io.hand_over = relays.take_over
+        io.on_notice, io.on_finished = self._tell, self._metrics.add
         self._pipeline = self._export()
         return await self._serve(snapshot)
 
@@ -118,7 +116,7 @@ class Sidecar:
         from tcpservice_sidecar.telemetry.pipeline import Pipeline
 
         pipeline = Pipeline(telemetry, self._metrics, self._log)
-        self._plane.on_spans = pipeline.add
+        self._io.on_spans = pipeline.add
         pipeline.start()
         return pipeline
 
@@ -143,7 +141,7 @@ class Sidecar:
     def _follow_operator(self, settings: Discovery, bootstrap: Snapshot) -> Snapshot:
         from tcpservice_sidecar.discovery import DiscoverySource  # its HTTP client is needed in a cluster alone
 
-        self._source = source = DiscoverySource(settings, bootstrap, self._log, self._failing)
+        self._source = source = DiscoverySource(settings, bootstrap, self._connector, self._log, self._failing)
         self._metrics.silence = source.silence
         return source.in_force
 
@@ -161,7 +159,7 @@ class Sidecar:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, stop)
         loop.add_signal_handler(signal.SIGUSR1, self._source.look)
-        app = AppCheck(self._add_apps(snapshot), self._hosts)
+        app = AppCheck(self._add_apps(snapshot), self._connector)
         self._swap(snapshot)
         admin = Admin(
             self._exchange,
@@ -169,7 +167,7 @@ class Sidecar:
             app=app,
             why_not_ready=self._why_not_ready,
             leaving=self._leaving,
-            gate=Gate(self._plane, self._leaving, app, self._log),
+            gate=Gate(self._io, self._leaving, app, self._log),
             hook_key=self._settings.hook_key,
         )
         bound = await self._bind(snapshot)
@@ -180,7 +178,7 @@ class Sidecar:
         sys.stdout.flush()
         self._ready = True
         self._exchange.expect_apps(now_ns())
-        self._plane.touch()
+        self._io.touch()
         watching = loop.create_task(self._source.watch(self._swap))
         try:
             await stop.wait()
@@ -222,7 +220,7 @@ class Sidecar:
         self._exchange.swap(snapshot, now_ns())
         self._metrics.swapped()
         self._leaving.set_limits(snapshot)
-        self._plane.touch()
+        self._io.touch()
 
     def _tell(self, notice: Notice, peer: str | None) -> None:
         say = self._log.info if notice.key in _INFORMING else self._log.warn
@@ -241,10 +239,10 @@ class Sidecar:
     async def _close_callers(self) -> None:
         """Close what is still connected, with time for the last replies to leave."""
         self._exchange.shut(now_ns())
-        self._plane.touch()
+        self._io.touch()
         for _ in range(_CLOSING_LOOKS):
             await asyncio.sleep(_CLOSING_LOOK_S)
-            if not self._plane.open:
+            if not self._io.open:
                 return
 
 

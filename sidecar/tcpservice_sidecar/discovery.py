@@ -22,6 +22,7 @@ from tcpservice.following import Following
 from tcpservice.lines import Lines
 from tcpservice.snapshot import Service, Snapshot
 from tcpservice.updates import LONGEST_LINE
+from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.pause import Pause
 from tcpservice_sidecar.resolving import Resolving
@@ -46,10 +47,17 @@ class DiscoverySource:
     `failing` names the services none of whose replicas can be reached.
     """
 
-    def __init__(self, settings: Discovery, bootstrap: Snapshot, log: Log, failing: Callable[[], set[str]]) -> None:
+    def __init__(
+        self,
+        settings: Discovery,
+        bootstrap: Snapshot,
+        connector: Connector,
+        log: Log,
+        failing: Callable[[], set[str]],
+    ) -> None:
         self._settings = settings
         self._following = Following(bootstrap)
-        self._resolving = Resolving(settings)
+        self._resolving = Resolving(settings, connector)
         self._log = log
         self._failing = failing
         self._pause = Pause(_LOOK_S)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from contextlib import suppress
 from typing import Final
 
 from tcpservice.following import endpoints_at
 from tcpservice.snapshot import Endpoint, Service
+from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.settings import Discovery
+from tcpservice_sidecar.stream import Stream
 
 REPLICAS_SUFFIX: Final = "-replicas"
 _ANSWER_S: Final = 2.0
@@ -26,8 +27,9 @@ _AT_ONCE: Final = 32
 class Resolving:
     """Asks the name server, which knows addresses but no ports."""
 
-    def __init__(self, settings: Discovery) -> None:
+    def __init__(self, settings: Discovery, connector: Connector) -> None:
         self._settings = settings
+        self._connector = connector
         self._connecting = asyncio.Semaphore(_AT_ONCE)
 
     async def endpoints_of(self, service: Service) -> list[Endpoint]:
@@ -51,14 +53,13 @@ class Resolving:
 
     async def _answers(self, host: str) -> bool:
         async with self._connecting:
+            endpoint = Endpoint(host=host, port=self._settings.mesh_port, name=host, mesh=True)
             try:
                 async with asyncio.timeout(_CONNECT_S):
-                    _, writer = await asyncio.open_connection(host, self._settings.mesh_port)
+                    channel = await self._connector.connect(endpoint, Stream())
             except (OSError, TimeoutError):
                 return False
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+            channel.close()
             return True
 
 
