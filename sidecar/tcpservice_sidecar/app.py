@@ -94,6 +94,8 @@ class Sidecar:
             self._lines.close()
 
     async def _run(self) -> int:
+        for text in self._settings.ignored:
+            self._log.warn("setting_ignored", text)
         snapshot = await self._first_snapshot()
         if snapshot is None:
             return USAGE_ERROR
@@ -113,6 +115,8 @@ class Sidecar:
         telemetry = self._settings.telemetry
         if telemetry.traces is None and telemetry.metrics is None:
             return None
+        for name in telemetry.ignored:
+            os.environ.pop(name, None)
         from tcpservice_sidecar.telemetry.pipeline import Pipeline
 
         pipeline = Pipeline(telemetry, self._metrics, self._log)

@@ -37,6 +37,7 @@ class UpstreamSource:
         self._resolved: dict[Address, tuple[str, ...]] = {}
         self._failed: set[Address] = set()
         self._pause = Pause(_RESOLVE_S)
+        self._last = Snapshot()
 
     def look(self) -> None:
         """Resolve the names anew now."""
@@ -54,17 +55,16 @@ class UpstreamSource:
             services.append(
                 Service(namespace=base.namespace, name=base.name, port=base.port, endpoints=tuple(endpoints.values()))
             )
-        return Snapshot(services=tuple(services))
+        self._last = Snapshot(services=tuple(services))
+        return self._last
 
     async def watch(self, swap: Callable[[Snapshot], None]) -> None:
-        """Give each new snapshot to `swap`, for ever."""
-        last = await self.load()
+        """Give each snapshot that differs from the one that `load` returned last to `swap`, for ever."""
         while True:
-            await self._pause.wait()
-            snapshot = await self.load()
+            last, snapshot = self._last, await self.load()
             if snapshot != last:
-                last = snapshot
                 swap(snapshot)
+            await self._pause.wait()
 
     async def _hosts(self, name: str, address: Address) -> tuple[str, ...]:
         if address.host == "localhost" or _is_ip(address.host):
@@ -72,10 +72,10 @@ class UpstreamSource:
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             if address not in self._failed:
                 self._failed.add(address)
-                why = error.strerror or str(error)
+                why = (isinstance(error, OSError) and error.strerror) or str(error)
                 text = f"--upstream {name}: the host {address.host} does not resolve ({why}); tried again every 5 s"
                 self._log.warn("unresolved", text, service=name)
             return self._resolved.get(address, ())

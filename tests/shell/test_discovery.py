@@ -19,9 +19,12 @@ from shell.running import ask, events, logged, packet, reply, view, wait_until
 from shell.scripted import ScriptedOperator, orders, whole, write_authority
 from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice.updates import join
+from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.discovery import DiscoverySource
+from tcpservice_sidecar.hosts import Hosts
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.resolving import Resolving
+from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.settings import read_settings
 
 
@@ -106,7 +109,7 @@ def test_what_the_operator_says_while_the_name_server_is_asked_holds(
     discovery = read_settings(place.flags, {}).discovery
     assert discovery is not None
     bootstrap = Snapshot(services=(Service(namespace="default", name="orders", port=3001),))
-    source = DiscoverySource(discovery, bootstrap, Log(io.StringIO()), set)
+    source = DiscoverySource(discovery, bootstrap, Connector(Plain(), Hosts()), Log(io.StringIO()), set)
     snapshots: list[Snapshot] = []
 
     async def asked_late(_: Resolving, service: Service) -> list[Endpoint]:

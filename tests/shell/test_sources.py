@@ -147,6 +147,7 @@ def test_a_resolved_change_is_given_on(monkeypatch: pytest.MonkeyPatch) -> None:
     source = UpstreamSource((parse_upstream("orders=orders.local:3001"),), Log(io.StringIO(), "json"))
 
     async def first_change() -> str:
+        await source.load()
         changed: asyncio.Queue[str] = asyncio.Queue()
         watching = asyncio.create_task(source.watch(lambda s: changed.put_nowait(s.services[0].endpoints[0].host)))
         host = await changed.get()
@@ -155,3 +156,24 @@ def test_a_resolved_change_is_given_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with asyncio.Runner() as runner:
         assert runner.run(first_change()) == "10.0.0.2"
+
+
+def test_a_name_that_begins_to_resolve_before_it_is_watched_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[list[str]] = [[], ["10.0.0.1"]]
+
+    async def getaddrinfo(_: object, __: str, port: int, **___: object) -> list[Any]:
+        return [(0, 0, 0, "", (address, port)) for address in (answers.pop(0) if len(answers) > 1 else answers[0])]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    source = UpstreamSource((parse_upstream("orders=orders.local:3001"),), Log(io.StringIO(), "json"))
+
+    async def scene() -> str:
+        assert not (await source.load()).services[0].endpoints
+        changed: asyncio.Queue[str] = asyncio.Queue()
+        watching = asyncio.create_task(source.watch(lambda s: changed.put_nowait(s.services[0].endpoints[0].host)))
+        host = await asyncio.wait_for(changed.get(), 10)
+        watching.cancel()
+        return host
+
+    with asyncio.Runner() as runner:
+        assert runner.run(scene()) == "10.0.0.1"
