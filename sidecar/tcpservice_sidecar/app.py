@@ -145,7 +145,8 @@ class Sidecar:
     def _follow_operator(self, settings: Discovery, bootstrap: Snapshot) -> Snapshot:
         from tcpservice_sidecar.discovery import DiscoverySource  # its HTTP client is needed in a cluster alone
 
-        self._source = source = DiscoverySource(settings, bootstrap, self._connector, self._log, self._failing)
+        apps = {find_service(bootstrap, name, "--app").key: _own_app(address) for name, address in self._settings.apps}
+        self._source = source = DiscoverySource(settings, bootstrap, self._connector, self._log, self._failing, apps)
         self._metrics.silence = source.silence
         return source.in_force
 
@@ -216,7 +217,7 @@ class Sidecar:
                 service = service_of(name, address.port)
             else:
                 service = find_service(snapshot, name, "--app")
-            apps[name] = Endpoint(host=address.host, port=address.port, name=f"app at {address}")
+            apps[name] = _own_app(address)
             self._exchange.add_app(service, apps[name])
         return apps
 
@@ -248,6 +249,10 @@ class Sidecar:
             await asyncio.sleep(_CLOSING_LOOK_S)
             if not self._io.open:
                 return
+
+
+def _own_app(address: Address) -> Endpoint:
+    return Endpoint(host=address.host, port=address.port, name=f"app at {address}")
 
 
 def find_service(snapshot: Snapshot, name: str, flag: str) -> Service:
