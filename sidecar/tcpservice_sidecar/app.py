@@ -7,13 +7,14 @@ said in one line each, with exit status 2. SIGTERM and SIGINT leave without loss
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from tcpservice.exchange import Exchange, Notice
 from tcpservice.snapshot import Endpoint, Service, Snapshot
@@ -27,13 +28,14 @@ from tcpservice_sidecar.io import ExchangeIO, now_ns
 from tcpservice_sidecar.leaving import Leaving
 from tcpservice_sidecar.linewriter import LineWriter
 from tcpservice_sidecar.listeners import Listeners
-from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.logs import Foreign, Log
 from tcpservice_sidecar.metrics import Metrics
 from tcpservice_sidecar.prometheus import Exposition
 from tcpservice_sidecar.relay import Relays
 from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.settings import PROGRAM, Discovery, Settings, read_settings
 from tcpservice_sidecar.source import FileSource
+from tcpservice_sidecar.supervision import keep_running
 from tcpservice_sidecar.upstreams import UpstreamSource, service_of
 
 if TYPE_CHECKING:
@@ -88,9 +90,19 @@ class Sidecar:
 
     async def run(self) -> int:
         """Start, serve, leave."""
-        try:
+        with self._writing_lines():
             return await self._run()
+
+    @contextmanager
+    def _writing_lines(self) -> Iterator[None]:
+        """Let all that would be written to stderr go through the thread that writes lines: that may wait, this not."""
+        root, stderr = logging.getLogger(), sys.stderr
+        handlers, root.handlers = root.handlers, [Foreign(self._log)]
+        sys.stderr = cast("TextIO", self._lines)
+        try:
+            yield
         finally:
+            sys.stderr, root.handlers = stderr, handlers
             self._lines.close()
 
     async def _run(self) -> int:
@@ -135,7 +147,7 @@ class Sidecar:
         except OSError as error:
             raise SettingsError(f"--file: {error.filename}: {error.strerror}") from error
         for problem in reading.problems:
-            sys.stderr.write(f"{problem}\n")
+            self._lines.write(f"{problem}\n")
         for ignored in reading.ignored:
             self._log.info("manifest_ignored", f"{ignored} is not for the sidecar")
         if settings.discovery is None or reading.snapshot is None:
@@ -184,7 +196,9 @@ class Sidecar:
         self._ready = True
         self._exchange.expect_apps(now_ns())
         self._io.touch()
-        watching = loop.create_task(self._source.watch(self._swap))
+        watching = loop.create_task(
+            keep_running(lambda: self._source.watch(self._swap), "following the configuration", self._log)
+        )
         try:
             await stop.wait()
             await self._leaving.leave()
@@ -242,9 +256,16 @@ class Sidecar:
         stop.set()
 
     async def _close_callers(self) -> None:
-        """Close what is still connected, with time for the last replies to leave."""
+        """Close what is still connected, with time for the last replies to leave.
+
+        A peer that goes on reading gets all; the I/O breaks off one that does not.
+        """
         self._exchange.shut(now_ns())
         self._io.touch()
+        until = now_ns() + self._leaving.limits.stream_timeout
+        await asyncio.sleep(_CLOSING_LOOK_S)
+        while any(connection.channel.unsent for connection in self._io.open) and now_ns() < until:
+            await asyncio.sleep(_CLOSING_LOOK_S)
         for _ in range(_CLOSING_LOOKS):
             await asyncio.sleep(_CLOSING_LOOK_S)
             if not self._io.open:

@@ -26,9 +26,18 @@ class AppCheck:
     def __init__(self, apps: dict[str, Endpoint], connector: Connector) -> None:
         self.apps = apps
         self._connector = connector
+        self._asking: asyncio.Task[str | None] | None = None
 
     async def why_not_ready(self) -> str | None:
-        """Ask all; return None when they answered, else which one did not, and what happened instead."""
+        """Ask all; return None when they answered, else which one did not, and what happened instead.
+
+        Those who ask at the same time share one answer.
+        """
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._ask_all())
+        return await asyncio.shield(self._asking)
+
+    async def _ask_all(self) -> str | None:
         for name, endpoint in self.apps.items():
             reason = await self._ask(endpoint)
             if reason is not None:

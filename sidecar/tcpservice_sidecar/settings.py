@@ -298,7 +298,8 @@ def _parser(ignored: list[str] | None) -> Parser:
     add("--admin", metavar="HOST:PORT", type=argument(lambda text: parse_address(text, lowest=0)),
         help="serve /livez /readyz /app/readyz /metrics /snapshot /leave /gate /drain here")  # fmt: skip
     add("--hook-key", metavar="TEXT", type=str, default="",
-        help="only who sends it as X-TcpService-Key may call /leave, /gate and /drain (default: anybody)")  # fmt: skip
+        help="only who sends it as X-TcpService-Key may call /leave, /gate and /drain, and see /snapshot from another "
+        "host (default: anybody, by POST)")  # fmt: skip
     add("--pod-address", metavar="ADDRESS", type=str, default="",
         help="this pod's own address, where an --app at localhost is looked for, too")  # fmt: skip
     add("--grace", metavar="TIME", type=optional("--grace", _parse_grace, 0), default=0,
