@@ -75,6 +75,8 @@ class Gate:
         while not is_done():
             passed = now_ns() - begun
             if passed >= limits.stream_timeout or (passed >= limits.timeout and not exchange.streams()):
+                if not exchange.owes(now_ns()):
+                    return "quiet"  # not for long, but there is no time to see whether somebody still comes
                 self._leaving.tell_late()
                 return "late"
             await asyncio.sleep(_LOOK_S)
