@@ -30,6 +30,7 @@ from tcpservice_sidecar.linewriter import LineWriter
 from tcpservice_sidecar.listeners import Listeners
 from tcpservice_sidecar.logs import Foreign, Log
 from tcpservice_sidecar.metrics import Metrics
+from tcpservice_sidecar.names import Names
 from tcpservice_sidecar.prometheus import Exposition
 from tcpservice_sidecar.relay import Relays
 from tcpservice_sidecar.security import Plain
@@ -85,13 +86,17 @@ class Sidecar:
         self._exchange = Exchange(settings.bounds, seed=int.from_bytes(os.urandom(8)), tracing=tracing)
         self._metrics = Metrics(self._exchange)
         self._security = Plain()
-        self._connector = Connector(self._security, Hosts(settings.pod_address))
+        self._names = Names()
+        self._connector = Connector(self._security, Hosts(settings.pod_address), self._names)
         self._ready = False
 
     async def run(self) -> int:
         """Start, serve, leave."""
         with self._writing_lines():
-            return await self._run()
+            try:
+                return await self._run()
+            finally:
+                await self._names.close()
 
     @contextmanager
     def _writing_lines(self) -> Iterator[None]:
@@ -139,7 +144,7 @@ class Sidecar:
     async def _first_snapshot(self) -> Snapshot | None:
         settings = self._settings
         if settings.upstreams:
-            self._source: Source = (upstreams := UpstreamSource(settings.upstreams, self._log))
+            self._source: Source = (upstreams := UpstreamSource(settings.upstreams, self._names, self._log))
             return await upstreams.load()
         self._source = files = FileSource(settings.files, self._log)
         try:

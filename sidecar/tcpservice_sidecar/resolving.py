@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -21,7 +20,6 @@ from tcpservice_sidecar.settings import Discovery
 from tcpservice_sidecar.stream import Stream
 
 REPLICAS_SUFFIX: Final = "-replicas"
-_ANSWER_S: Final = 2.0
 _CONNECT_S: Final = 1.0
 _AT_ONCE: Final = 32
 
@@ -41,7 +39,7 @@ class Resolving:
         `last_resort`: no other endpoint of the service works.
         """
         domain = f"{service.namespace}.svc.{self._settings.domain}."
-        hosts = await _addresses(f"{service.name}{REPLICAS_SUFFIX}.{domain}")
+        hosts = await self._addresses(f"{service.name}{REPLICAS_SUFFIX}.{domain}")
         if hosts:
             meshed = await self._meshed(service, hosts)
             return endpoints_at(service, hosts, meshed, self._settings.mesh_port)
@@ -51,8 +49,16 @@ class Resolving:
             return [self._apps[service.key]]
         return [
             Endpoint(host=host, port=service.port, name=f"{service.name}/{host}")
-            for host in await _addresses(f"{service.name}.{domain}")
+            for host in await self._addresses(f"{service.name}.{domain}")
         ]
+
+    async def _addresses(self, name: str) -> list[str]:
+        """Resolve a name; none where that fails. A loopback address is the alias of the own sidecar, not a replica."""
+        try:
+            found = await self._connector.names.addresses(name)
+        except OSError:
+            return []
+        return [host for host in found if not ipaddress.ip_address(host).is_loopback]
 
     async def silent(self, endpoints: Iterable[Endpoint]) -> list[Endpoint]:
         """Return those of the endpoints that take no connection."""
@@ -79,15 +85,3 @@ class Resolving:
                 return False
             channel.close()
             return True
-
-
-async def _addresses(name: str) -> list[str]:
-    """Resolve a name; none where that fails. A loopback address is the alias of the own sidecar, not a replica."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(_ANSWER_S):
-            found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError):
-        return []
-    hosts = {str(entry[4][0]) for entry in found}
-    return sorted(host for host in hosts if not ipaddress.ip_address(host).is_loopback)

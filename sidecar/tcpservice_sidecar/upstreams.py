@@ -6,9 +6,6 @@ not resolve (yet) is one line, and its last addresses stay in force.
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
-import socket
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +13,7 @@ from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice_flags import Address
 from tcpservice_sidecar.addresses import Upstream
 from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.names import Names, is_address
 from tcpservice_sidecar.pause import Pause
 
 DEFAULT_NAMESPACE: Final = "default"
@@ -31,9 +29,10 @@ def service_of(name: str, port: int) -> Service:
 class UpstreamSource:
     """The snapshot that `--upstream` flags describe."""
 
-    def __init__(self, upstreams: tuple[Upstream, ...], log: Log) -> None:
+    def __init__(self, upstreams: tuple[Upstream, ...], names: Names, log: Log) -> None:
         self._upstreams = upstreams
         self._log = log
+        self._names = names
         self._resolved: dict[Address, tuple[str, ...]] = {}
         self._failed: set[Address] = set()
         self._pause = Pause(_RESOLVE_S)
@@ -67,31 +66,22 @@ class UpstreamSource:
             await self._pause.wait()
 
     async def _hosts(self, name: str, address: Address) -> tuple[str, ...]:
-        if address.host == "localhost" or _is_ip(address.host):
+        if address.host == "localhost" or is_address(address.host):
             return (address.host,)
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
+            found = await self._names.addresses(address.host)
+        except OSError as error:
             if address not in self._failed:
                 self._failed.add(address)
-                why = (isinstance(error, OSError) and error.strerror) or str(error)
+                why = error.strerror or str(error)
                 text = f"--upstream {name}: the host {address.host} does not resolve ({why}); tried again every 5 s"
                 self._log.warn("unresolved", text, service=name)
             return self._resolved.get(address, ())
         self._failed.discard(address)
-        self._resolved[address] = tuple(sorted({str(entry[4][0]) for entry in found}))
+        self._resolved[address] = tuple(found)
         return self._resolved[address]
 
 
 def _endpoint(host: str, address: Address) -> Endpoint:
     shown = str(Address(host, address.port))
     return Endpoint(host=host, port=address.port, name=shown if host == address.host else f"{address.host}/{shown}")
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

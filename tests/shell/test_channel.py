@@ -28,6 +28,7 @@ from tcpservice_sidecar.hosts import Hosts
 from tcpservice_sidecar.io import UNACCEPTED, Connection, ExchangeIO, now_ns
 from tcpservice_sidecar.listeners import Listeners
 from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.names import Names
 from tcpservice_sidecar.relay import Relays
 from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.stream import Stream
@@ -75,7 +76,7 @@ class Place:
     def __init__(self, security: Plain, *services: Service) -> None:
         self.log = io.StringIO()
         self.exchange = Exchange(Bounds())
-        connector = Connector(security, Hosts())
+        connector = Connector(security, Hosts(), Names())
         self.io = ExchangeIO(self.exchange, connector, asyncio.get_running_loop())
         log = Log(self.log, "json")
         relays = Relays(self.io, connector, log, Bounds().place_wait)
@@ -106,7 +107,7 @@ async def reached(security: Plain, peer: Stream) -> tuple[Connector, Endpoint, a
 
     server = await loop.create_server(made, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    return Connector(security, Hosts()), Endpoint(host="127.0.0.1", port=port, name="peer", mesh=True), server
+    return Connector(security, Hosts(), Names()), Endpoint(host="127.0.0.1", port=port, name="peer", mesh=True), server
 
 
 async def end(server: asyncio.Server, *streams: Stream) -> None:
@@ -192,7 +193,7 @@ def test_a_handshake_that_fails_is_a_failed_dial(
         here = mutual(tmp_path)
         listening = Mutual(other, other) if wrong == "authority" else Plain()
         _, endpoint, server = await reached(listening, theirs)
-        dial = asyncio.create_task(Connector(here, Hosts()).connect(endpoint, ours))
+        dial = asyncio.create_task(Connector(here, Hosts(), Names()).connect(endpoint, ours))
         if wrong == "protocol":
             while not hasattr(theirs, "channel"):
                 await asyncio.sleep(0.01)
@@ -409,7 +410,7 @@ def test_a_tls_connection_that_is_given_up_during_the_handshake_is_closed(
     async def scene() -> None:
         theirs = Stream()
         _, endpoint, server = await reached(Plain(), theirs)
-        dial = asyncio.create_task(Connector(mutual(tmp_path), Hosts()).connect(endpoint, Stream()))
+        dial = asyncio.create_task(Connector(mutual(tmp_path), Hosts(), Names()).connect(endpoint, Stream()))
         hello = b""
         while not hello:
             await asyncio.sleep(0.01)

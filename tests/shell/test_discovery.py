@@ -23,6 +23,7 @@ from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.discovery import DiscoverySource
 from tcpservice_sidecar.hosts import Hosts
 from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.names import Names
 from tcpservice_sidecar.resolving import Resolving
 from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.settings import read_settings
@@ -109,7 +110,7 @@ def test_what_the_operator_says_while_the_name_server_is_asked_holds(
     discovery = read_settings(place.flags, {}).discovery
     assert discovery is not None
     bootstrap = Snapshot(services=(Service(namespace="default", name="orders", port=3001),))
-    source = DiscoverySource(discovery, bootstrap, Connector(Plain(), Hosts()), Log(io.StringIO()), set, {})
+    source = DiscoverySource(discovery, bootstrap, Connector(Plain(), Hosts(), Names()), Log(io.StringIO()), set, {})
     snapshots: list[Snapshot] = []
 
     async def asked_late(_: Resolving, service: Service, *, last_resort: bool) -> list[Endpoint]:
@@ -274,15 +275,15 @@ def test_endpoints_that_answer_stay_when_their_list_becomes_empty(place: Place) 
 def test_the_last_resort_of_a_pod_that_serves_is_its_own_app(
     place: Place, monkeypatch: pytest.MonkeyPatch, serves: bool, expected: list[str]
 ) -> None:
-    async def addresses(name: str) -> list[str]:
+    async def addresses(_: Resolving, name: str) -> list[str]:
         return [] if "-replicas" in name else ["10.96.0.7"]
 
-    monkeypatch.setattr("tcpservice_sidecar.resolving._addresses", addresses)
+    monkeypatch.setattr(Resolving, "_addresses", addresses)
     discovery = read_settings(place.flags, {}).discovery
     assert discovery is not None
     service = Service(namespace="default", name="orders", port=3001)
     apps = {"default/orders": Endpoint(host="localhost", port=3000, name="app")} if serves else {}
-    resolving = Resolving(discovery, Connector(Plain(), Hosts()), apps)
+    resolving = Resolving(discovery, Connector(Plain(), Hosts(), Names()), apps)
     found = asyncio.run(resolving.endpoints_of(service, last_resort=True))
     assert [endpoint.host for endpoint in found] == expected
     assert asyncio.run(resolving.endpoints_of(service, last_resort=False)) == []
