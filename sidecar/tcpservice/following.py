@@ -33,6 +33,8 @@ class Following:
         )
         self._kept = {service.key for service in bootstrap.services}
         self._told: Snapshot | None = None
+        self._believed: Snapshot | None = None
+        self._lost: dict[str, frozenset[Endpoint]] = {}
         self._version = 0
         self._revisions: Mapping[str, int] = {}
         self._behind_since: int | None = None
@@ -55,8 +57,9 @@ class Following:
         if self._is_older(update, now):
             return False
         self._revisions = update.revisions
+        self._believed = self._told
         self._forget_resolved(update)
-        return self._enforce(self._told)
+        return self._enforce()
 
     def resolve(self, key: str, endpoints: Iterable[Endpoint]) -> bool:
         """Let these endpoints of a service hold until the operator speaks of it; return whether that is a change.
@@ -64,11 +67,22 @@ class Following:
         None: the name server knows none, so that nothing is to be awaited.
         """
         self._resolved[key] = tuple(sorted(endpoints, key=lambda endpoint: endpoint.name))
-        return self._enforce(self._told or self._bootstrap)
+        return self._enforce()
+
+    def kept(self) -> list[Service]:
+        """Return the services whose last endpoints are kept, as the operator tells of none."""
+        told = self._believed.services if self._believed else ()
+        empty = {service.key for service in told if not service.endpoints and service.key not in self._resolved}
+        return [service for service in self.in_force.services if service.key in empty and service.endpoints]
+
+    def lose(self, key: str, endpoints: Iterable[Endpoint]) -> bool:
+        """Keep these endpoints of a service no longer, as they do not answer; return whether that is a change."""
+        self._lost[key] = self._lost.get(key, frozenset()).union(endpoints)
+        return self._enforce()
 
     def untold(self) -> set[str]:
         """Return the services of which no replica is known and the operator does not speak."""
-        told = {service.key for service in self._told.services} if self._told else set()
+        told = {service.key for service in self._believed.services} if self._believed else set()
         return {each.key for each in self.in_force.services if not each.endpoints} - told
 
     def _is_older(self, update: Update, now: int) -> bool:
@@ -85,14 +99,26 @@ class Following:
         for key in (*(service.key for service in update.services), *(change.service for change in update.changes)):
             self._resolved.pop(key, None)
 
-    def _enforce(self, told: Snapshot) -> bool:
-        services = {service.key: service for service in self.in_force.services if service.key in self._kept}
-        services |= {service.key: service for service in told.services}
+    def _enforce(self) -> bool:
+        before = {service.key: service for service in self.in_force.services}
+        services = {key: service for key, service in before.items() if key in self._kept}
+        for service in (self._believed or self._bootstrap).services:
+            services[service.key] = self._with_last(service, before.get(service.key))
         for key, endpoints in self._resolved.items():
             if key in services:
                 services[key] = replace(services[key], endpoints=endpoints, awaited=False)
-        before, self.in_force = self.in_force, Snapshot(services=tuple(services[key] for key in sorted(services)))
-        return self.in_force != before
+        self.in_force = Snapshot(services=tuple(services[key] for key in sorted(services)))
+        return list(before.values()) != list(self.in_force.services)
+
+    def _with_last(self, service: Service, before: Service | None) -> Service:
+        """Give a service without endpoints those that it had last, except for pods that end and those that are lost."""
+        if service.endpoints or before is None:
+            self._lost.pop(service.key, None)
+            return service
+        last = [replace(each, ready=False) for each in before.endpoints if not each.terminating]
+        lost = self._lost.get(service.key, frozenset())
+        kept = tuple(each for each in last if each not in lost)
+        return replace(service, endpoints=kept, awaited=False) if kept else service
 
 
 def endpoints_at(service: Service, hosts: Iterable[str], meshed: Collection[str], mesh_port: int) -> list[Endpoint]:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, NoReturn, TypeVar
 T = TypeVar("T")
 
 MAX_PORT: Final = 65535
+_LONGEST_LABEL: Final = 63
 USAGE_ERROR: Final = 2
 """The exit status of a wrong call."""
 
@@ -49,7 +50,10 @@ def parse_address(text: str, *, lowest: int = 1) -> Address:
     match = _ADDRESS.fullmatch(text)
     if match is None:
         raise ValueError(f'expected HOST:PORT such as 127.0.0.1:3001, got "{text}"')
-    return Address(match["six"] or match["host"], parse_port(match["port"], lowest=lowest))
+    host = match["six"] or match["host"]
+    if match["host"] and not all(0 < len(label) <= _LONGEST_LABEL for label in host.removesuffix(".").split(".")):
+        raise ValueError(f'"{host}" is not a host name: between dots, 1 to {_LONGEST_LABEL} characters are needed')
+    return Address(host, parse_port(match["port"], lowest=lowest))
 
 
 def parse_port(text: str, *, lowest: int = 1) -> int:

@@ -1,11 +1,14 @@
 """The admin port: health, metrics, the state in force, and the word to leave.
 
-Used by `app`. Plain HTTP for kubelets, collectors and people. In a cluster any pod can reach it: the word to leave
-needs a key, which the kubelet has from the pod's manifest.
+Used by `app`. Plain HTTP for kubelets, collectors and people. In a cluster any pod can reach it. So what changes the
+state needs a key, which the kubelet has from the pod's manifest, and /snapshot needs the key, too, or comes from this
+pod. The kubelet's probes and Prometheus have no key: /livez, /readyz, /app/readyz and /metrics are open. Without a key
+(on a laptop), what changes the state needs POST, which no web page may send.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -25,6 +28,7 @@ from tcpservice_sockets import EVERYWHERE, bind_everywhere
 KEY_HEADER: Final = "X-TcpService-Key"
 _BACKLOG: Final = 128
 _HOOKS: Final = ("/leave", "/gate", "/drain")
+_SHOWN: Final = "/snapshot"
 
 
 class Admin:
@@ -60,10 +64,11 @@ class Admin:
                 web.get("/app/readyz", self._app_ready),
                 web.get("/metrics", self._show_metrics),
                 web.get("/snapshot", self._show_snapshot),
-                web.get("/leave", self._leave),
-                web.get("/gate", self._gate),
-                web.get("/drain", self._drain),
-                web.post("/drain", self._drain),
+                *(
+                    make(path, handler)
+                    for path, handler in (("/leave", self._leave), ("/gate", self._gate), ("/drain", self._drain))
+                    for make in (web.get, web.post)
+                ),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -88,11 +93,21 @@ class Admin:
     async def _guard(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Refuse hooks to those without the key."""
-        given = request.headers.get(KEY_HEADER, "").encode()
-        if request.path in _HOOKS and self._hook_key and not secrets.compare_digest(given, self._hook_key):
-            return web.Response(status=403, text=f"this needs the key of --hook-key as the header {KEY_HEADER}\n")
-        return await handler(request)
+        """Refuse what changes or shows the state to those who may not have that."""
+        refused = self._refusal(request)
+        return web.Response(status=403, text=f"{refused}\n") if refused else await handler(request)
+
+    def _refusal(self, request: web.Request) -> str | None:
+        if request.path not in _HOOKS and request.path != _SHOWN:
+            return None
+        if self._hook_key:
+            given = request.headers.get(KEY_HEADER, "").encode("utf-8", "surrogateescape")
+            here = request.path == _SHOWN and _is_loopback(request.remote)
+            known = here or secrets.compare_digest(given, self._hook_key)
+            return None if known else f"this needs the key of --hook-key as the header {KEY_HEADER}"
+        if request.path in _HOOKS and (request.method != "POST" or "Origin" in request.headers):
+            return "this changes the state: it needs POST, not from a web page"
+        return None
 
     async def _live(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -125,6 +140,14 @@ class Admin:
         left = self._exchange.in_flight()
         body = orjson.dumps({"drained": drained, "inFlight": left})
         return web.Response(status=200 if drained else 503, body=body, content_type="application/json")
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        address = ipaddress.ip_address((host or "").removeprefix("::ffff:"))
+    except ValueError:
+        return False
+    return address.is_loopback
 
 
 def _verdict(reason: str | None) -> web.Response:

@@ -7,33 +7,36 @@ said in one line each, with exit status 2. SIGTERM and SIGINT leave without loss
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from tcpservice.exchange import Exchange, Notice
 from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice_flags import USAGE_ERROR, Address, SettingsError, usage_line
 from tcpservice_sidecar.admin import Admin
 from tcpservice_sidecar.appcheck import AppCheck
-from tcpservice_sidecar.dialer import Dialer
+from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.gate import Gate
 from tcpservice_sidecar.hosts import Hosts
+from tcpservice_sidecar.io import ExchangeIO, now_ns
 from tcpservice_sidecar.leaving import Leaving
 from tcpservice_sidecar.linewriter import LineWriter
 from tcpservice_sidecar.listeners import Listeners
-from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.logs import Foreign, Log
 from tcpservice_sidecar.metrics import Metrics
-from tcpservice_sidecar.plane import Plane, now_ns
+from tcpservice_sidecar.names import Names
 from tcpservice_sidecar.prometheus import Exposition
 from tcpservice_sidecar.relay import Relays
 from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.settings import PROGRAM, Discovery, Settings, read_settings
 from tcpservice_sidecar.source import FileSource
+from tcpservice_sidecar.supervision import keep_running
 from tcpservice_sidecar.upstreams import UpstreamSource, service_of
 
 if TYPE_CHECKING:
@@ -82,31 +85,45 @@ class Sidecar:
         tracing = settings.telemetry.traces is not None
         self._exchange = Exchange(settings.bounds, seed=int.from_bytes(os.urandom(8)), tracing=tracing)
         self._metrics = Metrics(self._exchange)
+        self._security = Plain()
+        self._names = Names()
+        self._connector = Connector(self._security, Hosts(settings.pod_address), self._names)
         self._ready = False
 
     async def run(self) -> int:
         """Start, serve, leave."""
+        with self._writing_lines():
+            try:
+                return await self._run()
+            finally:
+                await self._names.close()
+
+    @contextmanager
+    def _writing_lines(self) -> Iterator[None]:
+        """Let all that would be written to stderr go through the thread that writes lines: that may wait, this not."""
+        root, stderr = logging.getLogger(), sys.stderr
+        handlers, root.handlers = root.handlers, [Foreign(self._log)]
+        sys.stderr = cast("TextIO", self._lines)
         try:
-            return await self._run()
+            yield
         finally:
+            sys.stderr, root.handlers = stderr, handlers
             self._lines.close()
 
     async def _run(self) -> int:
+        for text in self._settings.ignored:
+            self._log.warn("setting_ignored", text)
         snapshot = await self._first_snapshot()
         if snapshot is None:
             return USAGE_ERROR
         loop = asyncio.get_running_loop()
         _allow_many_files()
-        self._plane = plane = Plane(self._exchange, loop)
-        security = Plain()
-        self._hosts = Hosts(self._settings.pod_address)
-        dialer = Dialer(plane, security, self._hosts)
-        relays = Relays(plane, security, self._hosts, self._log, self._settings.bounds.place_wait)
-        self._listeners = Listeners(plane, relays, security)
-        self._leaving = Leaving(plane, self._listeners, self._log, self._settings.grace)
-        plane.dial, plane.hang_up = dialer.dial, dialer.hang_up
-        plane.hand_over = relays.take_over
-        plane.on_notice, plane.on_finished = self._tell, self._metrics.add
+        self._io = io = ExchangeIO(self._exchange, self._connector, loop)
+        relays = Relays(io, self._connector, self._log, self._settings.bounds.place_wait)
+        self._listeners = Listeners(io, relays, self._security, self._log)
+        self._leaving = Leaving(io, self._listeners, self._log, self._settings.grace)
+        io.hand_over = relays.take_over
+        io.on_notice, io.on_finished = self._tell, self._metrics.add
         self._pipeline = self._export()
         return await self._serve(snapshot)
 
@@ -115,17 +132,19 @@ class Sidecar:
         telemetry = self._settings.telemetry
         if telemetry.traces is None and telemetry.metrics is None:
             return None
+        for name in telemetry.ignored:
+            os.environ.pop(name, None)
         from tcpservice_sidecar.telemetry.pipeline import Pipeline
 
         pipeline = Pipeline(telemetry, self._metrics, self._log)
-        self._plane.on_spans = pipeline.add
+        self._io.on_spans = pipeline.add
         pipeline.start()
         return pipeline
 
     async def _first_snapshot(self) -> Snapshot | None:
         settings = self._settings
         if settings.upstreams:
-            self._source: Source = (upstreams := UpstreamSource(settings.upstreams, self._log))
+            self._source: Source = (upstreams := UpstreamSource(settings.upstreams, self._names, self._log))
             return await upstreams.load()
         self._source = files = FileSource(settings.files, self._log)
         try:
@@ -133,7 +152,7 @@ class Sidecar:
         except OSError as error:
             raise SettingsError(f"--file: {error.filename}: {error.strerror}") from error
         for problem in reading.problems:
-            sys.stderr.write(f"{problem}\n")
+            self._lines.write(f"{problem}\n")
         for ignored in reading.ignored:
             self._log.info("manifest_ignored", f"{ignored} is not for the sidecar")
         if settings.discovery is None or reading.snapshot is None:
@@ -143,7 +162,8 @@ class Sidecar:
     def _follow_operator(self, settings: Discovery, bootstrap: Snapshot) -> Snapshot:
         from tcpservice_sidecar.discovery import DiscoverySource  # its HTTP client is needed in a cluster alone
 
-        self._source = source = DiscoverySource(settings, bootstrap, self._log, self._failing)
+        apps = {find_service(bootstrap, name, "--app").key: _own_app(address) for name, address in self._settings.apps}
+        self._source = source = DiscoverySource(settings, bootstrap, self._connector, self._log, self._failing, apps)
         self._metrics.silence = source.silence
         return source.in_force
 
@@ -161,7 +181,7 @@ class Sidecar:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, stop)
         loop.add_signal_handler(signal.SIGUSR1, self._source.look)
-        app = AppCheck(self._add_apps(snapshot), self._hosts)
+        app = AppCheck(self._add_apps(snapshot), self._connector)
         self._swap(snapshot)
         admin = Admin(
             self._exchange,
@@ -169,7 +189,7 @@ class Sidecar:
             app=app,
             why_not_ready=self._why_not_ready,
             leaving=self._leaving,
-            gate=Gate(self._plane, self._leaving, app, self._log),
+            gate=Gate(self._io, self._leaving, app, self._log),
             hook_key=self._settings.hook_key,
         )
         bound = await self._bind(snapshot)
@@ -180,8 +200,10 @@ class Sidecar:
         sys.stdout.flush()
         self._ready = True
         self._exchange.expect_apps(now_ns())
-        self._plane.touch()
-        watching = loop.create_task(self._source.watch(self._swap))
+        self._io.touch()
+        watching = loop.create_task(
+            keep_running(lambda: self._source.watch(self._swap), "following the configuration", self._log)
+        )
         try:
             await stop.wait()
             await self._leaving.leave()
@@ -214,7 +236,7 @@ class Sidecar:
                 service = service_of(name, address.port)
             else:
                 service = find_service(snapshot, name, "--app")
-            apps[name] = Endpoint(host=address.host, port=address.port, name=f"app at {address}")
+            apps[name] = _own_app(address)
             self._exchange.add_app(service, apps[name])
         return apps
 
@@ -222,7 +244,7 @@ class Sidecar:
         self._exchange.swap(snapshot, now_ns())
         self._metrics.swapped()
         self._leaving.set_limits(snapshot)
-        self._plane.touch()
+        self._io.touch()
 
     def _tell(self, notice: Notice, peer: str | None) -> None:
         say = self._log.info if notice.key in _INFORMING else self._log.warn
@@ -239,13 +261,24 @@ class Sidecar:
         stop.set()
 
     async def _close_callers(self) -> None:
-        """Close what is still connected, with time for the last replies to leave."""
+        """Close what is still connected, with time for the last replies to leave.
+
+        A peer that goes on reading gets all; the I/O breaks off one that does not.
+        """
         self._exchange.shut(now_ns())
-        self._plane.touch()
+        self._io.touch()
+        until = now_ns() + self._leaving.limits.stream_timeout
+        await asyncio.sleep(_CLOSING_LOOK_S)
+        while any(connection.channel.unsent for connection in self._io.open) and now_ns() < until:
+            await asyncio.sleep(_CLOSING_LOOK_S)
         for _ in range(_CLOSING_LOOKS):
             await asyncio.sleep(_CLOSING_LOOK_S)
-            if not self._plane.open:
+            if not self._io.open:
                 return
+
+
+def _own_app(address: Address) -> Endpoint:
+    return Endpoint(host=address.host, port=address.port, name=f"app at {address}")
 
 
 def find_service(snapshot: Snapshot, name: str, flag: str) -> Service:

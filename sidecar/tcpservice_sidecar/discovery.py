@@ -2,7 +2,8 @@
 
 Used by `app` in a cluster. Whatever happens here, messages flow by the snapshot that is in force: the manifests that
 the pod began with, then what the operator told last, then, where it is silent or its replicas are all gone, what the
-cluster's name server tells (`resolving`).
+cluster's name server tells (`resolving`). Endpoints that are kept after their list became empty are asked from time to
+time whether they still take connections.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -20,8 +21,9 @@ import aiohttp
 from tcpservice.errors import TcpServiceError
 from tcpservice.following import Following
 from tcpservice.lines import Lines
-from tcpservice.snapshot import Service, Snapshot
+from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice.updates import LONGEST_LINE
+from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.pause import Pause
 from tcpservice_sidecar.resolving import Resolving
@@ -43,13 +45,21 @@ class Silent(Exception):
 class DiscoverySource:
     """The snapshot that the operator tells, at first the manifests that the pod begins with.
 
-    `failing` names the services none of whose replicas can be reached.
+    `failing` names the services none of whose replicas can be reached, `apps` the pod's own apps by their services.
     """
 
-    def __init__(self, settings: Discovery, bootstrap: Snapshot, log: Log, failing: Callable[[], set[str]]) -> None:
+    def __init__(
+        self,
+        settings: Discovery,
+        bootstrap: Snapshot,
+        connector: Connector,
+        log: Log,
+        failing: Callable[[], set[str]],
+        apps: Mapping[str, Endpoint],
+    ) -> None:
         self._settings = settings
         self._following = Following(bootstrap)
-        self._resolving = Resolving(settings)
+        self._resolving = Resolving(settings, connector, apps)
         self._log = log
         self._failing = failing
         self._pause = Pause(_LOOK_S)
@@ -134,22 +144,34 @@ class DiscoverySource:
         due = time.monotonic_ns()
         while True:
             await self._pause.wait()
-            keys = self._to_resolve()
-            if not keys or time.monotonic_ns() < due:
+            keys, kept = self._to_resolve(), self._following.kept()
+            if not (keys or kept) or time.monotonic_ns() < due:
                 continue
             due = time.monotonic_ns() + self._settings.again
             asked = [service for service in self._following.in_force.services if service.key in keys]
-            await asyncio.gather(*(self._resolve_one(service, swap) for service in asked))
+            await asyncio.gather(
+                *(self._resolve_one(service, swap) for service in asked),
+                *(self._check_kept(service, swap) for service in kept),
+            )
 
     async def _resolve_one(self, service: Service, swap: Callable[[Snapshot], None]) -> None:
         """Let what the name server says of a service hold, unless the operator spoke while it was asked."""
-        found = await self._resolving.endpoints_of(service)
+        last_resort = not service.endpoints or service.key in self._failing()
+        found = await self._resolving.endpoints_of(service, last_resort=last_resort)
         if service.key not in self._to_resolve() or not (found or service.awaited):
             return
         if self._following.resolve(service.key, found):
             swap(self._following.in_force)
             hosts = ", ".join(sorted(endpoint.host for endpoint in found)) or "nothing"
             self._log.warn("resolved", f"by the name server: {hosts}", service=service.key)
+
+    async def _check_kept(self, service: Service, swap: Callable[[Snapshot], None]) -> None:
+        """Keep the last endpoints of a service only as long as they answer."""
+        silent = await self._resolving.silent(service.endpoints)
+        if silent and self._following.lose(service.key, silent):
+            swap(self._following.in_force)
+            names = ", ".join(endpoint.name for endpoint in silent)
+            self._log.warn("endpoints_lost", f"not listed any more, and silent: {names}", service=service.key)
 
     def _to_resolve(self) -> set[str]:
         """Return the services whose replicas the operator does not tell, or tells wrongly: all when it is silent."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from tcpservice.snapshot import SECOND
 from tcpservice_sidecar.appcheck import AppCheck
+from tcpservice_sidecar.io import ExchangeIO, now_ns
 from tcpservice_sidecar.leaving import Leaving
 from tcpservice_sidecar.logs import Log
-from tcpservice_sidecar.plane import Plane, now_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +34,8 @@ _LOOK_S: Final = 0.02
 class Gate:
     """Holds whoever asks."""
 
-    def __init__(self, plane: Plane, leaving: Leaving, app: AppCheck, log: Log) -> None:
-        self._plane = plane
+    def __init__(self, io: ExchangeIO, leaving: Leaving, app: AppCheck, log: Log) -> None:
+        self._io = io
         self._leaving = leaving
         self._app = app
         self._log = log
@@ -61,20 +61,22 @@ class Gate:
     def _nobody_is_here(self, begun: int) -> bool:
         now = now_ns()
         heard_of = now - begun >= LEAST or not self._app.apps
-        return heard_of and self._plane.exchange.quiet(begun, now)
+        return heard_of and self._io.exchange.quiet(begun, now)
 
     async def _app_alone(self) -> str:
-        begun, exchange = now_ns(), self._plane.exchange
+        begun, exchange = now_ns(), self._io.exchange
         self._log.info("app_stopping", "the app is made anew: others are told until it is back")
         exchange.stop_apps(begun)
-        self._plane.touch()
+        self._io.touch()
         return await self._until(begun, lambda: not exchange.owes(begun))
 
     async def _until(self, begun: int, is_done: Callable[[], bool]) -> str:
-        limits, exchange = self._leaving.limits, self._plane.exchange
+        limits, exchange = self._leaving.limits, self._io.exchange
         while not is_done():
             passed = now_ns() - begun
             if passed >= limits.stream_timeout or (passed >= limits.timeout and not exchange.streams()):
+                if not exchange.owes(now_ns()):
+                    return "quiet"  # not for long, but there is no time to see whether somebody still comes
                 self._leaving.tell_late()
                 return "late"
             await asyncio.sleep(_LOOK_S)

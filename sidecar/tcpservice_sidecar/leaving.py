@@ -13,9 +13,9 @@ from typing import Final
 
 from tcpservice.exchange import Exchange
 from tcpservice.snapshot import SECOND, Drain, Snapshot
+from tcpservice_sidecar.io import ExchangeIO, now_ns
 from tcpservice_sidecar.listeners import Listeners
 from tcpservice_sidecar.logs import Log
-from tcpservice_sidecar.plane import Plane, now_ns
 
 LAST_CALLS: Final = 3 * SECOND // 2
 """How long an app that is told to end together with its sidecar may call. The kubelet kills both after 2 s: the pod's
@@ -31,8 +31,8 @@ class Leaving:
     `grace` is how long the pod has to end, in nanoseconds; 0: nobody ends it. `at_gate` is how many apps wait there.
     """
 
-    def __init__(self, plane: Plane, listeners: Listeners, log: Log, grace: int = 0) -> None:
-        self._plane = plane
+    def __init__(self, io: ExchangeIO, listeners: Listeners, log: Log, grace: int = 0) -> None:
+        self._io = io
         self._listeners = listeners
         self._log = log
         self._most = grace - min(grace // 4, _MOST_RESERVED) if grace else 0
@@ -61,8 +61,8 @@ class Leaving:
         if not self.noticed.is_set():
             self.noticed.set()
             self._log.info("leaving", "the pod ends: others are told; what comes all the same is served")
-            self._plane.exchange.withdraw()
-            self._plane.touch()
+            self._io.exchange.withdraw()
+            self._io.touch()
 
     async def leave(self) -> bool:
         """Leave; return whether everything had ended by itself when nothing was left in flight."""
@@ -71,7 +71,7 @@ class Leaving:
         return await asyncio.shield(self._task)
 
     async def _run(self) -> bool:
-        exchange = self._plane.exchange
+        exchange = self._io.exchange
         self._log.info("draining", "leaving: no new connections; what is in flight finishes")
         if self.noticed.is_set():
             self._listeners.close_to_others()
@@ -79,7 +79,7 @@ class Leaving:
             self._listeners.close()
         begun = now_ns()
         exchange.drain(begun)
-        self._plane.touch()
+        self._io.touch()
         drained = await self._finish(exchange, begun)
         while self._app_is_there(exchange) and now_ns() < begun + LAST_CALLS:
             await asyncio.sleep(_LOOK_S)
@@ -109,10 +109,10 @@ class Leaving:
     def _end(self, exchange: Exchange, *, streams: bool) -> None:
         self.tell_late()
         exchange.end(now_ns(), streams=streams)
-        self._plane.touch()
+        self._io.touch()
 
     def tell_late(self) -> None:
         """Say what is still in flight at the end of a limit."""
-        left = self._plane.exchange.in_flight()
+        left = self._io.exchange.in_flight()
         if left:
             self._log.warn("drain_timeout", f"{left} messages did not finish in time")

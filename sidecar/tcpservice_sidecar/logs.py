@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from typing import Final, Protocol
 
 import orjson
@@ -63,6 +64,29 @@ class Log:
             fields["suppressed"] = suppressed
         known = {key: value for key, value in fields.items() if value not in (None, "")}
         _LOGGER.log(level, text, extra={"event": event, "fields": known})
+
+
+class Foreign(logging.Handler):
+    """Takes what libraries log: one line each, at the pace of all other lines, and never on stderr past the log.
+
+    Python writes it to stderr itself otherwise, from the event loop, which then waits for whoever reads it.
+    """
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one record. What a peer of the admin port did wrong needs no traceback."""
+        error = record.exc_info[1] if record.exc_info else None
+        text = f"{record.name}: {record.getMessage()}"
+        if error is None:
+            self._log.warn("internal_error", text)
+        elif record.name.startswith("aiohttp"):
+            self._log.warn("request_malformed", f"{text}: {_one_line(str(error)) or type(error).__name__}")
+        else:
+            trace = "".join(traceback.format_exception(error))
+            self._log.error("internal_error", f"{text}: {type(error).__name__}: {error}", traceback=trace)
 
 
 class _Window:

@@ -1,6 +1,6 @@
 """How connections are secured: the one place that decides who speaks TLS to whom.
 
-Used by `listeners` and `dialer`, which ask before they listen or dial. Everything is plain TCP for now; a mesh
+Used by `listeners` and `connector`, which ask before they listen or dial. Everything is plain TCP for now; a mesh
 identity takes this class's place without a change elsewhere.
 """
 
@@ -19,5 +19,5 @@ class Plain:
         return None
 
     def for_endpoint(self, endpoint: Endpoint) -> SSLContext | None:  # noqa: ARG002 - what a mesh identity decides by
-        """Return the context for a connection to a replica; None is plain TCP."""
+        """Return the context for a connection to an endpoint; None is plain TCP."""
         return None

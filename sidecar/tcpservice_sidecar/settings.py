@@ -1,17 +1,21 @@
 """The flags of `tcpservice-sidecar`, also read from `TCPSERVICE_*`: the only place that looks at the environment.
 
-Used by `app`. What is wrong is one line that names the flag and says what is expected; the exit status is then 2.
+Used by `app`. What is wrong is one line that names the flag and says what is expected; the exit status is then 2. In a
+pod that holds only for what the sidecar cannot serve without: a native sidecar that does not start stops its whole pod.
+What is not essential is then a warning, and the default holds.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 import tcpservice
 from tcpservice.exchange import Bounds
@@ -29,10 +33,18 @@ from tcpservice_flags import (
     parse_port,
 )
 from tcpservice_sidecar.addresses import Named, Upstream, parse_named, parse_upstream
-from tcpservice_sidecar.telemetry.variables import Telemetry, read_telemetry
+from tcpservice_sidecar.memory import memory_limit
+from tcpservice_sidecar.telemetry.variables import Telemetry, WrongVariable, read_telemetry
+
+T = TypeVar("T")
 
 PROGRAM: Final = "tcpservice-sidecar"
 TOKEN: Final = Path("/var/run/secrets/tcpservice.dev/token")
+_IN_POD: Final = "KUBERNETES_SERVICE_HOST"
+"""The variable that every container in a pod has, and nothing else."""
+
+_LEAST_MEMORY: Final = 16 << 20
+_LOG_FORMATS: Final = ("auto", "human", "json")
 AUTHORITY: Final = Path("/var/run/secrets/tcpservice.dev/ca/ca.crt")
 
 _DESCRIPTION = """\
@@ -66,7 +78,10 @@ class Discovery(Struct, frozen=True, kw_only=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What the command line and the environment ask for."""
+    """What the command line and the environment ask for.
+
+    `memory` is how many bytes the process may use. `ignored` says what was wrong and not essential, in a pod.
+    """
 
     files: tuple[Path, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
@@ -80,8 +95,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     grace: int = 0
     discovery: Discovery | None = None
     log_format: str = "auto"
+    memory: int = 0
     bounds: Bounds = Bounds()
     telemetry: Telemetry = Telemetry()
+    ignored: tuple[str, ...] = ()
 
 
 class _Bound(Struct, frozen=True):
@@ -122,8 +139,13 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
     """Read the flags; exits with status 0 for --help and --version. Raises SettingsError."""
     variables = os.environ if environment is None else environment
     _check_scan(variables.get("TCPSERVICE_SCAN", ""))
-    parser = _parser()
-    given = parser.parse_args([*from_environment(parser, variables), *arguments])
+    ignored: list[str] = []
+    in_pod = _IN_POD in variables
+    parser = _parser(ignored if in_pod else None)
+    given, unknown = parser.parse_known_args([*from_environment(parser, variables), *arguments])
+    if unknown and not in_pod:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    ignored += [f"{flag}: this version of the sidecar does not know it" for flag in unknown]
     settings = Settings(
         files=tuple(given.file),
         upstreams=tuple(given.upstream),
@@ -137,8 +159,10 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
         grace=given.grace,
         discovery=_discovery(given),
         log_format=given.log_format,
+        memory=given.memory or memory_limit(),
         bounds=Bounds(**{b.field: getattr(given, b.field) for b in _BOUNDS if getattr(given, b.field) is not None}),
-        telemetry=_telemetry(variables),
+        telemetry=_telemetry(variables, ignored if in_pod else None),
+        ignored=tuple(ignored),
     )
     _check(settings)
     return settings
@@ -166,11 +190,50 @@ def _check_scan(choice: str) -> None:
         raise SettingsError("TCPSERVICE_SCAN: the compiled scan was not built; install again where a C compiler is")
 
 
-def _telemetry(variables: Mapping[str, str]) -> Telemetry:
-    try:
-        return read_telemetry(variables)
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
+def _telemetry(variables: Mapping[str, str], ignored: list[str] | None) -> Telemetry:
+    """Read the variables of OpenTelemetry; a wrong one is left out if `ignored` can take the reason."""
+    wrong: list[str] = []
+    while True:
+        try:
+            telemetry = read_telemetry({name: value for name, value in variables.items() if name not in wrong})
+        except WrongVariable as error:
+            if ignored is None:
+                raise SettingsError(str(error)) from None
+            ignored.append(f"{error}; the default holds")
+            wrong.append(error.name)
+        else:
+            return replace(telemetry, ignored=tuple(wrong))
+
+
+def _parse_grace(text: str) -> int:
+    """Read the pod's grace period: a duration, or any number of seconds, as a pod may have. Raises ValueError."""
+    return int(text[:-1]) * SECOND if re.fullmatch("[0-9]{1,18}s", text) else parse_duration(text)
+
+
+def _parse_memory(text: str) -> int:
+    size = parse_quantity(text)
+    if size < _LEAST_MEMORY:
+        raise ValueError(f"expected at least 16Mi, got {text}")
+    return size
+
+
+def _parse_log_format(text: str) -> str:
+    if text not in _LOG_FORMATS:
+        raise ValueError(f"expected {', '.join(_LOG_FORMATS[:-1])} or {_LOG_FORMATS[-1]}, got {text!r}")
+    return text
+
+
+def _tolerant(flag: str, parse: Callable[[str], T], default: T, ignored: list[str]) -> Callable[[str], T]:
+    """Let a flag that is not essential have its default where its value is wrong."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except (ValueError, OSError) as error:
+            ignored.append(f"{flag}: {error}; the default holds")
+            return default
+
+    return convert
 
 
 def _check(settings: Settings) -> None:
@@ -201,7 +264,12 @@ def _check_unique(flag: str, names: list[str]) -> None:
         raise SettingsError(f"{flag}: the name {twice} is given twice")
 
 
-def _parser() -> Parser:
+def _parser(ignored: list[str] | None) -> Parser:
+    """Make the parser. `ignored` takes what is wrong with flags that are not essential; None: that is an error, too."""
+
+    def optional(flag: str, parse: Callable[[str], T], default: T) -> Callable[[str], T]:
+        return argument(parse) if ignored is None else _tolerant(flag, parse, default, ignored)
+
     parser = Parser(
         prog=PROGRAM,
         description=_DESCRIPTION,
@@ -230,25 +298,35 @@ def _parser() -> Parser:
     add("--admin", metavar="HOST:PORT", type=argument(lambda text: parse_address(text, lowest=0)),
         help="serve /livez /readyz /app/readyz /metrics /snapshot /leave /gate /drain here")  # fmt: skip
     add("--hook-key", metavar="TEXT", type=str, default="",
-        help="only who sends it as X-TcpService-Key may call /leave, /gate and /drain (default: anybody)")  # fmt: skip
+        help="only who sends it as X-TcpService-Key may call /leave, /gate and /drain, and see /snapshot from another "
+        "host (default: anybody, by POST)")  # fmt: skip
     add("--pod-address", metavar="ADDRESS", type=str, default="",
         help="this pod's own address, where an --app at localhost is looked for, too")  # fmt: skip
-    add("--grace", metavar="TIME", type=argument(parse_duration), default=0,
+    add("--grace", metavar="TIME", type=optional("--grace", _parse_grace, 0), default=0,
         help="how long this pod has to end: /gate holds the app no longer than that, less a quarter or 5s for the app "
         "(default: as long as the manifests ask for)")  # fmt: skip
     add("--discovery", metavar="HOST:PORT", type=argument(parse_address),
         help="the operator, which tells of replicas and policies; --file then says what to begin with")  # fmt: skip
-    add("--log-format", choices=("auto", "human", "json"), default="auto",
-        help="one line per event for people or machines; auto: human on a terminal")  # fmt: skip
+    add("--log-format", metavar="FORMAT", type=optional("--log-format", _parse_log_format, "auto"), default="auto",
+        help="auto, human or json: one line per event for people or machines; auto: human on a terminal")  # fmt: skip
     cluster = parser.add_argument_group("how the operator is known, and what is done while it is silent")
     for flag, metavar, parse, default, shown, words in _CLUSTER:
         cluster.add_argument(
-            flag, metavar=metavar, type=argument(parse), default=default, help=f"{words} (default {shown})"
+            flag,
+            metavar=metavar,
+            type=optional(flag, parse, default),
+            default=default,
+            help=f"{words} (default {shown})",
         )
     limits = parser.add_argument_group("limits that guard memory, and times that guard against silence")
+    limits.add_argument("--memory", metavar="SIZE", type=optional("--memory", _parse_memory, 0), default=0,
+        help="how much memory the sidecar may use (default: the limit of its container, else the machine's memory)",
+    )  # fmt: skip
     for bound in _BOUNDS:
+        flag = "--" + bound.field.replace("_", "-")
+        kind = optional(flag, bound.parse, getattr(Bounds(), bound.field))
         limits.add_argument(
-            "--" + bound.field.replace("_", "-"), dest=bound.field, metavar=bound.kind, type=argument(bound.parse),
+            flag, dest=bound.field, metavar=bound.kind, type=kind,
             help=f"{bound.help} (default {_shown(bound)})",
         )  # fmt: skip
     return parser

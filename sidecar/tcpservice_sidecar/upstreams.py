@@ -6,9 +6,6 @@ not resolve (yet) is one line, and its last addresses stay in force.
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
-import socket
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +13,7 @@ from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice_flags import Address
 from tcpservice_sidecar.addresses import Upstream
 from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.names import Names, is_address
 from tcpservice_sidecar.pause import Pause
 
 DEFAULT_NAMESPACE: Final = "default"
@@ -31,12 +29,14 @@ def service_of(name: str, port: int) -> Service:
 class UpstreamSource:
     """The snapshot that `--upstream` flags describe."""
 
-    def __init__(self, upstreams: tuple[Upstream, ...], log: Log) -> None:
+    def __init__(self, upstreams: tuple[Upstream, ...], names: Names, log: Log) -> None:
         self._upstreams = upstreams
         self._log = log
+        self._names = names
         self._resolved: dict[Address, tuple[str, ...]] = {}
         self._failed: set[Address] = set()
         self._pause = Pause(_RESOLVE_S)
+        self._last = Snapshot()
 
     def look(self) -> None:
         """Resolve the names anew now."""
@@ -54,24 +54,22 @@ class UpstreamSource:
             services.append(
                 Service(namespace=base.namespace, name=base.name, port=base.port, endpoints=tuple(endpoints.values()))
             )
-        return Snapshot(services=tuple(services))
+        self._last = Snapshot(services=tuple(services))
+        return self._last
 
     async def watch(self, swap: Callable[[Snapshot], None]) -> None:
-        """Give each new snapshot to `swap`, for ever."""
-        last = await self.load()
+        """Give each snapshot that differs from the one that `load` returned last to `swap`, for ever."""
         while True:
-            await self._pause.wait()
-            snapshot = await self.load()
+            last, snapshot = self._last, await self.load()
             if snapshot != last:
-                last = snapshot
                 swap(snapshot)
+            await self._pause.wait()
 
     async def _hosts(self, name: str, address: Address) -> tuple[str, ...]:
-        if address.host == "localhost" or _is_ip(address.host):
+        if address.host == "localhost" or is_address(address.host):
             return (address.host,)
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+            found = await self._names.addresses(address.host)
         except OSError as error:
             if address not in self._failed:
                 self._failed.add(address)
@@ -80,18 +78,10 @@ class UpstreamSource:
                 self._log.warn("unresolved", text, service=name)
             return self._resolved.get(address, ())
         self._failed.discard(address)
-        self._resolved[address] = tuple(sorted({str(entry[4][0]) for entry in found}))
+        self._resolved[address] = tuple(found)
         return self._resolved[address]
 
 
 def _endpoint(host: str, address: Address) -> Endpoint:
     shown = str(Address(host, address.port))
     return Endpoint(host=host, port=address.port, name=shown if host == address.host else f"{address.host}/{shown}")
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -156,3 +156,63 @@ def test_apps_are_dialled_where_others_were_or_where_the_manifest_says() -> None
 
 def test_the_patience_is_a_minute() -> None:
     assert PATIENCE == 60 * SECOND
+
+
+def test_an_older_snapshot_is_not_enforced_by_a_name_server_either() -> None:
+    other = service(endpoint("b"), name="billing")
+    following = Following(BOOTSTRAP)
+    following.take(whole(service(endpoint("new")), other, slices=20), 0)
+    following.begin()
+    following.take(whole(service(endpoint("old")), slices=19), 1)
+    following.resolve("shop/billing", [endpoint("c")])
+    assert names(following) == ["new"]
+
+
+def test_a_stream_that_begins_anew_takes_nothing_away_when_a_name_is_resolved() -> None:
+    following = Following(Snapshot(services=(service(), service(name="billing"))))
+    following.take(whole(service(endpoint("a")), service(endpoint("b"), name="billing")), 0)
+    following.begin()
+    assert following.resolve("shop/billing", [endpoint("c")])
+    assert (names(following), names(following, "shop/billing")) == (["a"], ["c"])
+    assert following.untold() == set()
+
+
+def readiness(following: Following) -> dict[str, bool]:
+    return {each.name: each.ready for found in following.in_force.services for each in found.endpoints}
+
+
+def test_a_list_that_becomes_empty_keeps_the_last_endpoints_until_they_are_lost() -> None:
+    a, b = endpoint("a"), endpoint("b")
+    following = Following(BOOTSTRAP)
+    following.take(whole(service(a, b, replace(endpoint("ending"), terminating=True))), 0)
+    assert not following.kept()
+    assert following.take(step(1, Change(service="shop/orders", gone=("a", "b", "ending"))), 1)
+    assert readiness(following) == {"a": False, "b": False}
+    (kept,) = following.kept()
+    assert following.lose("shop/orders", kept.endpoints[:1])
+    assert readiness(following) == {"b": False}
+    assert not following.take(updates.join(3, {}, base=2), 2)
+    assert following.lose("shop/orders", kept.endpoints)
+    assert readiness(following) == {}
+    assert not following.kept()
+    assert following.take(step(3, added(a)), 3)
+    assert readiness(following) == {"a": True}
+
+
+def test_a_new_list_takes_the_place_of_the_endpoints_that_were_kept() -> None:
+    following = Following(BOOTSTRAP)
+    following.take(whole(service(endpoint("a"))), 0)
+    following.take(whole(service()), 1)
+    assert readiness(following) == {"a": False}
+    assert following.take(step(1, added(endpoint("b"))), 2)
+    assert readiness(following) == {"b": True}
+    following.take(whole(service()), 3)
+    assert readiness(following) == {"b": False}
+    assert following.resolve("shop/orders", [endpoint("c")])
+    assert not following.kept(), "the name server tells what is there"
+    assert following.take(whole(service()), 4)
+    assert readiness(following) == {"c": False}
+
+
+def test_there_is_nothing_to_keep_before_anybody_has_told() -> None:
+    assert not Following(BOOTSTRAP).kept()

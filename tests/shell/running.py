@@ -67,8 +67,12 @@ def serve(replica: RawReplica, count: int) -> None:
         arrived.answer(reply(arrived.id))
 
 
-def ask(sidecar: Sidecar, path: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> Answer:
-    """Ask the admin port."""
+HOOKS = ("/leave", "/gate", "/drain")
+
+
+def ask(sidecar: Sidecar, path: str, *, method: str = "", headers: dict[str, str] | None = None) -> Answer:
+    """Ask the admin port: by POST for what changes the state, if nothing else is said."""
+    method = method or ("POST" if path in HOOKS else "GET")
     url = f"http://127.0.0.1:{sidecar.ports['admin']}{path}"
     request = urllib.request.Request(url, method=method, headers=headers or {})
     try:

@@ -56,6 +56,40 @@ def test_the_snapshot_shows_services_and_replicas() -> None:
         ]  # fmt: skip
 
 
+def raw(sidecar: Sidecar, *headers: bytes, host: str = "127.0.0.1", path: bytes = b"/readyz") -> bytes:
+    """Send a request as it is; return the first line of the answer."""
+    with socket.create_connection((host, sidecar.ports["admin"]), timeout=10) as connection:
+        connection.sendall(b"\r\n".join([b"GET " + path + b" HTTP/1.1", *headers, b"Connection: close", b"", b""]))
+        return connection.makefile("rb").readline().strip()
+
+
+def test_a_request_that_is_malformed_is_refused_and_makes_no_traceback() -> None:
+    with between() as (_, sidecar):
+        assert raw(sidecar, b"Host: a", b"Host: b") == b"HTTP/1.0 400 Bad Request"
+        assert raw(sidecar, b"Host: a", b"X-TcpService-Key: \xff") == b"HTTP/1.1 200 OK"
+        assert raw(sidecar, b"Host: a", b"X-TcpService-Key: \xff", path=b"/leave").startswith(b"HTTP/1.1 403")
+        assert raw(sidecar, b"Host: a").endswith(b"200 OK")
+        assert "Traceback" not in sidecar.stderr
+        assert all(line.startswith("{") for line in sidecar.stderr.splitlines())
+
+
+def test_the_state_is_shown_to_this_pod_and_to_those_with_the_key() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect(("192.0.2.1", 9))  # which sends nothing
+        except OSError:
+            pytest.skip("this machine has no address but the loopback's")
+        address = asked.getsockname()[0]
+    flags = ("--upstream", "orders=127.0.0.1:1", "--listen", "orders=127.0.0.1:0", "--admin", "*:0", "--hook-key=k")
+    with Sidecar(*flags) as sidecar:
+        assert ask(sidecar, "/snapshot").status == 200
+        assert raw(sidecar, b"Host: a", host=address, path=b"/snapshot").startswith(b"HTTP/1.1 403")
+        for open_to_all in (b"/livez", b"/readyz", b"/metrics"):
+            assert raw(sidecar, b"Host: a", host=address, path=open_to_all) == b"HTTP/1.1 200 OK"
+        with_key = (b"Host: a", b"X-TcpService-Key: k")
+        assert raw(sidecar, *with_key, host=address, path=b"/snapshot") == b"HTTP/1.1 200 OK"
+
+
 def at_app(port: int) -> Sidecar:
     flags = ["--upstream", "orders=127.0.0.1:1", "--mesh", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
     return Sidecar(*flags, "--app", f"orders=127.0.0.1:{port}")

@@ -18,10 +18,14 @@ from interop.sidecar import Sidecar
 from shell.running import ask, events, logged, packet, reply, view, wait_until
 from shell.scripted import ScriptedOperator, orders, whole, write_authority
 from tcpservice.snapshot import Endpoint, Service, Snapshot
-from tcpservice.updates import join
+from tcpservice.updates import Change, encode, join
+from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.discovery import DiscoverySource
+from tcpservice_sidecar.hosts import Hosts
 from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.names import Names
 from tcpservice_sidecar.resolving import Resolving
+from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.settings import read_settings
 
 
@@ -106,10 +110,11 @@ def test_what_the_operator_says_while_the_name_server_is_asked_holds(
     discovery = read_settings(place.flags, {}).discovery
     assert discovery is not None
     bootstrap = Snapshot(services=(Service(namespace="default", name="orders", port=3001),))
-    source = DiscoverySource(discovery, bootstrap, Log(io.StringIO()), set)
+    source = DiscoverySource(discovery, bootstrap, Connector(Plain(), Hosts(), Names()), Log(io.StringIO()), set, {})
     snapshots: list[Snapshot] = []
 
-    async def asked_late(_: Resolving, service: Service) -> list[Endpoint]:
+    async def asked_late(_: Resolving, service: Service, *, last_resort: bool) -> list[Endpoint]:
+        assert last_resort
         assert service.awaited
         place.operator.say(whole(orders("10.0.0.1")), ends=True)
         while not snapshots:
@@ -242,3 +247,43 @@ def test_what_discovery_needs_is_said(tmp_path: Path) -> None:
         sidecar.stop()
         assert words in sidecar.stderr
         assert json.dumps(sidecar.stderr).count("\\n") == 1
+
+
+def test_endpoints_that_answer_stay_when_their_list_becomes_empty(place: Place) -> None:
+    with RawReplica() as first, RawReplica() as second:
+        whole_list = [Endpoint(host="127.0.0.1", port=each.port, name=f"at-{each.port}") for each in (first, second)]
+        listed = encode(Service(namespace="default", name="orders", port=3001, endpoints=tuple(whole_list)))
+        gone = encode(Change(service="default/orders", gone=tuple(each.name for each in whole_list)))
+        place.operator.say(whole(listed), join(2, {}, base=1, changes=[gone]))
+        with place.sidecar("--resolve-every", "1s") as sidecar:
+            logged(sidecar, "discovery_connected")
+            wait_until(lambda: len(hosts(sidecar)) == 2, "it is told")
+            name = f"at-{second.port}"
+            second.close()
+            (event,) = logged(sidecar, "endpoints_lost")
+            assert event["message"] == f"not listed any more, and silent: {name}"
+            with RawCaller(sidecar.ports["orders"]) as caller:
+                caller.send(request("sum", 1, "1"))
+                arrived = first.next()
+                arrived.answer(reply(arrived.id))
+                assert packet(caller)["response"] == "ok"
+            first.close()
+            wait_until(lambda: hosts(sidecar) == [], "the last one is lost")
+
+
+@pytest.mark.parametrize(("serves", "expected"), [(True, ["localhost"]), (False, ["10.96.0.7"])])
+def test_the_last_resort_of_a_pod_that_serves_is_its_own_app(
+    place: Place, monkeypatch: pytest.MonkeyPatch, serves: bool, expected: list[str]
+) -> None:
+    async def addresses(_: Resolving, name: str) -> list[str]:
+        return [] if "-replicas" in name else ["10.96.0.7"]
+
+    monkeypatch.setattr(Resolving, "_addresses", addresses)
+    discovery = read_settings(place.flags, {}).discovery
+    assert discovery is not None
+    service = Service(namespace="default", name="orders", port=3001)
+    apps = {"default/orders": Endpoint(host="localhost", port=3000, name="app")} if serves else {}
+    resolving = Resolving(discovery, Connector(Plain(), Hosts(), Names()), apps)
+    found = asyncio.run(resolving.endpoints_of(service, last_resort=True))
+    assert [endpoint.host for endpoint in found] == expected
+    assert asyncio.run(resolving.endpoints_of(service, last_resort=False)) == []

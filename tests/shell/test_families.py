@@ -84,14 +84,14 @@ def test_a_port_of_all_addresses_that_is_taken(tmp_path: Path, protocol: str) ->
 
 @pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
 def test_a_system_without_the_newer_family(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    create = socket.create_server
+    bound_before = tcpservice_sockets._bound
 
-    def without(address: tuple[str, int], *, family: int = socket.AF_INET, backlog: int, **_: bool) -> socket.socket:
+    def without(family: int, where: tuple[str, int], *, dualstack: bool = False) -> socket.socket:
         if family == socket.AF_INET6:
             raise OSError(number, "no IPv6")
-        return create(address, backlog=backlog)
+        return bound_before(family, where, dualstack=dualstack)
 
-    monkeypatch.setattr(socket, "create_server", without)
+    monkeypatch.setattr(tcpservice_sockets, "_bound", without)
     with tcpservice_sockets.bind_everywhere(0, 16) as bound:
         assert bound.family == socket.AF_INET
 

@@ -65,14 +65,25 @@ def at_the_gate(sidecar: Sidecar) -> tuple[threading.Thread, list[Answer]]:
     return thread, answers
 
 
-def test_only_whoever_has_the_key_is_heard(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_only_whoever_has_the_key_is_heard(tmp_path: Path, method: str) -> None:
     with RawReplica() as replica, front(tmp_path, replica, "--hook-key=secret") as sidecar:
         for path in ("/leave", "/gate", "/drain"):
-            for given in ({}, {"X-TcpService-Key": "wrong"}):
-                status, text = ask(sidecar, path, headers=given)
+            for given in ({}, {"X-TcpService-Key": "wrong"}, {"X-TcpService-Key": "\xff"}):
+                status, text = ask(sidecar, path, method=method, headers=given)
                 assert (status, text) == (403, "this needs the key of --hook-key as the header X-TcpService-Key\n")
         assert ask(sidecar, "/readyz").status == 200, "nothing has happened"
-        assert ask(sidecar, "/gate", headers={"X-TcpService-Key": "secret"}) == (200, "quiet\n")
+        assert ask(sidecar, "/gate", method=method, headers={"X-TcpService-Key": "secret"}) == (200, "quiet\n")
+        assert not events(sidecar, "internal_error")
+
+
+@pytest.mark.parametrize(("method", "headers"), [("GET", {}), ("POST", {"Origin": "https://elsewhere.example"})])
+def test_no_web_page_can_end_a_sidecar_on_a_laptop(tmp_path: Path, method: str, headers: dict[str, str]) -> None:
+    with RawReplica() as replica, front(tmp_path, replica) as sidecar:
+        for path in ("/leave", "/gate", "/drain"):
+            status, text = ask(sidecar, path, method=method, headers=headers)
+            assert (status, text) == (403, "this changes the state: it needs POST, not from a web page\n")
+        assert ask(sidecar, "/readyz").status == 200, "nothing has happened"
 
 
 def test_the_gate_holds_until_others_have_nothing_in_flight(tmp_path: Path) -> None:

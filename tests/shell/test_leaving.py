@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,3 +128,20 @@ def test_other_sidecars_are_told_and_served_to_the_end() -> None:
             arrived.answer(reply("1"))
             assert other.rest() == reply("2") + reply("1")
             assert sidecar.process.wait() == 0
+
+
+def test_a_caller_that_reads_slowly_gets_all_of_its_last_reply() -> None:
+    size = 14 << 20
+    with between(flags=("--drain-idle", "300ms")) as (replica, sidecar), caller(sidecar) as client:
+        client.send(request("sum", 1, "1"))
+        arrived = replica.next()
+        expected = reply("1", "x" * size)
+        arrived.answer(expected)
+        begin(sidecar)
+        taken = 0
+        while taken < len(expected):
+            piece = min(1 << 18, len(expected) - taken)
+            assert len(client.read(piece)) == piece
+            taken += piece
+            time.sleep(0.05)  # a reader of 5 MB/s
+        assert sidecar.process.wait(20) == 0

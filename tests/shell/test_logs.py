@@ -150,14 +150,15 @@ def test_a_pipe_that_another_process_made_non_blocking_is_waited_for() -> None:
 
 
 @contextmanager
-def logging_to(stderr: int, replica: RawReplica) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run a sidecar that logs there; give its process, and the port of its callers."""
+def logging_to(stderr: int, replica: RawReplica) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+    """Run a sidecar that logs there; give its process, and the ports of its callers and of its admin server."""
     command = [sys.executable, "-m", "tcpservice_sidecar", "--listen", "orders=127.0.0.1:0"]
-    command += ["--upstream", f"orders=127.0.0.1:{replica.port}"]
+    command += ["--upstream", f"orders=127.0.0.1:{replica.port}", "--admin", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
         assert process.stdout is not None
         try:
-            yield process, int(process.stdout.readline().rpartition(":")[2])
+            callers, admin = (int(process.stdout.readline().rpartition(":")[2]) for _ in range(2))
+            yield process, callers, admin
         finally:
             process.kill()
 
@@ -166,11 +167,15 @@ def logging_to(stderr: int, replica: RawReplica) -> Iterator[tuple[subprocess.Po
 def test_a_log_that_cannot_be_written_holds_no_message_up(where: str) -> None:
     reading, writing = (-1, os.open("/dev/full", os.O_WRONLY)) if where == "a full disk" else blocked_pipe()
     try:
-        with RawReplica() as replica, logging_to(writing, replica) as (process, port):
+        with RawReplica() as replica, logging_to(writing, replica) as (process, port, admin):
             for _ in range(30):
                 with RawCaller(port) as wrong:
                     wrong.send(b"x" * 40)
                     assert wrong.rest() == b"", "each of them makes a line"
+            for _ in range(100):
+                with RawCaller(admin) as wrong:
+                    wrong.send(b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+                    assert b"400 Bad Request" in wrong.rest(), "what libraries log comes to the same log"
             with RawCaller(port) as other:
                 other.send(request("sum", 1, "1"))
                 serve(replica, 1)

@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from interop.processes import Child
+from interop.sidecar import Sidecar
+from shell.running import logged
 from tcpservice.exchange import Bounds
 from tcpservice.wire.scan import TWIN
 from tcpservice_flags import Address, SettingsError, parse_address
@@ -68,7 +71,9 @@ def test_a_flag_wins_over_the_environment() -> None:
         ([*UPSTREAM, *LISTEN, "--stall", "5"], "--stall: expected a duration such as 250ms, got '5'"),
         ([*UPSTREAM, *LISTEN, "--total-bytes", "much"], "--total-bytes: expected a"),
         ([*UPSTREAM, *LISTEN, "--caller-requests", "0"], '--caller-requests: expected a whole number above 0, got "0"'),
-        ([*UPSTREAM, *LISTEN, "--log-format", "xml"], "--log-format: invalid choice: 'xml'"),
+        ([*UPSTREAM, *LISTEN, "--log-format", "xml"], "--log-format: expected auto, human or json, got 'xml'"),
+        (["--upstream", "a=b..c:1", *LISTEN], '--upstream: "b..c" is not a host name'),
+        (["--upstream", f"a={'b' * 64}:1", *LISTEN], "is not a host name: between dots, 1 to 63 characters"),
         ([*UPSTREAM, *LISTEN, "--colour"], "unrecognized arguments: --colour"),
         ([*UPSTREAM, *LISTEN, "--admin"], "--admin: expected one argument"),
     ],
@@ -78,6 +83,54 @@ def test_what_is_wrong_names_the_flag_and_what_is_expected(arguments: list[str],
         read_settings(arguments, {})
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+IN_POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "words"),
+    [
+        (["--stall", "5"], {}, "--stall: expected a duration such as 250ms, got '5'; the default holds"),
+        ([], {"TCPSERVICE_TOTAL_BYTES": "much"}, "--total-bytes: expected a size such as 4Mi, got 'much'"),
+        (["--log-format=xml"], {}, "--log-format: expected auto, human or json, got 'xml'"),
+        (["--memory=none"], {}, "--memory: expected a size"),
+        (["--grace=long"], {}, "--grace: expected a duration"),
+        (["--resolve-every=often"], {}, "--resolve-every: expected a duration"),
+        (["--of-a-newer-version=x"], {}, "--of-a-newer-version=x: this version of the sidecar does not know it"),
+        ([], {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "OTEL_EXPORTER_OTLP_PROTOCOL: expected grpc or http/protob"),
+        ([], {"OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}, "OTEL_EXPORTER_OTLP_TIMEOUT: expected a number of seconds, got '1"),
+    ],
+)
+def test_in_a_pod_what_is_not_essential_has_its_default(
+    arguments: list[str], variables: dict[str, str], words: str
+) -> None:
+    with pytest.raises(SettingsError):
+        read_settings([*UPSTREAM, *LISTEN, *arguments], variables)
+    settings = read_settings([*UPSTREAM, *LISTEN, *arguments], variables | IN_POD)
+    (ignored,) = settings.ignored
+    assert ignored.startswith(words)
+    wrong = tuple(name for name in variables if name.startswith("OTEL_"))
+    plain = read_settings([*UPSTREAM, *LISTEN], IN_POD)
+    assert settings == replace(plain, ignored=(ignored,), telemetry=replace(plain.telemetry, ignored=wrong))
+
+
+@pytest.mark.parametrize("arguments", [["--listen", "a"], ["--admin", "h:65536"], ["--listen", "a=b..c:1"]])
+def test_in_a_pod_what_is_essential_is_refused_all_the_same(arguments: list[str]) -> None:
+    with pytest.raises(SettingsError):
+        read_settings([*UPSTREAM, *arguments], IN_POD)
+
+
+def test_a_pod_may_have_any_time_to_end() -> None:
+    assert read_settings([*UPSTREAM, *LISTEN, "--grace=604800s"], {}).grace == 604_800 * 10**9
+    assert read_settings([*UPSTREAM, *LISTEN, "--grace=9223372036s"], {}).grace == 9_223_372_036 * 10**9
+
+
+def test_a_sidecar_in_a_pod_starts_and_says_what_it_ignored() -> None:
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}
+    with Sidecar(*UPSTREAM, *LISTEN, "--stall=5", env=variables | IN_POD) as sidecar:
+        told = [event["message"] for event in logged(sidecar, "setting_ignored", 2)]
+        assert [line.partition(":")[0] for line in told] == ["--stall", "OTEL_EXPORTER_OTLP_TIMEOUT"]
 
 
 @pytest.mark.parametrize("text", ["h:1", "10.0.0.1:80", "[::1]:80", "a-b.c_d.svc:1"])

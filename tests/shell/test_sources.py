@@ -7,7 +7,7 @@ import io
 import json
 import signal
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +17,7 @@ from interop.sidecar import Sidecar
 from shell.running import ask, caller, events, logged, packet, serve, view, wait_until
 from tcpservice_sidecar.addresses import parse_upstream
 from tcpservice_sidecar.logs import Log
+from tcpservice_sidecar.names import Names
 from tcpservice_sidecar.pause import Pause
 from tcpservice_sidecar.upstreams import UpstreamSource
 
@@ -109,20 +110,20 @@ def test_a_service_that_goes_away_has_no_replicas(folder: Path, sidecar: Sidecar
 def test_names_are_resolved_again_and_the_last_addresses_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """The resolver is the one part that is not real: no name on a test machine changes on command."""
     found: list[list[str] | OSError] = [
-        ["10.0.0.2", "10.0.0.1", "10.0.0.1"], socket.gaierror(-2, "Name or service not known"),
+        ["10.0.0.1", "10.0.0.2"], socket.gaierror(-2, "Name or service not known"),
         socket.gaierror(-2, "Name or service not known"), ["10.0.0.3"], socket.gaierror(-3, "Try again"),
     ]  # fmt: skip
 
-    async def getaddrinfo(_: object, host: str, port: int, **__: object) -> list[Any]:
-        assert (host, port) == ("orders.local", 3001)
+    async def addresses(_: Names, host: str) -> list[str]:
+        assert host == "orders.local"
         result = found.pop(0)
         if isinstance(result, OSError):
             raise result
-        return [(0, 0, 0, "", (address, port)) for address in result]
+        return result
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(Names, "addresses", addresses)
     log = io.StringIO()
-    source = UpstreamSource((parse_upstream("shop/orders=orders.local:3001,127.0.0.1:1"),), Log(log, "json"))
+    source = UpstreamSource((parse_upstream("shop/orders=orders.local:3001,127.0.0.1:1"),), Names(), Log(log, "json"))
 
     async def load_often() -> list[list[str]]:
         return [[endpoint.name for endpoint in (await source.load()).services[0].endpoints] for _ in range(5)]
@@ -139,14 +140,15 @@ def test_names_are_resolved_again_and_the_last_addresses_stay(monkeypatch: pytes
 def test_a_resolved_change_is_given_on(monkeypatch: pytest.MonkeyPatch) -> None:
     hosts = [["10.0.0.1"], ["10.0.0.1"], ["10.0.0.2"]]
 
-    async def getaddrinfo(_: object, __: str, port: int, **___: object) -> list[Any]:
-        return [(0, 0, 0, "", (address, port)) for address in (hosts.pop(0) if len(hosts) > 1 else hosts[0])]
+    async def addresses(_: Names, __: str) -> list[str]:
+        return hosts.pop(0) if len(hosts) > 1 else hosts[0]
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(Names, "addresses", addresses)
     monkeypatch.setattr("tcpservice_sidecar.upstreams._RESOLVE_S", 0.001)
-    source = UpstreamSource((parse_upstream("orders=orders.local:3001"),), Log(io.StringIO(), "json"))
+    source = UpstreamSource((parse_upstream("orders=orders.local:3001"),), Names(), Log(io.StringIO(), "json"))
 
     async def first_change() -> str:
+        await source.load()
         changed: asyncio.Queue[str] = asyncio.Queue()
         watching = asyncio.create_task(source.watch(lambda s: changed.put_nowait(s.services[0].endpoints[0].host)))
         host = await changed.get()
@@ -155,3 +157,24 @@ def test_a_resolved_change_is_given_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with asyncio.Runner() as runner:
         assert runner.run(first_change()) == "10.0.0.2"
+
+
+def test_a_name_that_begins_to_resolve_before_it_is_watched_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[list[str]] = [[], ["10.0.0.1"]]
+
+    async def addresses(_: Names, __: str) -> list[str]:
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    monkeypatch.setattr(Names, "addresses", addresses)
+    source = UpstreamSource((parse_upstream("orders=orders.local:3001"),), Names(), Log(io.StringIO(), "json"))
+
+    async def scene() -> str:
+        assert not (await source.load()).services[0].endpoints
+        changed: asyncio.Queue[str] = asyncio.Queue()
+        watching = asyncio.create_task(source.watch(lambda s: changed.put_nowait(s.services[0].endpoints[0].host)))
+        host = await asyncio.wait_for(changed.get(), 10)
+        watching.cancel()
+        return host
+
+    with asyncio.Runner() as runner:
+        assert runner.run(scene()) == "10.0.0.1"

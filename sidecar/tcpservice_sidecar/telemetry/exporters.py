@@ -6,10 +6,15 @@ takes more memory than all the rest of the sidecar's telemetry.
 
 from __future__ import annotations
 
+import os
+
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from tcpservice_sidecar.telemetry.variables import GRPC, Export
+
+# gRPC's own code writes to stderr past the log, and waits where nobody reads that.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def span_exporter(export: Export) -> SpanExporter:

@@ -23,6 +23,14 @@ _PAIRS: Final = "key=value pairs separated by commas"
 _PAIR = re.compile(r"\s*[^\s=,]+\s*=[^,]*")
 
 
+class WrongVariable(ValueError):
+    """A variable that makes no sense; the text names it and says what is expected."""
+
+    def __init__(self, name: str, expected: str, value: str) -> None:
+        super().__init__(f"{name}: expected {expected}, got {value!r}")
+        self.name = name
+
+
 class Export(Struct, frozen=True, kw_only=True):
     """Where one signal goes: the variable that named the collector, its address, and the protocol to speak."""
 
@@ -32,7 +40,10 @@ class Export(Struct, frozen=True, kw_only=True):
 
 
 class Telemetry(Struct, frozen=True, kw_only=True):
-    """What is exported; None is nothing. Times in seconds, `queue` and `batch` in spans."""
+    """What is exported; None is nothing. Times in seconds, `queue` and `batch` in spans.
+
+    `ignored` names the variables that were wrong: OpenTelemetry's own code must not see them either.
+    """
 
     traces: Export | None = None
     metrics: Export | None = None
@@ -40,16 +51,17 @@ class Telemetry(Struct, frozen=True, kw_only=True):
     batch: int = 512
     spans_every: float = 5.0
     metrics_every: float = 60.0
+    ignored: tuple[str, ...] = ()
 
 
 def read_telemetry(variables: Mapping[str, str]) -> Telemetry:
-    """Read the variables. Raises ValueError with a line that names the wrong one."""
+    """Read the variables. Raises WrongVariable."""
     given = {name: value.strip() for name, value in variables.items() if name.startswith("OTEL_") and value.strip()}
     for name, value in given.items():
         check = _CHECKS.get(name)
         expected = check(value) if check else None
         if expected is not None:
-            raise ValueError(f"{name}: expected {expected}, got {value!r}")
+            raise WrongVariable(name, expected, value)
     if given.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return Telemetry()
     return Telemetry(

@@ -1,7 +1,8 @@
-"""The data plane: moves bytes between sockets and the exchange, a turn of the event loop at a time.
+"""The I/O of the exchange: moves bytes between channels and the exchange, a turn of the event loop at a time.
 
-Used by `listeners` and `dialer`, which make the connections. Reads go into the exchange as they come; what it wants
-written, done and told is taken once a turn, so that a socket gets one write for all the messages of that turn.
+Used by `app`, which makes it, and by `listeners`, which give it connections. Reads go into the exchange as they come;
+what the exchange wants written, done and told is taken once a turn, so that a connection gets one write for all the
+messages of that turn. Dials run in tasks of their own.
 """
 
 from __future__ import annotations
@@ -9,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 from tcpservice.exchange import Close, Command, Connect, Exchange, Finished, HandOver, Notice, Pause, Resume, Span
-from tcpservice_sockets import acknowledge_at_once, notice_death, peer_name, send_at_once, socket_of
-
-SEND_BUFFER: Final = 64 * 1024
-"""Above this a transport is asked how much of it is left, until it is empty again."""
+from tcpservice_sidecar.channel import Channel
+from tcpservice_sidecar.connector import Connector, connect_error
 
 ACKNOWLEDGE_S: Final = 0.001
 """How long at least, and twice that at most, what was read waits for a write that acknowledges it on its way.
@@ -24,21 +23,28 @@ The kernel would wait 40 ms. Replies of quick apps come within this time, and th
 """
 
 LINGER_S: Final = 2.0
+"""How long a connection that is closed and has nothing to send may stay open until the peer closes it, too."""
+
 FLUSH_S: Final = 5.0
+"""How long a connection that is closed waits for a peer that takes no byte of the rest."""
+
+UNACCEPTED: Final = -1
+"""The number of a downstream connection that the exchange has not taken."""
+
 BACKLOG_CHECK_S: Final = 0.5
 
 now_ns = time.monotonic_ns
 
 
-class Plane:
+class ExchangeIO:
     """All connections of one exchange, by their numbers."""
 
-    def __init__(self, exchange: Exchange, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, exchange: Exchange, connector: Connector, loop: asyncio.AbstractEventLoop) -> None:
         self.exchange = exchange
         self.loop = loop
-        self.dial: Callable[[Connect], None] = _unset
-        self.hang_up: Callable[[int], None] = _unset
-        self.hand_over: Callable[[HandOver, asyncio.Transport], None] = _unset
+        self._connector = connector
+        self._dials: dict[int, asyncio.Task[None]] = {}
+        self.hand_over: Callable[[HandOver, Channel], None] = _unset
         self.on_notice: Callable[[Notice, str | None], None] = _unset
         self.on_finished: Callable[[list[Finished]], None] = _unset
         self.on_spans: Callable[[list[Span]], None] = _unset
@@ -96,18 +102,18 @@ class Plane:
 
     def _obey(self, command: Command) -> None:
         if isinstance(command, Connect):
-            self.dial(command)
+            self._dial(command)
             return
         connection = self.connections.get(command.conn)
         if connection is None:
-            self.hang_up(command.conn)
+            self._cancel_dial(command.conn)
         elif isinstance(command, Pause):
             connection.pause()
         elif isinstance(command, Resume):
             connection.resume()
         elif isinstance(command, HandOver):
             self.forget(connection)
-            self.hand_over(command, connection.transport)
+            self.hand_over(command, connection.channel)
         else:
             self._close(connection, command)
 
@@ -115,6 +121,28 @@ class Plane:
         del self.connections[command.conn]
         self._unread.discard(connection)
         connection.close(abort=command.abort)
+
+    # Dials
+
+    def _dial(self, command: Connect) -> None:
+        """Begin to connect. The exchange is told the result."""
+        task = self.loop.create_task(self._connect(command))
+        self._dials[command.conn] = task
+        task.add_done_callback(lambda _: self._dials.pop(command.conn, None))
+
+    def _cancel_dial(self, conn: int) -> None:
+        """Cancel a pending dial. Does nothing if there is none."""
+        task = self._dials.get(conn)
+        if task is not None:
+            task.cancel()
+
+    async def _connect(self, command: Connect) -> None:
+        connection = Connection(self, command.conn, upstream=True)
+        try:
+            await self._connector.connect(command.endpoint, connection)
+        except OSError as error:
+            self.exchange.closed(command.conn, connect_error(error, command.endpoint), now_ns())
+            self.touch()
 
     # Time
 
@@ -153,7 +181,7 @@ class Plane:
 
     def report(self, connection: Connection) -> None:
         """Tell the exchange how much a peer has still to take, and again until it has taken all."""
-        size = connection.transport.get_write_buffer_size()
+        size = connection.channel.unsent
         if size:
             self._unread.add(connection)
             if self._backlog_check is None:
@@ -172,125 +200,128 @@ class Plane:
 
 
 def _unset(*_: object) -> None:
-    raise AssertionError("the plane was used before it was put together")
+    raise AssertionError("the I/O was used before it was put together")
 
 
-class Connection(asyncio.Protocol):
-    """One socket of the plane, from the time it stands until the exchange has let it go."""
+class Connection:
+    """One connection of the exchange: the receiver of its channel, until the exchange has let it go."""
 
-    __slots__ = ("_accept", "_closing", "_had_backlog", "_plane", "_sock", "_upstream", "conn", "peer", "transport")
+    __slots__ = ("_accept", "_closing", "_has_backlog", "_io", "_upstream", "channel", "conn", "peer")
 
-    transport: asyncio.Transport
+    channel: Channel
 
     def __init__(
-        self, plane: Plane, conn: int | None, *, upstream: bool, accept: Callable[[], int] | None = None
+        self, io: ExchangeIO, conn: int, *, upstream: bool, accept: Callable[[], int | None] | None = None
     ) -> None:
-        self._plane = plane
+        self._io = io
         self._upstream = upstream
         self._accept = accept
         self._closing = False
-        self._had_backlog = False
-        self.conn = -1 if conn is None else conn
+        self._has_backlog = False
+        self.conn = conn
         self.peer = "?"
 
-    # Called by the event loop
+    # Called by the channel
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin: a caller gets its number now, a replica's connection has one already."""
-        self.transport = cast("asyncio.Transport", transport)
-        self._sock = socket_of(transport)
-        self.peer = peer_name(transport)
-        self.transport.set_write_buffer_limits(SEND_BUFFER)
-        if self._sock is not None:
-            send_at_once(self._sock)
-            notice_death(self._sock)
-        plane = self._plane
+    def opened(self, channel: Channel) -> None:
+        """Begin: a downstream connection gets its number now, an upstream one has it already."""
+        self.channel = channel
+        self.peer = channel.peer
+        io = self._io
         if self._accept is not None:
-            self.conn = self._accept()
-        plane.connections[self.conn] = self
-        plane.open.add(self)
-        if self._upstream and not plane.exchange.connected(self.conn, now_ns()):
-            del plane.connections[self.conn]
-            self.transport.abort()
-        plane.touch()
+            conn = self._accept()
+            if conn is None:
+                self._closing = True
+                channel.abort()
+                return
+            self.conn = conn
+        io.connections[self.conn] = self
+        io.open.add(self)
+        if self._upstream and not io.exchange.connected(self.conn, now_ns()):
+            del io.connections[self.conn]
+            self._closing = True
+            channel.abort()
+        io.touch()
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         """Take one read."""
         if not self._closing:
-            self._plane.exchange.receive(self.conn, data, now_ns())
-            self._plane.read(self)
+            self._io.exchange.receive(self.conn, data, now_ns())
+            self._io.read(self)
 
-    def eof_received(self) -> bool:
-        """Take the peer's FIN; what it is owed can still be written."""
-        if self._closing:
-            return False
-        self._plane.exchange.end_of_stream(self.conn, now_ns())
-        self._plane.touch()
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the socket."""
-        plane = self._plane
-        plane.forget(self)
-        plane.exchange.closed(self.conn, _reason(exc), now_ns())
-        plane.touch()
-
-    def pause_writing(self) -> None:
-        """Stay calm: what is queued is bounded by admission, and reported at the end of each turn."""
-
-    def resume_writing(self) -> None:
-        """Report that the peer has taken most of what was queued."""
+    def ended(self) -> None:
+        """Take the end of what the peer sends; what it is owed can still be written."""
         if not self._closing:
-            self._plane.report(self)
+            self._io.exchange.end_of_stream(self.conn, now_ns())
+            self._io.touch()
 
-    # Called by the plane
+    def unsent_changed(self) -> None:
+        """Report that much output waits, or that the peer has taken most of it."""
+        if not self._closing:
+            self._has_backlog = True
+            self._io.report(self)
+
+    def closed(self, reason: str) -> None:
+        """Forget the connection."""
+        io = self._io
+        io.forget(self)
+        if self.conn != UNACCEPTED:
+            io.exchange.closed(self.conn, reason, now_ns())
+            io.touch()
+
+    # Called by the I/O
 
     def write(self, parts: list[bytes]) -> None:
-        """Write all of a turn at once, and report what the kernel did not take."""
-        transport = self.transport
-        transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
-        has_backlog = bool(transport.get_write_buffer_size())
-        if has_backlog or self._had_backlog:
-            self._plane.report(self)
-        self._had_backlog = has_backlog
+        """Write all of a turn at once, and report what the kernel did not take.
+
+        uvloop writes at the end of the turn, so that right after a write all of it still waits. What waits before a
+        write has waited since an earlier turn; what this write adds is reported by the channel if it is much.
+        """
+        channel = self.channel
+        waits = channel.unsent
+        channel.write(parts)
+        if waits or self._has_backlog:
+            self._has_backlog = bool(waits)
+            self._io.report(self)
 
     def acknowledge(self) -> None:
         """Acknowledge what was read, as no write did."""
-        if self._sock is not None and not self.transport.is_closing():
-            acknowledge_at_once(self._sock)
+        self.channel.acknowledge()
 
     def pause(self) -> None:
         """Stop reading."""
-        if self.transport.is_reading():
-            self.transport.pause_reading()
+        self.channel.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
-        if not self.transport.is_reading() and not self.transport.is_closing():
-            self.transport.resume_reading()
+        self.channel.resume_reading()
 
     def close(self, *, abort: bool) -> None:
         """Close: at once, or once all is written.
 
-        A caller's side is then kept open for a moment and what it still sends is thrown away: a close with bytes unread
-        makes the kernel send RST, which can destroy replies that the caller has not read yet.
+        A downstream connection is then kept open for a moment, and what still comes is thrown away: a close with bytes
+        unread makes the kernel send RST, which can destroy replies that the peer has not read yet.
         """
         self._closing = True
-        transport = self.transport
-        if abort or transport.is_closing():
-            transport.abort()
+        channel = self.channel
+        if abort or channel.closing:
+            channel.abort()
             return
-        if self._upstream or not transport.can_write_eof():
-            transport.close()
+        if self._upstream:
+            channel.close()
         else:
-            transport.write_eof()
-            self.resume()
-        patience = FLUSH_S if transport.get_write_buffer_size() else LINGER_S
-        self._plane.loop.call_later(patience, transport.abort)
+            channel.half_close()
+            channel.resume_reading()
+        self._io.loop.call_later(LINGER_S, self._finish, channel.unsent, self._io.loop.time())
 
-
-def _reason(exc: Exception | None) -> str:
-    if exc is None:
-        return "closed the connection"
-    text = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or type(exc).__name__
-    return f"connection lost: {text}"
+    def _finish(self, unsent: int, progressed: float) -> None:
+        """Break off what does not end: a peer that takes nothing, or one that has taken all and does not close."""
+        channel = self.channel
+        now, left = self._io.loop.time(), channel.unsent
+        if self not in self._io.open:
+            return
+        if left == unsent and (left == 0 or now - progressed >= FLUSH_S):
+            channel.abort()
+            return
+        again = progressed if left == unsent else now
+        self._io.loop.call_later(LINGER_S, self._finish, left, again)
