@@ -15,7 +15,7 @@ DEMO_INSTALLED := $(DEMO_APP)/node_modules/.installed
 
 PYTEST := $(BIN)/python -m pytest -q
 FIRST_HALF := tests/control tests/shell tests/cluster tests/faults
-OTHER_HALF := tests/transport tests/local tests/interop tests/readme tests/telemetry tests/traces tests/cli
+OTHER_HALF := tests/fuzz tests/simulation tests/transport tests/local tests/interop tests/readme tests/telemetry tests/traces tests/cli
 
 # Runs two commands beside each other; shows the second's output once the first has ended, and fails if either does.
 # ONE_AT_A_TIME=1 runs one after the other, as CI does, where steadiness counts for more than minutes.
@@ -32,7 +32,7 @@ endef
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo example crds test e2e core fuzz simulate bench bench-quick lint format lock clean
+.PHONY: help demo example crds test e2e acceptance core fuzz simulate bench bench-quick lint format lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,8 +78,14 @@ core: $(INSTALLED)
 	echo "Core with the compiled scan ..."
 	$(PYTEST) tests/core
 
-fuzz: $(INSTALLED)  ## Compare the compiled scan with its reference for ten minutes (SECONDS_EACH=600)
+fuzz: $(INSTALLED)  ## Hostile bytes for the scan, the wire, the mesh, the core and a process (SECONDS_EACH=600, INPUTS=200000)
 	@cd tests && ../$(BIN)/python -m core.wire.twins --seconds $(or $(SECONDS_EACH),600)
+	for part in wire mesh core; do ../$(BIN)/python -m fuzz.$$part --seconds $(or $(SECONDS_EACH),600); done
+	../$(BIN)/python -m fuzz.process --inputs $(or $(INPUTS),200000)
+
+acceptance: $(INSTALLED)  ## The data plane under memory limits, floods, slow readers and chaos, with real NestJS (40 minutes)
+	@$(BIN)/python tests/prepare.py
+	$(PYTEST) tests/acceptance
 
 simulate: $(INSTALLED)  ## Simulate fleets under faults for MINUTES=10 from SEED=0 on (docs/simulation.md)
 	@cd tests && ../$(BIN)/python -m simulation --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0)

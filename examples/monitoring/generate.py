@@ -50,17 +50,17 @@ def panels() -> list[dict[str, Any]]:
             },
         ),
         ("Time to the end, replicas' side", "s", {"p99 {{service}}": quantile(server, 0.99, "service")}),
-        ("Messages at replicas", "short", {"{{service}}": f"sum by (service) ({metrics.IN_FLIGHT.prometheus})"}),
+        ("Messages at endpoints", "short", {"{{service}}": f"sum by (service) ({metrics.IN_FLIGHT.prometheus})"}),
         ("Messages at the app of each pod", "short", {"{{service}} {{instance}}": metrics.AT_APP.prometheus}),
         (
-            "Callers that wait for a place",
+            "Messages that wait for an endpoint",
             "short",
-            {"{{service}}": f"sum by (service) ({metrics.WAITING.prometheus})"},
+            {"{{service}}": f"sum by (service) ({metrics.QUEUED.prometheus})"},
         ),
         (
-            "Replicas by state, as sidecars see them",
+            "Endpoints by state, as sidecars see them",
             "short",
-            {"{{service}} {{state}}": f"sum by (service, state) ({metrics.REPLICAS.prometheus})"},
+            {"{{service}} {{state}}": f"sum by (service, state) ({metrics.ENDPOINTS.prometheus})"},
         ),
         ("Retries", "ops", {"{{service}}": f"sum by (service) ({rate(metrics.RETRIES, SERVICE)})"}),
         ("Dropped", "ops", {"{{reason}}": f"sum by (reason) ({rate(metrics.DROPPED)})"}),
@@ -69,8 +69,8 @@ def panels() -> list[dict[str, Any]]:
             "Connections",
             "short",
             {
-                "callers": f"sum ({metrics.CALLERS.prometheus})",
-                "to replicas": f"sum ({metrics.CONNECTIONS.prometheus})",
+                "from callers": f"sum ({metrics.DOWNSTREAM.prometheus})",
+                "to endpoints": f"sum ({metrics.CONNECTIONS.prometheus})",
             },
         ),
         ("Age of the oldest state in force", "s", {"oldest": f"max ({metrics.SNAPSHOT_AGE.prometheus})"}),
@@ -101,7 +101,7 @@ def _panel(place: int, title: str, unit: str, queries: dict[str, str]) -> dict[s
 
 def dashboard() -> dict[str, Any]:
     """Make the dashboard, as Grafana imports it."""
-    names = f"label_values({metrics.REPLICAS.prometheus}, service)"
+    names = f"label_values({metrics.ENDPOINTS.prometheus}, service)"
     variables = [
         {"name": "datasource", "type": "datasource", "query": "prometheus"},
         {
@@ -126,8 +126,8 @@ def alerts() -> dict[str, Any]:
     failed = rate(client, FAILED, part="_count", window="5m")
     count = rate(client, part="_count", window="5m")
     share = f"sum by (service) ({failed}) / sum by (service) ({count})"
-    down = f'sum by (service) ({metrics.REPLICAS.prometheus}{{state="down"}})'
-    known = f"sum by (service) ({metrics.REPLICAS.prometheus})"
+    down = f'sum by (service) ({metrics.ENDPOINTS.prometheus}{{state="ejected"}})'
+    known = f"sum by (service) ({metrics.ENDPOINTS.prometheus})"
     rules = [
         _alert("TcpServiceFailing", f"{share} > 0.05", "5m", "critical", "More than 5 % of the messages fail."),
         _alert(
@@ -135,14 +135,14 @@ def alerts() -> dict[str, Any]:
             f"{known} == {down}",
             "1m",
             "critical",
-            "All replicas that sidecars know have failed.",
+            "All endpoints that sidecars know are ejected.",
         ),
         _alert(
             "TcpServiceWaiting",
-            f"sum by (service) ({metrics.WAITING.prometheus}) > 0",
+            f"sum by (service) ({metrics.QUEUED.prometheus}) > 0",
             "5m",
             "warning",
-            "Messages wait for a replica with room: there are too few, or they are too slow.",
+            "Messages wait for an endpoint with room: there are too few, or they are too slow.",
         ),
         _alert(
             "TcpServiceRetrying",

@@ -65,7 +65,7 @@ class Sidecar:
 
     async def drain(self) -> None:
         """Let it leave: it takes no new messages, and this waits for those in flight."""
-        await self._ask("/drain", _DRAIN_S)
+        await self._ask("POST", "/drain", _DRAIN_S)
 
     def hush(self) -> None:
         """Show no more of what it says, as all around it ends."""
@@ -90,20 +90,20 @@ class Sidecar:
     async def _await_ready(self) -> None:
         while self._ready_pid != self.pid:
             asked = self.pid
-            if await self._ask("/readyz", 1.0):
+            if await self._ask("GET", "/readyz", 1.0):
                 self._ready_pid = asked
                 self._was_ready.set()
                 self._changed()
                 return
             await asyncio.sleep(_LOOK_S)
 
-    async def _ask(self, path: str, seconds: float) -> bool:
+    async def _ask(self, method: str, path: str, seconds: float) -> bool:
         """Ask the admin port; whether it said yes."""
         timeout = aiohttp.ClientTimeout(total=seconds)
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.get(f"http://{LOOPBACK}:{self.admin}{path}") as answer,
+                session.request(method, f"http://{LOOPBACK}:{self.admin}{path}") as answer,
             ):
                 return answer.ok
         except (OSError, TimeoutError, aiohttp.ClientError):

@@ -95,7 +95,7 @@ def on_the_way(row: Row) -> int:
 
 
 def _replica(span: Span) -> str:
-    return safe(str(span.attributes.get("tcpservice.replica", "")))
+    return safe(str(span.attributes.get("tcpservice.endpoint", "")))
 
 
 def _manners(span: Span) -> list[str]:

@@ -181,7 +181,7 @@ def _failed(events: Iterable[trace_pb2.Span.Event]) -> list[FailedAttempt]:
     noted = [event for event in events if event.name == ATTEMPT_FAILED][:MOST_ATTEMPTS]
     found = [(_values(event.attributes), event.time_unix_nano) for event in noted]
     return [
-        FailedAttempt(str(values.get("tcpservice.replica", "")), str(values.get("reason", "")), at)
+        FailedAttempt(str(values.get("tcpservice.endpoint", "")), str(values.get("reason", "")), at)
         for values, at in found
     ]
 

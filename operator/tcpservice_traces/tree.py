@@ -127,7 +127,7 @@ def _lost(client: Span, attempts: Sequence[Span]) -> list[FailedAttempt]:
     """
     if client.kind != "client":
         return []
-    known = {attempt.replica for attempt in client.failed} | {client.attributes.get("tcpservice.replica")}
+    known = {attempt.replica for attempt in client.failed} | {client.attributes.get("tcpservice.endpoint")}
     left, lost = list(attempts), []
     for attempt in client.failed:
         names = [span for span in left if span.replica == attempt.replica or span.replica not in known]

@@ -1,7 +1,7 @@
-"""Choosing a replica for one message: small strategies behind one call.
+"""Picking an endpoint for one message: small strategies behind one call.
 
-Used by `exchange.dispatch`. A strategy sees only loads and its own state; which replicas may be chosen at all is
-decided before (`Backend.candidates`).
+Used by `exchange.attempts` and by the Python transport. A strategy sees only loads and its own state; which endpoints
+may be picked at all is decided before (`Upstream.candidates`).
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from tcpservice.chance import Chance
+from tcpservice.rng import Rng
 from tcpservice.snapshot import Algorithm
 
 
 class Loaded(Protocol):
-    """What a strategy must know of a replica: its requests in flight."""
+    """What a strategy must know of an endpoint: how much it has to do."""
 
-    in_flight: int
+    load: int
 
 
 R = TypeVar("R", bound=Loaded)
@@ -25,42 +25,42 @@ R = TypeVar("R", bound=Loaded)
 class Balancer(Protocol):
     """One strategy, with the state that one service needs."""
 
-    def choose(self, replicas: Sequence[R], chance: Chance) -> R:
-        """Choose one of the replicas, of which there is at least one."""
+    def choose(self, endpoints: Sequence[R], rng: Rng) -> R:
+        """Choose one of the endpoints, of which there is at least one."""
         ...
 
 
 class LeastRequest:
-    """The less loaded of two random replicas: near-even without comparing all, and quick to avoid a slow one."""
+    """The less loaded of two random endpoints: near-even without comparing all, and quick to avoid a slow one."""
 
-    def choose(self, replicas: Sequence[R], chance: Chance) -> R:
-        """Draw two different replicas; on a tie the first drawn wins, so equals share evenly."""
-        count = len(replicas)
+    def choose(self, endpoints: Sequence[R], rng: Rng) -> R:
+        """Draw two different endpoints; on a tie the first drawn wins, so equals share evenly."""
+        count = len(endpoints)
         if count == 1:
-            return replicas[0]
-        first, step = divmod(chance.below(count * (count - 1)), count - 1)
-        one, other = replicas[first], replicas[first - 1 - step]
-        return other if other.in_flight < one.in_flight else one
+            return endpoints[0]
+        first, step = divmod(rng.below(count * (count - 1)), count - 1)
+        one, other = endpoints[first], endpoints[first - 1 - step]
+        return other if other.load < one.load else one
 
 
 class RoundRobin:
-    """Each replica in turn."""
+    """Each endpoint in turn."""
 
     def __init__(self) -> None:
         self._turn = 0
 
-    def choose(self, replicas: Sequence[R], chance: Chance) -> R:  # noqa: ARG002 - the face of Balancer
-        """Go on where the last message stopped, also when the number of replicas has changed."""
+    def choose(self, endpoints: Sequence[R], rng: Rng) -> R:  # noqa: ARG002 - the interface of Balancer
+        """Go on where the last message stopped, also when the number of endpoints has changed."""
         self._turn += 1
-        return replicas[self._turn % len(replicas)]
+        return endpoints[self._turn % len(endpoints)]
 
 
 class Random:
-    """Any replica, each with the same chance."""
+    """Any endpoint, each equally likely."""
 
-    def choose(self, replicas: Sequence[R], chance: Chance) -> R:
+    def choose(self, endpoints: Sequence[R], rng: Rng) -> R:
         """Draw one."""
-        return replicas[chance.below(len(replicas))]
+        return endpoints[rng.below(len(endpoints))]
 
 
 _STRATEGIES: dict[Algorithm, type[Balancer]] = {

@@ -27,6 +27,7 @@ class Code(StrEnum):
     NO_ENDPOINTS = "no_endpoints"
     OVERLOADED = "overloaded"
     FRAME_TOO_LARGE = "frame_too_large"
+    ABANDONED = "abandoned"
     RATE_LIMITED = "rate_limited"
     DENIED = "denied"
     DRAINING = "draining"

@@ -111,7 +111,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """One replica's address, as an EndpointSlice tells it.
 
     `host` is an IP address or a name that the shell resolves; `mesh` says that a sidecar listens there, not the app;
-    `name` is what people know the replica by (the pod's name, else `host:port`).
+    `name` is what people know the endpoint by (the pod's name, else `host:port`).
     """
 
     host: Annotated[str, Meta(min_length=1)]
@@ -127,8 +127,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 class Service(Struct, frozen=True, kw_only=True):
     """One TcpService with its replicas.
 
-    `app_port` is where apps listen, None where only pods know (a port's name). `awaited` says that nobody has told yet
-    which replicas there are, so that messages wait for them instead of failing.
+    `app_port` is where apps listen, None where only pods know (a port's name). `pool_size` is the number of connections
+    to each endpoint, 0 for as many as are useful. `awaited` says that the endpoints are not known yet, so that messages
+    wait for them instead of failing.
     """
 
     namespace: str
@@ -141,6 +142,7 @@ class Service(Struct, frozen=True, kw_only=True):
     retry: Retry = Retry()
     retry_constraint: RetryConstraint = RetryConstraint()
     limits: Limits = Limits()
+    pool_size: Count = 0
     drain: Drain = Drain()
     tracing: Tracing = Tracing()
     routes: tuple[Route, ...] = ()

@@ -51,7 +51,7 @@ else:
 
 _CLOSING_LOOKS = 50
 _CLOSING_LOOK_S = 0.01
-_INFORMING = {"replica_up", "replica_leaving"}
+_INFORMING = {"endpoint_recovered", "endpoint_leaving"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +83,7 @@ class Sidecar:
         self._lines = LineWriter(sys.stderr)
         self._log = Log(self._lines, settings.log_format)
         tracing = settings.telemetry.traces is not None
-        self._exchange = Exchange(settings.bounds, seed=int.from_bytes(os.urandom(8)), tracing=tracing)
+        self._exchange = Exchange(settings.bounds, seed=int.from_bytes(os.urandom(8)), tracing=tracing, strict=False)
         self._metrics = Metrics(self._exchange)
         self._security = Plain()
         self._names = Names()
@@ -119,10 +119,11 @@ class Sidecar:
         loop = asyncio.get_running_loop()
         _allow_many_files()
         self._io = io = ExchangeIO(self._exchange, self._connector, loop)
-        relays = Relays(io, self._connector, self._log, self._settings.bounds.place_wait)
+        relays = Relays(io, self._connector, self._log, self._settings.bounds.queue_timeout)
         self._listeners = Listeners(io, relays, self._security, self._log)
         self._leaving = Leaving(io, self._listeners, self._log, self._settings.grace)
         io.hand_over = relays.take_over
+        io.stop_listening, io.start_listening = self._listeners.stop_listening, self._listeners.start_listening
         io.on_notice, io.on_finished = self._tell, self._metrics.add
         self._pipeline = self._export()
         return await self._serve(snapshot)
@@ -172,7 +173,7 @@ class Sidecar:
         return {
             seen.service
             for seen in self._exchange.services()
-            if seen.replicas and all(replica.state in ("down", "leaving") for replica in seen.replicas)
+            if seen.endpoints and all(endpoint.state in ("ejected", "absent", "leaving") for endpoint in seen.endpoints)
         }
 
     async def _serve(self, snapshot: Snapshot) -> int:
@@ -237,7 +238,7 @@ class Sidecar:
             else:
                 service = find_service(snapshot, name, "--app")
             apps[name] = _own_app(address)
-            self._exchange.add_app(service, apps[name])
+            self._exchange.add_app(service, apps[name], now_ns())
         return apps
 
     def _swap(self, snapshot: Snapshot) -> None:
@@ -248,7 +249,7 @@ class Sidecar:
 
     def _tell(self, notice: Notice, peer: str | None) -> None:
         say = self._log.info if notice.key in _INFORMING else self._log.warn
-        say(notice.key, notice.text, service=notice.service, replica=notice.replica, peer=peer)
+        say(notice.key, notice.text, service=notice.service, endpoint=notice.endpoint, peer=peer)
 
     def _why_not_ready(self) -> str | None:
         if self._leaving.begun:

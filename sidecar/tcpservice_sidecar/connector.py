@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 from typing import Final
 
 from aiohappyeyeballs import addr_to_addr_infos, start_connection
@@ -22,6 +23,7 @@ from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.tls import TlsChannel
 
 _NEXT_S: Final = 0.25
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 
 class Connector:
@@ -58,7 +60,10 @@ class Connector:
             _, channel = await loop.create_connection(lambda: PlainChannel(receiver), addresses[0], endpoint.port)
             return channel
         infos = [info for address in addresses for info in addr_to_addr_infos((address, endpoint.port)) or ()]
-        sock = await start_connection(infos, happy_eyeballs_delay=_NEXT_S)
+        try:
+            sock = await start_connection(infos, happy_eyeballs_delay=_NEXT_S)
+        except OSError as error:
+            raise _common(error) from error
         try:
             _, channel = await loop.create_connection(lambda: PlainChannel(receiver), sock=sock)
         except BaseException:
@@ -92,6 +97,15 @@ class _Opening:
     def unsent_changed(self) -> None: ...
 
     def closed(self, reason: str) -> None: ...
+
+
+def _common(error: OSError) -> OSError:
+    """Return the one error that all addresses of a name gave; aiohappyeyeballs has only their texts, joined."""
+    numbers = set(_ERRNO.findall(str(error)))
+    if len(numbers) != 1:
+        return error
+    number = int(numbers.pop())
+    return OSError(number, os.strerror(number))
 
 
 def connect_error(error: OSError, endpoint: Endpoint) -> str:

@@ -12,7 +12,20 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from tcpservice.exchange import Close, Command, Connect, Exchange, Finished, HandOver, Notice, Pause, Resume, Span
+from tcpservice.exchange import (
+    Close,
+    Command,
+    Connect,
+    Exchange,
+    Finished,
+    HandOver,
+    Notice,
+    Pause,
+    Resume,
+    Span,
+    StartListening,
+    StopListening,
+)
 from tcpservice_sidecar.channel import Channel
 from tcpservice_sidecar.connector import Connector, connect_error
 
@@ -45,6 +58,8 @@ class ExchangeIO:
         self._connector = connector
         self._dials: dict[int, asyncio.Task[None]] = {}
         self.hand_over: Callable[[HandOver, Channel], None] = _unset
+        self.stop_listening: Callable[[str], None] = _unset
+        self.start_listening: Callable[[str], None] = _unset
         self.on_notice: Callable[[Notice, str | None], None] = _unset
         self.on_finished: Callable[[list[Finished]], None] = _unset
         self.on_spans: Callable[[list[Span]], None] = _unset
@@ -103,7 +118,14 @@ class ExchangeIO:
     def _obey(self, command: Command) -> None:
         if isinstance(command, Connect):
             self._dial(command)
-            return
+        elif isinstance(command, StopListening):
+            self.stop_listening(command.service)
+        elif isinstance(command, StartListening):
+            self.start_listening(command.service)
+        else:
+            self._obey_connection(command)
+
+    def _obey_connection(self, command: Close | Pause | Resume | HandOver) -> None:
         connection = self.connections.get(command.conn)
         if connection is None:
             self._cancel_dial(command.conn)

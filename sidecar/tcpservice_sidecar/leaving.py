@@ -22,6 +22,9 @@ LAST_CALLS: Final = 3 * SECOND // 2
 grace period has run out."""
 
 _MOST_RESERVED: Final = 5 * SECOND
+_LAST_REPLIES: Final = 2 * SECOND
+"""How long before the end of `drain.timeout` no message is read any more, so that those that were read get replies."""
+
 _LOOK_S: Final = 0.02
 
 
@@ -87,7 +90,12 @@ class Leaving:
         return drained
 
     async def _finish(self, exchange: Exchange, begun: int) -> bool:
-        if await self._wait(exchange, begun + self.limits.timeout):
+        timeout = self.limits.timeout
+        if await self._wait(exchange, begun + timeout - min(timeout // 4, _LAST_REPLIES)):
+            return True
+        exchange.stop_reading(now_ns())
+        self._io.touch()
+        if await self._wait(exchange, begun + timeout):
             return True
         self._end(exchange, streams=False)
         if await self._wait(exchange, begun + self.limits.stream_timeout):

@@ -47,7 +47,7 @@ class Listeners:
         def receiver() -> Receiver:
             if service.protocol is Protocol.OPAQUE:
                 return self._relays.downstream(service)
-            return self._connection(lambda: exchange.accept(service, now_ns(), front=front))
+            return self._connection(lambda: exchange.accept(service, now_ns(), inbound=front))
 
         flag, others = ("--front", self._others) if front else ("--listen", self._own)
         return await self._start(_Listener(service.key, flag, address, receiver, None, self._log), others)

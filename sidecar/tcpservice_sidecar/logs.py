@@ -110,7 +110,7 @@ class _Window:
 
 
 class _Human(logging.Formatter):
-    """`12:03:44 warning replica_down: connection refused (service=shop/orders replica=10.0.0.1:3001)`."""
+    """`12:03:44 warning endpoint_ejected: connection refused (service=shop/orders replica=10.0.0.1:3001)`."""
 
     def format(self, record: logging.LogRecord) -> str:
         clock = self.formatTime(record, "%H:%M:%S")

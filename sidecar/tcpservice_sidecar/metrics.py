@@ -54,25 +54,25 @@ SERVER_DURATION: Final = Instrument(
 RETRIES: Final = Instrument("tcpservice.retries", COUNTER, "1", "Attempts after the first.", ("service",))
 DROPPED: Final = Instrument("tcpservice.dropped", COUNTER, "1", "What was passed to nobody, by reason.", ("reason",))
 SPANS: Final = Instrument("tcpservice.spans", COUNTER, "1", "Spans by what became of them.", ("outcome",))
-IN_FLIGHT: Final = Instrument("tcpservice.in_flight", GAUGE, "1", "Messages at replicas.", ("service",))
+IN_FLIGHT: Final = Instrument("tcpservice.in_flight", GAUGE, "1", "Messages at endpoints.", ("service",))
 AT_APP: Final = Instrument("tcpservice.app_in_flight", GAUGE, "1", "Messages at the app of this pod.", ("service",))
-WAITING: Final = Instrument(
-    "tcpservice.waiting_callers", GAUGE, "1", "Callers whose messages wait for a replica with room.", ("service",)
+QUEUED: Final = Instrument(
+    "tcpservice.queued_messages", GAUGE, "1", "Messages that wait for an endpoint that can take them.", ("service",)
 )
-REPLICAS: Final = Instrument("tcpservice.replicas", GAUGE, "1", "Replicas by state.", ("service", "state"))
+ENDPOINTS: Final = Instrument("tcpservice.endpoints", GAUGE, "1", "Endpoints by state.", ("service", "state"))
 CONNECTIONS: Final = Instrument(
-    "tcpservice.upstream_connections", GAUGE, "1", "Connections to replicas that stand.", ("service",)
+    "tcpservice.upstream_connections", GAUGE, "1", "Established connections to endpoints.", ("service",)
 )
-CALLERS: Final = Instrument("tcpservice.callers", GAUGE, "1", "Connections of callers.")
-SNAPSHOT_AGE: Final = Instrument("tcpservice.snapshot_age", GAUGE, "s", "Time since services or replicas changed.")
+DOWNSTREAM: Final = Instrument("tcpservice.downstream_connections", GAUGE, "1", "Connections of callers.")
+SNAPSHOT_AGE: Final = Instrument("tcpservice.snapshot_age", GAUGE, "s", "Time since services or endpoints changed.")
 SILENCE: Final = Instrument(
     "tcpservice.discovery_silence", GAUGE, "s", "Time since the operator said what holds; only in a cluster."
 )
 BUILD: Final = Instrument("tcpservice.build_info", GAUGE, "1", "Always 1.", ("version", "scan"))
 
 CATALOGUE: Final = (
-    CLIENT_DURATION, SERVER_DURATION, RETRIES, DROPPED, SPANS, IN_FLIGHT, AT_APP, WAITING, REPLICAS, CONNECTIONS,
-    CALLERS, SNAPSHOT_AGE, SILENCE, BUILD,
+    CLIENT_DURATION, SERVER_DURATION, RETRIES, DROPPED, SPANS, IN_FLIGHT, AT_APP, QUEUED, ENDPOINTS, CONNECTIONS,
+    DOWNSTREAM, SNAPSHOT_AGE, SILENCE, BUILD,
 )  # fmt: skip
 
 
@@ -145,17 +145,17 @@ class Metrics:
         exchange = self._exchange
         services = exchange.services()
         for seen in services:
-            yield Point(IN_FLIGHT, (seen.service,), sum(replica.in_flight for replica in seen.replicas))
+            yield Point(IN_FLIGHT, (seen.service,), sum(endpoint.in_flight for endpoint in seen.endpoints))
         for seen in exchange.apps():
-            yield Point(AT_APP, (seen.service,), sum(replica.in_flight for replica in seen.replicas))
+            yield Point(AT_APP, (seen.service,), sum(endpoint.in_flight for endpoint in seen.endpoints))
         for seen in services:
-            yield Point(WAITING, (seen.service,), seen.waiting)
+            yield Point(QUEUED, (seen.service,), seen.waiting)
         for seen in services:
-            for state, count in Counter(replica.state for replica in seen.replicas).items():
-                yield Point(REPLICAS, (seen.service, state), count)
+            for state, count in Counter(endpoint.state for endpoint in seen.endpoints).items():
+                yield Point(ENDPOINTS, (seen.service, state), count)
         for seen in services:
-            yield Point(CONNECTIONS, (seen.service,), sum(replica.connected for replica in seen.replicas))
-        yield Point(CALLERS, (), exchange.connections())
+            yield Point(CONNECTIONS, (seen.service,), sum(endpoint.connected for endpoint in seen.endpoints))
+        yield Point(DOWNSTREAM, (), exchange.connections())
         yield Point(SNAPSHOT_AGE, (), time.monotonic() - self._swapped)
         if self.silence is not None:
             yield Point(SILENCE, (), self.silence())

@@ -109,21 +109,27 @@ class _Bound(Struct, frozen=True):
 
 
 _BOUNDS: Final = (
-    _Bound("caller_requests", parse_count, "N", "requests in flight for one caller; above it, the caller is not read"),
-    _Bound("caller_bytes", parse_quantity, "SIZE", "bytes of those requests"),
-    _Bound("total_bytes", parse_quantity, "SIZE", "bytes of requests in flight in all"),
-    _Bound("unread_bytes", parse_quantity, "SIZE", "replies a caller has not read; above it, the caller is closed"),
-    _Bound("unread_total", parse_quantity, "SIZE", "replies not read in all; above it, the worst caller is closed"),
-    _Bound("replica_backlog", parse_quantity, "SIZE", "bytes a replica has not taken; above it, it is not chosen"),
-    _Bound("place_wait", parse_duration, "TIME", "how long a message waits for a replica with room"),
-    _Bound("stall", parse_duration, "TIME", "silence in the middle of a frame after which a caller is closed"),
-    _Bound("closing_grace", parse_duration, "TIME", "how long a caller that is closed waits for replies it is owed"),
-    _Bound("probe_after", parse_duration, "TIME", "silence of a replica that owes replies until it is probed"),
-    _Bound("probe_timeout", parse_duration, "TIME", "silence after a probe until the replica is given up"),
-    _Bound("link_idle", parse_duration, "TIME", "how long an unused connection to a replica is kept"),
-    _Bound("drain_idle", parse_duration, "TIME", "silence until a caller's connection is closed while leaving"),
+    _Bound("connections", parse_count, "N", "connections of callers; more are refused"),
+    _Bound("pending", parse_count, "N", "requests without a last reply; above it, the one silent for longest ends"),
+    _Bound("request_bytes", parse_quantity, "SIZE", "bytes of messages held in all; above it, no caller is read"),
+    _Bound("partial_bytes", parse_quantity, "SIZE", "bytes of unfinished frames; above it, large ones take turns"),
+    _Bound("unsent_bytes", parse_quantity, "SIZE", "replies not read yet; above it, slow readers slow endpoints down"),
+    _Bound("downstream_requests", parse_count, "N", "unanswered requests of one caller; above it, it is not read"),
+    _Bound("downstream_bytes", parse_quantity, "SIZE", "bytes of one caller's messages; above it, it is not read"),
+    _Bound("upstream_backlog", parse_quantity, "SIZE", "bytes an endpoint has not taken; above it, it is not picked"),
+    _Bound("queue_timeout", parse_duration, "TIME", "how long a message waits for an endpoint that can take it"),
+    _Bound("unreachable_grace", parse_duration, "TIME", "how long a service may be unreachable until its port closes"),
+    _Bound("stall", parse_duration, "TIME", "how long a frame may take, and silence with unread replies may last"),
+    _Bound("closing_grace", parse_duration, "TIME", "how long a closing connection waits for replies it is owed"),
+    _Bound("probe_after", parse_duration, "TIME", "silence of an endpoint that owes replies until it is probed"),
+    _Bound("probe_timeout", parse_duration, "TIME", "silence after a probe until the endpoint is ejected"),
+    _Bound("connection_idle", parse_duration, "TIME", "how long an unused connection to an endpoint is kept"),
+    _Bound("drain_idle", parse_duration, "TIME", "silence until a caller's connection is closed while draining"),
 )
 
+
+_BY_MEMORY: Final = ("request_bytes", "partial_bytes", "unsent_bytes", "downstream_bytes", "connections", "pending")
+"""The bounds that follow from the memory that the sidecar may use."""
 
 _CLUSTER: Final[tuple[tuple[str, str, Callable[[str], Any], Any, str, str], ...]] = (
     ("--discovery-token", "PATH", Path, TOKEN, str(TOKEN), "the pod's token, which is read anew for each connection"),
@@ -146,6 +152,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
     if unknown and not in_pod:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     ignored += [f"{flag}: this version of the sidecar does not know it" for flag in unknown]
+    memory = given.memory or memory_limit()
+    bounds = {each.field: value for each in _BOUNDS if (value := getattr(given, each.field)) is not None}
     settings = Settings(
         files=tuple(given.file),
         upstreams=tuple(given.upstream),
@@ -159,8 +167,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
         grace=given.grace,
         discovery=_discovery(given),
         log_format=given.log_format,
-        memory=given.memory or memory_limit(),
-        bounds=Bounds(**{b.field: getattr(given, b.field) for b in _BOUNDS if getattr(given, b.field) is not None}),
+        memory=memory,
+        bounds=replace(Bounds.for_memory(memory), **bounds),
         telemetry=_telemetry(variables, ignored if in_pod else None),
         ignored=tuple(ignored),
     )
@@ -324,7 +332,7 @@ def _parser(ignored: list[str] | None) -> Parser:
     )  # fmt: skip
     for bound in _BOUNDS:
         flag = "--" + bound.field.replace("_", "-")
-        kind = optional(flag, bound.parse, getattr(Bounds(), bound.field))
+        kind = optional(flag, bound.parse, None)
         limits.add_argument(
             flag, dest=bound.field, metavar=bound.kind, type=kind,
             help=f"{bound.help} (default {_shown(bound)})",
@@ -333,6 +341,8 @@ def _parser(ignored: list[str] | None) -> Parser:
 
 
 def _shown(bound: _Bound) -> str:
+    if bound.field in _BY_MEMORY:
+        return "by --memory"
     value = int(getattr(Bounds(), bound.field))
     if bound.kind == "TIME":
         return f"{value // 1_000_000}ms" if value % 1_000_000_000 else f"{value // 1_000_000_000}s"

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
-from tcpservice.deadlines import Waiting
+from tcpservice.timers import TimerOwner
 from tcpservice_transport.addresses import Address
 from tcpservice_transport.errors import Overloaded, TransportError
 
@@ -28,7 +28,7 @@ class Place(Protocol):
         """Let it wait no more."""
 
 
-class Call(Waiting):
+class Call(TimerOwner):
     """What both kinds have in common: the id under which it waits, on which session, and for how many seconds."""
 
     __slots__ = ("id", "patience", "session")

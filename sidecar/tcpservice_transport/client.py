@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from threading import get_ident
 from typing import Any, Final, Literal, NamedTuple, Self, TypeVar, overload
 
-from tcpservice.deadlines import Waiting
+from tcpservice.timers import TimerOwner
 from tcpservice_transport.addresses import Address, read_addresses
 from tcpservice_transport.calls import END, Call, Single, Stream
 from tcpservice_transport.clock import Clock
@@ -292,7 +292,7 @@ class Client:
         self._clock.cancel(call)
         call.session.forget(call)
 
-    def _expired(self, call: Waiting) -> None:
+    def _expired(self, call: TimerOwner) -> None:
         assert isinstance(call, Call)
         call.session.forget(call)
         call.fail(RequestTimeout(f"{call.session.address} did not answer within {call.patience:g} s"))

@@ -1,6 +1,6 @@
 """All connections of a client: which one a message takes, and waiting until there is one.
 
-Used by `client`. A message goes to the less loaded of two connections drawn by chance, as at the sidecar.
+Used by `client`. A message goes to the less loaded of two connections that are drawn at random, as in the sidecar.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from tcpservice.balancer import LeastRequest
-from tcpservice.chance import Chance
+from tcpservice.rng import Rng
 from tcpservice_transport.addresses import Address
 from tcpservice_transport.calls import Call
 from tcpservice_transport.errors import ClientClosed, Overloaded, Unreachable
@@ -40,7 +40,7 @@ class Pool:
         self._most_waiting = dialing.limits.in_flight
         self._usable: list[Session] = []
         self._short = True
-        self._chance = Chance(random.getrandbits(64))
+        self._rng = Rng(random.getrandbits(64))
         self._balancer = LeastRequest()
         self._waiters: dict[asyncio.Future[None], None] = {}
         self._closed = False
@@ -48,7 +48,7 @@ class Pool:
     @property
     def in_flight(self) -> int:
         """How many calls wait for a reply."""
-        return sum(session.in_flight for upstream in self._upstreams for session in upstream.sessions)
+        return sum(session.load for upstream in self._upstreams for session in upstream.sessions)
 
     @property
     def connected(self) -> bool:
@@ -77,7 +77,7 @@ class Pool:
             usable = [one for upstream in self._upstreams if upstream.address not in tried for one in upstream.sessions]
         if len(usable) < 2:
             return usable[0] if usable else None
-        return self._balancer.choose(usable, self._chance)
+        return self._balancer.choose(usable, self._rng)
 
     async def wait(self, seconds: float) -> Session:
         """Wait until there is a connection; give up after so many seconds, but not before each address was dialled.

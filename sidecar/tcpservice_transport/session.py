@@ -40,7 +40,7 @@ class Owner(Protocol):
 
 
 class Session:
-    """A connection, from the time it stands; `in_flight` calls wait on it."""
+    """A connection, from the time it stands; `load` calls wait on it."""
 
     __slots__ = (
         "_calls",
@@ -50,7 +50,7 @@ class Session:
         "_owner",
         "address",
         "connection",
-        "in_flight",
+        "load",
         "usable",
     )
 
@@ -63,18 +63,18 @@ class Session:
         self._deserializer = deserializer
         self._calls: dict[str, Call] = {}
         self._lost: ConnectionLost | None = None
-        self.in_flight = 0
+        self.load = 0
         self.usable = False
 
     def begin(self, call: Call, data: bytes) -> None:
         """Send a request, whose replies the call gets. Raises Overloaded where too many wait already."""
-        if self.in_flight >= self._limits.in_flight:
-            raise Overloaded(f"{self.in_flight} requests wait for {self.address} already (Limits.in_flight)")
+        if self.load >= self._limits.in_flight:
+            raise Overloaded(f"{self.load} requests wait for {self.address} already (Limits.in_flight)")
         call.session = self
         self._calls[call.id] = call
-        self.in_flight += 1
+        self.load += 1
         self.connection.send(data)
-        if self.in_flight == 1:
+        if self.load == 1:
             self.connection.flush()
 
     def forget(self, call: Call) -> None:
@@ -178,8 +178,8 @@ class Session:
         self._left()
 
     def _left(self) -> None:
-        self.in_flight -= 1
-        if not self.in_flight and not self.usable and self._lost is None:
+        self.load -= 1
+        if not self.load and not self.usable and self._lost is None:
             self.connection.close()
 
     def _leave(self) -> None:
@@ -187,13 +187,13 @@ class Session:
         if self.usable:
             self.usable = False
             self._owner.leaving(self)
-            if not self.in_flight:
+            if not self.load:
                 self.connection.close()
 
     def _fail_all(self) -> None:
         assert self._lost is not None
         calls, self._calls = self._calls, {}
-        self.in_flight = 0
+        self.load = 0
         for call in calls.values():
             self._owner.ended(call)
             call.fail(type(self._lost)(str(self._lost)))

@@ -146,7 +146,7 @@ class Fleet:
         port = self.replicas[ord(name) - ord("a")].port
         if self.way == "two":
             port = self.pods[name].ports["mesh"]
-        found = self.view()["services"][0]["replicas"]
+        found = self.view()["services"][0]["endpoints"]
         return int(next(replica["inFlight"] for replica in found if replica["address"].endswith(f":{port}")))
 
     def view(self) -> Any:

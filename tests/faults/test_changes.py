@@ -36,7 +36,8 @@ def test_a_replica_whose_sidecar_drains_costs_no_message(tmp_path: Path) -> None
         for name in "ab":
             time.sleep(2)
             pod = fleet.pods[name]
-            with urllib.request.urlopen(f"http://127.0.0.1:{pod.ports['admin']}/drain", timeout=25) as answer:
+            drain = urllib.request.Request(f"http://127.0.0.1:{pod.ports['admin']}/drain", method="POST")
+            with urllib.request.urlopen(drain, timeout=25) as answer:
                 assert answer.status == 200
             pod.stop()
             fleet.replicas[ord(name) - ord("a")].kill()

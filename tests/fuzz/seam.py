@@ -19,7 +19,7 @@ MAX_FRAME = 8192
 OPENING = encode_preface(Preface(KEY))
 APP = "app"
 
-REFUSES_EMPTY = False
+REFUSES_EMPTY = True
 """Whether the exchange keeps frames with neither pattern nor data from replicas."""
 
 
@@ -47,7 +47,7 @@ class World:
         self._service = _service(ends)
         self._exchange.swap(Snapshot(services=(self._service,)), self.now)
         app = Endpoint(host="127.0.0.1", port=3000, name=APP)
-        self._exchange.add_app(_service((app,)), app)
+        self._exchange.add_app(_service((app,)), app, self.now)
         self._carry()
 
     def caller(self, peer: Peer) -> int:
@@ -96,7 +96,8 @@ class World:
             self._carry()
         self.now = until
 
-    def _welcome(self, conn: int, peer: Peer) -> int:
+    def _welcome(self, conn: int | None, peer: Peer) -> int:
+        assert conn is not None, "the connection was refused"
         self._peers[conn] = peer
         self._reads[conn] = deque()
         self._carry()

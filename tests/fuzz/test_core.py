@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from fuzz import core
 from fuzz.campaign import Options, run
 
 
-@pytest.mark.xfail(reason="a caller that is already forgotten is watched; remove this mark with that fault")
 def test_a_fuzzer_of_the_core_finds_nothing() -> None:
     result = run(Options(seed=1, seconds=5.0, inputs=0, first=0), core.attempt)
     assert result.finding is None

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from fuzz.campaign import Options
 from fuzz.process import fuzz
 
 
-@pytest.mark.xfail(strict=False, reason="a caller that is already forgotten is watched; remove this with that fault")
 def test_a_fuzzer_of_the_process_finds_nothing() -> None:
     result = fuzz(Options(seed=1, seconds=30.0, inputs=4000, first=0))
     assert result.finding is None

@@ -96,11 +96,19 @@ def test_no_replica_at_all(mortal: Mortal, client: NestClient) -> None:
     if mortal.way == "direct":
         assert reason["code"] == "ECONNREFUSED"
     else:
-        assert reason["code"] == "no_endpoints"
-        assert reason["status"] == "error"
-        assert set(reason) == {"status", "message", "code"}
+        assert says_down(reason)
     mortal.server.start()
     until_answered(client)
+
+
+def says_down(reason: dict[str, str]) -> bool:
+    """Whether a request failed because no endpoint was there.
+
+    At first the sidecar answers `no_endpoints`; after a grace its port is closed, and the client reports that.
+    """
+    if reason.get("code") == "no_endpoints":
+        return set(reason) == {"status", "message", "code"} and reason["status"] == "error"
+    return "ECONNREFUSED" in reason["message"] or reason["message"] == "Connection closed"
 
 
 def until_gone(client: NestClient, mortal: Mortal) -> None:
@@ -118,9 +126,11 @@ def test_a_service_that_never_had_a_replica(bench: Bench, major: Major, way: Way
         front(way, {"empty": [nowhere]}) as opened,
         NestClient(major, opened.ports["empty"], process=bench.process(major)) as client,
     ):
-        assert error_of(client.send("echo", 1))["code"] == "no_endpoints"
-        assert client.emit("ev", 1) == [["next", "<undefined>"], ["complete"]]
-        assert error_of(client.send("echo", 1))["code"] == "no_endpoints"
+        assert says_down(error_of(client.send("echo", 1)))
+        assert client.emit("ev", 1)[-1][0] in ("complete", "error"), (
+            "an event ends, whether its service is there or not"
+        )
+        assert says_down(error_of(client.send("echo", 1)))
 
 
 @every_client

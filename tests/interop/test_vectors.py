@@ -7,6 +7,8 @@ whose recorded replies have to come back byte for byte.
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -27,17 +29,24 @@ CLOSED_INSTEAD = {
     "good_then_bad": (ECHO, "the reply that the good frame is owed comes before the close; NestJS loses it"),
     "no_delimiter": (b"", "no number begins like this: closed at once; NestJS waits 30 s or for ever"),
 }
+
+
+def is_message(piece: Piece) -> bool:
+    return isinstance(piece.message, dict) and ("pattern" in piece.message or "data" in piece.message)
+
+
 UNENDING = "len_huge"  # more units than any limit: skipped as they come, nothing reaches a replica
 INCOMPLETE = "len_in_bytes_emoji"  # two units short: waited for, as NestJS does
 CLOSED = [name for name, vector in REQUESTS.items() if vector.closed_by_server or name in CLOSED_INSTEAD]
-EXCHANGED = {"dup_ids", "len_newline_between"}  # the same id twice: the replica may not see it twice in flight
 PASSED = [name for name in REQUESTS if name not in {*CLOSED, UNENDING, INCOMPLETE}]
+
+# No pattern and no data: not passed on, since NestJS up to 11.1.18 ends its process over it. NestJS answers nothing.
+DROPPED = [name for name in PASSED if not any(is_message(piece) for piece in split(REQUESTS[name].data)[0])]
 
 # What of a reply vector nobody waits for, by the place of its frame: dropped here, ignored by NestJS's clients.
 UNASKED = {"reply_unknown_id": 0, "reply_after_completion": 1}
 
-FENCE = request("echo", "fence", "fence")
-FENCE_REPLY = frame(b'{"response":"fence","isDisposed":true,"id":"fence"}')
+_fences = count()
 
 
 class Scripted(NamedTuple):
@@ -47,35 +56,41 @@ class Scripted(NamedTuple):
     port: int
 
 
+@contextmanager
+def a_scripted_replica(way: Way) -> Iterator[Scripted]:
+    with RawReplica() as replica, front(way, {"scripted": [replica.port]}) as opened:
+        yield Scripted(replica, opened.ports["scripted"])
+
+
 @pytest.fixture(scope="module", params=UNTOUCHED_WAYS)
 def scripted(request: pytest.FixtureRequest) -> Iterator[Scripted]:
-    with RawReplica() as replica, front(request.param, {"scripted": [replica.port]}) as way:
-        yield Scripted(replica, way.ports["scripted"])
+    with a_scripted_replica(request.param) as one:
+        yield one
 
 
 def cross_fence(scripted: Scripted, caller: RawCaller) -> None:
     """Prove by one more exchange that nothing else was under way in either direction."""
-    caller.send(FENCE)
+    fence_id = f"fence number {next(_fences)}"
+    fence = request("echo", "fence", fence_id)
+    answer = frame(b'{"response":"fence","isDisposed":true,"id":"%b"}' % fence_id.encode())
+    caller.send(fence)
     arrived = scripted.replica.next()
-    assert arrived.piece.raw == FENCE
-    arrived.answer(FENCE_REPLY)
-    assert caller.read(len(FENCE_REPLY)) == FENCE_REPLY
+    assert arrived.piece.raw == fence
+    arrived.answer(answer)
+    assert caller.read(len(answer)) == answer
 
 
 def completion(request_id: object) -> bytes:
     return frame(b'{"isDisposed":true,"id":%b}' % json.dumps(request_id).encode())
 
 
-@pytest.mark.parametrize("name", PASSED)
+@pytest.mark.parametrize("name", [name for name in PASSED if name not in DROPPED])
 def test_a_message_reaches_the_replica_with_the_same_bytes(scripted: Scripted, name: str) -> None:
     sent, _ = split(REQUESTS[name].data)
     with RawCaller(scripted.port) as caller:
         caller.send(REQUESTS[name].data)
         arrived = [scripted.replica.next() for _ in sent]
-        bodies = [
-            restored(each, piece) if name in EXCHANGED else each.piece.body
-            for each, piece in zip(arrived, sent, strict=True)
-        ]
+        bodies = [restored(each, piece) for each, piece in zip(arrived, sent, strict=True)]
         assert bodies == [piece.body for piece in sent]
         for each, piece in zip(arrived, sent, strict=True):
             assert each.piece.raw == frame(each.piece.body)
@@ -91,9 +106,21 @@ def is_request(message: object) -> bool:
 
 
 def restored(arrived: Arrived, sent: Piece) -> bytes:
-    """The body that arrived, with the caller's id where that was exchanged for one of the sidecar's own."""
+    """The body that arrived, with the caller's id where that was exchanged for one of the sidecar's own.
+
+    It is exchanged where the same short id was used before on the connection to the replica.
+    """
+    if not isinstance(arrived.piece.message, dict) or not str(arrived.piece.message.get("id")).startswith("tcps-"):
+        return arrived.piece.body
     ids = (json.dumps(arrived.id).encode(), json.dumps(sent.message["id"]).encode())
-    return arrived.piece.body.replace(*ids) if arrived.id.startswith("tcps-") else arrived.piece.body
+    return arrived.piece.body.replace(*ids)
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_what_is_no_message_never_reaches_the_replica(scripted: Scripted, name: str) -> None:
+    with RawCaller(scripted.port) as caller:
+        caller.send(REQUESTS[name].data)
+        cross_fence(scripted, caller)
 
 
 @pytest.mark.parametrize("name", CLOSED)
@@ -103,8 +130,9 @@ def test_a_malformed_message_never_reaches_the_replica(scripted: Scripted, name:
         caller.send(vector.data)
         owed = b""
         if name == "good_then_bad":
-            scripted.replica.next().answer(ECHO)
-            owed = ECHO
+            arrived = scripted.replica.next()
+            arrived.answer(ECHO if arrived.id == "1" else completion(arrived.id))
+            owed = ECHO if arrived.id == "1" else completion("1")
         assert caller.rest() == owed
         cross_fence(scripted, other)
 
@@ -123,16 +151,18 @@ def test_a_frame_whose_end_is_missing_is_waited_for(scripted: Scripted) -> None:
         cross_fence(scripted, other)
         caller.send(b"  ")
         arrived = scripted.replica.next()
-        assert arrived.piece.raw == REQUESTS[INCOMPLETE].data + b"  "
-        arrived.answer(completion("e"))
+        sent, _ = split(REQUESTS[INCOMPLETE].data + b"  ")
+        assert restored(arrived, sent[0]) == sent[0].body
+        arrived.answer(completion(arrived.id))
         assert caller.read(len(completion("e"))) == completion("e")
 
 
+@pytest.mark.parametrize("way", UNTOUCHED_WAYS)
 @pytest.mark.parametrize("name", REPLIES)
-def test_a_reply_reaches_the_caller_with_the_same_bytes(scripted: Scripted, name: str) -> None:
+def test_a_reply_reaches_the_caller_with_the_same_bytes(way: Way, name: str) -> None:
     pieces, _ = split(REPLIES[name].data)
     unasked = UNASKED.get(name)
-    with RawCaller(scripted.port) as caller:
+    with a_scripted_replica(way) as scripted, RawCaller(scripted.port) as caller:
         asked = ids(pieces) - {"zzz"}
         for each in sorted(asked):
             caller.send(request("ask", 1, each))
@@ -154,8 +184,9 @@ def test_nestjs_answers_with_the_recorded_bytes(bench: Bench, way: Way, name: st
         caller.send(REQUESTS[name].data)
         expected = recorded_reply(name)
         assert caller.read(len(expected)) == expected
-        caller.send(FENCE)
-        assert caller.read(len(FENCE_REPLY)) == FENCE_REPLY
+        caller.send(request("echo", "fence", "fence"))
+        fence = frame(b'{"response":"fence","isDisposed":true,"id":"fence"}')
+        assert caller.read(len(fence)) == fence
 
 
 @pytest.mark.parametrize("name", CLOSED)

@@ -151,7 +151,7 @@ def test_slices_are_what_sidecars_read() -> None:
     [
         ("listening shop/a=127.0.0.1:1", False),
         ("11:25:07 info snapshot_taken: 5 services", False),
-        ("11:25:07 warning replica_down: closed", True),
+        ("11:25:07 warning endpoint_ejected: closed", True),
         ("Traceback (most recent call last):", True),
     ],
 )

@@ -116,7 +116,7 @@ class Pod:
 
     def replicas(self) -> dict[str, str]:
         """Return what its sidecar knows of `orders`: each replica's name and address."""
-        return {each["name"]: each["address"] for each in self.view()["replicas"]}
+        return {each["name"]: each["address"] for each in self.view()["endpoints"]}
 
     def view(self) -> Any:
         """Return what its sidecar says of `orders`."""

@@ -32,7 +32,7 @@ def test_the_operator_goes_while_pods_come_and_go(scene: Scene) -> None:
     assert not report.failed
     assert report.ended == report.sent
     assert set(report.replicas) == {"orders-a", "orders-b", "orders-c"}
-    found = caller.view()["replicas"]
+    found = caller.view()["endpoints"]
     assert all(replica["mesh"] for replica in found), "sidecars are found as sidecars"
     with scene.operator("two") as operator:
         names = {"orders-b", "orders-c"}

@@ -33,14 +33,14 @@ def test_metrics_count_messages_by_outcome() -> None:
         assert f"{durations}_count{{{labels % 'event'}}} 1.0" in text
         assert f'{durations}_bucket{{code="ok",kind="request",le="+Inf",route="",service="default/orders"}} 2.0' in text
         assert re.search(durations + r'_sum{.*kind="request".*} 0\.\d', text)
-        assert "tcpservice_callers 1.0" in text
+        assert "tcpservice_downstream_connections 1.0" in text
         assert 'tcpservice_in_flight{service="default/orders"} 0.0' in text
-        assert 'tcpservice_replicas{service="default/orders",state="up"} 1.0' in text
+        assert 'tcpservice_endpoints{service="default/orders",state="healthy"} 1.0' in text
 
 
 def test_the_snapshot_shows_services_and_replicas() -> None:
     with between() as (replica, sidecar), caller(sidecar) as client:
-        assert view(sidecar)["services"][0]["replicas"][0]["state"] == "idle"
+        assert view(sidecar)["services"][0]["endpoints"][0]["state"] == "idle"
         client.send(request("sum", 1, "1"))
         arrived = replica.next()
         seen = view(sidecar)
@@ -48,10 +48,10 @@ def test_the_snapshot_shows_services_and_replicas() -> None:
         (service,) = seen["services"]
         assert (seen["callers"], seen["inFlight"]) == (1, 1)
         assert (service["service"], service["algorithm"], service["waiting"]) == ("default/orders", "LeastRequest", 0)
-        assert service["replicas"] == [
+        assert service["endpoints"] == [
             {
                 "name": f"127.0.0.1:{replica.port}", "address": f"127.0.0.1:{replica.port}", "mesh": False,
-                "state": "up", "connected": True, "failures": 0, "inFlight": 1,
+                "state": "healthy", "connected": True, "failures": 0, "inFlight": 1,
             }
         ]  # fmt: skip
 
@@ -153,5 +153,5 @@ def test_a_replica_that_is_down_is_shown_and_counted() -> None:
         replica.close()
         client.send(request("sum", 1, "1"))
         wait_until(lambda: "no_endpoints" in ask(sidecar, "/metrics").text, "the message ends")
-        assert view(sidecar)["services"][0]["replicas"][0]["state"] == "down"
+        assert view(sidecar)["services"][0]["endpoints"][0]["state"] == "ejected"
         assert 'tcpservice_retries_total{service="default/orders"} 2.0' in ask(sidecar, "/metrics").text

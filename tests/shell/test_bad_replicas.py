@@ -35,12 +35,12 @@ def test_nonsense_ends_what_was_asked_of_it_and_it_comes_back_when_it_behaves(no
         replica.next().answer(nonsense)
         error = packet(client)["err"]
         assert (error["message"], error["code"]) == ("Connection closed", "connection_closed")
-        event = logged(sidecar, "replica_down")[0]
-        assert event["replica"] == f"127.0.0.1:{replica.port}"
+        event = logged(sidecar, "endpoint_ejected")[0]
+        assert event["endpoint"] == f"127.0.0.1:{replica.port}"
         probe = replica.next()
         assert probe.piece.message["pattern"] == "tcpservice.dev/probe"
         probe.answer(reply(probe.id))
-        logged(sidecar, "replica_up")
+        logged(sidecar, "endpoint_recovered")
         client.send(request("sum", 1, "2"))
         serve(replica, 1)
         assert packet(client)["id"] == "2"
@@ -105,7 +105,7 @@ def test_a_replica_that_is_silent_is_probed_and_given_up() -> None:
         replica.next()
         assert replica.next().piece.message["pattern"] == "tcpservice.dev/probe"
         assert packet(client)["err"]["code"] == "connection_closed"
-        assert "silent" in logged(sidecar, "replica_down")[0]["message"]
+        assert "silent" in logged(sidecar, "endpoint_ejected")[0]["message"]
 
 
 def send_much(client: RawCaller) -> None:
@@ -119,7 +119,7 @@ def test_a_replica_that_does_not_read_gets_no_more_than_it_may_buffer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as stuck:
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         flags = ("--upstream", f"orders=127.0.0.1:{stuck.getsockname()[1]}", "--listen", "orders=127.0.0.1:0")
-        bounds = ("--admin", "127.0.0.1:0", "--place-wait", "1s", "--replica-backlog", "1Mi")
+        bounds = ("--admin", "127.0.0.1:0", "--queue-timeout", "1s", "--upstream-backlog", "1Mi")
         with Sidecar(*flags, *bounds) as sidecar, caller(sidecar) as client:
             sender = threading.Thread(target=send_much, args=(client,))
             sender.start()

@@ -79,7 +79,7 @@ class Place:
         connector = Connector(security, Hosts(), Names())
         self.io = ExchangeIO(self.exchange, connector, asyncio.get_running_loop())
         log = Log(self.log, "json")
-        relays = Relays(self.io, connector, log, Bounds().place_wait)
+        relays = Relays(self.io, connector, log, Bounds().queue_timeout)
         self.io.hand_over = relays.take_over
         self.io.on_notice = lambda *_: None
         self.io.on_finished = lambda _: None
@@ -226,7 +226,7 @@ def test_a_message_crosses_two_sidecars(security: Plain, run: Callable[[Scene], 
     async def scene() -> None:
         with RawReplica() as replica:
             pod = Place(security, ORDERS)
-            pod.exchange.add_app(ORDERS, Endpoint(host="127.0.0.1", port=replica.port, name="app"))
+            pod.exchange.add_app(ORDERS, Endpoint(host="127.0.0.1", port=replica.port, name="app"), now_ns())
             _, port = await pod.listeners.listen_mesh(Address("127.0.0.1", 0))
             endpoint = Endpoint(host="127.0.0.1", port=port, name="a", mesh=True)
             service = Service(namespace="shop", name="orders", port=3001, endpoints=(endpoint,))
@@ -256,7 +256,9 @@ def test_an_opaque_connection_crosses_two_sidecars_and_ends_in_one_direction(
     async def scene() -> None:
         app = await asyncio.start_server(answer, "127.0.0.1", 0)
         pod = Place(security, opaque())
-        pod.exchange.add_app(opaque(), Endpoint(host="127.0.0.1", port=app.sockets[0].getsockname()[1], name="app"))
+        pod.exchange.add_app(
+            opaque(), Endpoint(host="127.0.0.1", port=app.sockets[0].getsockname()[1], name="app"), now_ns()
+        )
         _, port = await pod.listeners.listen_mesh(Address("127.0.0.1", 0))
         service = opaque(Endpoint(host="127.0.0.1", port=port, name="a", mesh=True))
         caller = Place(security, service)
@@ -267,7 +269,7 @@ def test_an_opaque_connection_crosses_two_sidecars_and_ends_in_one_direction(
         writer.write_eof()
         assert await reader.read() == b"welcome " + large
         writer.close()
-        while caller.exchange._state.peers or pod.exchange._state.peers:
+        while caller.exchange._state.connections or pod.exchange._state.connections:
             await asyncio.sleep(0.01)
         app.close()
 
@@ -296,10 +298,10 @@ def test_a_reset_during_the_dial_leaves_nothing_behind(run: Callable[[Scene], No
             writer.transport.abort()
             await asyncio.sleep(0.05)
             go_on.set()
-            while place.exchange._state.peers:
+            while place.exchange._state.connections:
                 await asyncio.sleep(0.01)
             (seen,) = place.exchange.services()
-            assert [endpoint.in_flight for endpoint in seen.replicas] == [0]
+            assert [endpoint.in_flight for endpoint in seen.endpoints] == [0]
 
     run(scene)
 

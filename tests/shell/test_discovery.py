@@ -61,7 +61,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 def hosts(sidecar: Sidecar) -> list[str]:
     (service,) = view(sidecar)["services"]
-    return [replica["address"].partition(":")[0] for replica in service["replicas"]]
+    return [replica["address"].partition(":")[0] for replica in service["endpoints"]]
 
 
 def said(sidecar: Sidecar, event: str = "discovery_lost") -> str:
@@ -99,7 +99,7 @@ def test_messages_fail_once_neither_operator_nor_name_server_tells_of_replicas(p
     place.operator.say(whole())
     with place.sidecar("--cluster-domain", "invalid") as sidecar, RawCaller(sidecar.ports["orders"]) as caller:
         caller.send(request("sum", 1, "1"))
-        assert packet(caller)["err"]["message"] == "default/orders has no replica"
+        assert packet(caller)["err"]["message"] == "default/orders has no endpoint"
         wait_until(lambda: said(sidecar, "resolved") == "by the name server: nothing", "it says why")
 
 

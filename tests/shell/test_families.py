@@ -70,7 +70,7 @@ def test_a_caller_is_named_by_the_address_that_it_has(tmp_path: Path, host: str)
     with Sidecar("--file", manifest(tmp_path), "--listen", "orders=*:0") as sidecar, ExitStack() as stack:
         caller = stack.enter_context(RawCaller(sidecar.ports["orders"], host))
         caller.send(b"GET / HTTP/1.1\r\nHost: somebody.who.is.wrong.here\r\n\r\n")
-        assert logged(sidecar, "caller_malformed")[0]["peer"].startswith(f"{Address(host, 0)}".removesuffix("0"))
+        assert logged(sidecar, "downstream_malformed")[0]["peer"].startswith(f"{Address(host, 0)}".removesuffix("0"))
 
 
 @pytest.mark.parametrize("protocol", ["NestJS", "Opaque"])

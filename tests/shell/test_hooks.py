@@ -40,7 +40,7 @@ def pod(folder: Path, app: RawReplica, *flags: str) -> Iterator[Sidecar]:
         "--file", str(manifest), "--front", "orders=127.0.0.1:0", "--mesh", "127.0.0.1:0",
         "--app", f"orders=127.0.0.1:{app.port}", "--admin", "127.0.0.1:0", *flags,
     ) as sidecar:  # fmt: skip
-        logged(sidecar, "replica_up")
+        logged(sidecar, "endpoint_recovered")
         yield sidecar
 
 

@@ -116,7 +116,7 @@ def test_other_sidecars_are_told_and_served_to_the_end() -> None:
     with RawReplica() as app:
         flags = ("--upstream", "orders=127.0.0.1:1", "--mesh", "127.0.0.1:0", "--app", f"orders=127.0.0.1:{app.port}")
         with Sidecar(*flags) as sidecar, RawCaller(sidecar.ports["mesh"]) as other:
-            logged(sidecar, "replica_up")
+            logged(sidecar, "endpoint_recovered")
             other.send(GREETING + request("sum", 1, "1"))
             assert other.read(len(GREETING)) == GREETING
             arrived = app.next()

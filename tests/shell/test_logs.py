@@ -41,9 +41,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_people_get_a_line_with_what_belongs_to_the_event() -> None:
     stream = Terminal()
-    Log(stream).warn("replica_down", "connect ECONNREFUSED", service="shop/orders", replica="r1", peer=None)
+    Log(stream).warn("endpoint_ejected", "connect ECONNREFUSED", service="shop/orders", replica="r1", peer=None)
     assert re.fullmatch(
-        r"\d\d:\d\d:\d\d warning replica_down: connect ECONNREFUSED \(service=shop/orders replica=r1\)\n",
+        r"\d\d:\d\d:\d\d warning endpoint_ejected: connect ECONNREFUSED \(service=shop/orders replica=r1\)\n",
         stream.getvalue(),
     )
 
@@ -66,7 +66,7 @@ def test_a_format_that_is_asked_for_wins_over_the_terminal(log_format: str, huma
 def test_what_a_peer_sent_cannot_make_a_line_of_its_own() -> None:
     for log_format in ("human", "json"):
         stream = io.StringIO()
-        Log(stream, log_format).warn("caller_malformed", "got 'a\r\nb'")
+        Log(stream, log_format).warn("downstream_malformed", "got 'a\r\nb'")
         assert stream.getvalue().count("\n") == 1
         assert "\r" not in stream.getvalue()
 
@@ -75,14 +75,14 @@ def test_a_flood_is_cut_and_counted_by_kind(clock: list[float]) -> None:
     stream = io.StringIO()
     log = Log(stream, "json")
     for _ in range(LINES_PER_SECOND + 7):
-        log.warn("caller_malformed", "bad")
-    log.warn("replica_down", "other")
+        log.warn("downstream_malformed", "bad")
+    log.warn("endpoint_ejected", "other")
     clock[0] += 1
-    log.warn("caller_malformed", "bad")
-    log.warn("caller_malformed", "bad")
+    log.warn("downstream_malformed", "bad")
+    log.warn("downstream_malformed", "bad")
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert len(lines) == LINES_PER_SECOND + 3
-    assert lines[LINES_PER_SECOND]["event"] == "replica_down"
+    assert lines[LINES_PER_SECOND]["event"] == "endpoint_ejected"
     assert [line.get("suppressed") for line in lines[-2:]] == [7, None]
 
 

@@ -104,7 +104,7 @@ def test_connections_are_spread_and_given_back(way: str, tmp_path: Path) -> None
         assert sorted(map(names.count, (b"0", b"1", b"2"))) >= [3, 4, 4]
         for caller in callers:
             caller.close()
-        wait_until(lambda: not any(r["inFlight"] for r in view(sidecar)["services"][0]["replicas"]), "given back")
+        wait_until(lambda: not any(r["inFlight"] for r in view(sidecar)["services"][0]["endpoints"]), "given back")
 
 
 def test_a_replica_that_refuses_is_passed_over(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_replica_that_refuses_is_passed_over(tmp_path: Path) -> None:
         for _ in range(10):
             with RawCaller(sidecar.ports["orders"]) as caller:
                 assert caller.read(1) == b"0"
-        assert 'state="down"' in ask(sidecar, "/metrics").text
+        assert 'state="ejected"' in ask(sidecar, "/metrics").text
 
 
 @pytest.mark.parametrize("way", ["one", "two"])
@@ -143,6 +143,6 @@ def test_an_upstream_that_is_no_sidecar_is_passed_over(tmp_path: Path) -> None:
             RawCaller(sidecar.ports["orders"]) as caller,
         ):
             assert caller.rest() == b""
-            logged(sidecar, "replica_down")
+            logged(sidecar, "endpoint_ejected")
     finally:
         echo.close()

@@ -26,7 +26,7 @@ def test_flags_and_environment_say_the_same() -> None:
     arguments = ["--upstream", "a=h:1,[::1]:2", "--upstream", "shop/b=h:3", "--listen", "a=127.0.0.1:0"]
     arguments += ["--front", "a=0.0.0.0:3301"]
     arguments += ["--mesh", "0.0.0.0:3101", "--app", "a=localhost:3001", "--admin", "[::]:9901", "--log-format", "json"]
-    arguments += ["--probe-after", "1m30s", "--total-bytes", "64Mi", "--caller-requests", "7"]
+    arguments += ["--probe-after", "1m30s", "--request-bytes", "64Mi", "--downstream-requests", "7"]
     environment = {
         "TCPSERVICE_UPSTREAM": "a=h:1,[::1]:2 shop/b=h:3",
         "TCPSERVICE_LISTEN": "a=127.0.0.1:0",
@@ -36,15 +36,16 @@ def test_flags_and_environment_say_the_same() -> None:
         "TCPSERVICE_ADMIN": "[::]:9901",
         "TCPSERVICE_LOG_FORMAT": "json",
         "TCPSERVICE_PROBE_AFTER": "1m30s",
-        "TCPSERVICE_TOTAL_BYTES": "64Mi",
-        "TCPSERVICE_CALLER_REQUESTS": "7",
+        "TCPSERVICE_REQUEST_BYTES": "64Mi",
+        "TCPSERVICE_DOWNSTREAM_REQUESTS": "7",
         "OTHER": "--bad",
     }
     settings = read_settings(arguments, {})
     assert settings == read_settings([], environment)
     assert settings.upstreams[0] == Upstream("a", (Address("h", 1), Address("::1", 2)))
     assert settings.apps == (Named("a", Address("localhost", 3001)),)
-    assert settings.bounds == Bounds(probe_after=90 * 10**9, total_bytes=64 << 20, caller_requests=7)
+    given = {"probe_after": 90 * 10**9, "request_bytes": 64 << 20, "downstream_requests": 7}
+    assert settings.bounds == replace(Bounds.for_memory(settings.memory), **given)
 
 
 def test_a_flag_wins_over_the_environment() -> None:
@@ -69,8 +70,11 @@ def test_a_flag_wins_over_the_environment() -> None:
         (["--upstream", "orders=h:0", *LISTEN], "--upstream: expected a port from 1 to 65535, got 0"),
         ([*UPSTREAM, *LISTEN, "--admin", "h:65536"], "--admin: expected a port from 0 to 65535, got 65536"),
         ([*UPSTREAM, *LISTEN, "--stall", "5"], "--stall: expected a duration such as 250ms, got '5'"),
-        ([*UPSTREAM, *LISTEN, "--total-bytes", "much"], "--total-bytes: expected a"),
-        ([*UPSTREAM, *LISTEN, "--caller-requests", "0"], '--caller-requests: expected a whole number above 0, got "0"'),
+        ([*UPSTREAM, *LISTEN, "--request-bytes", "much"], "--request-bytes: expected a"),
+        (
+            [*UPSTREAM, *LISTEN, "--downstream-requests", "0"],
+            '--downstream-requests: expected a whole number above 0, got "0"',
+        ),
         ([*UPSTREAM, *LISTEN, "--log-format", "xml"], "--log-format: expected auto, human or json, got 'xml'"),
         (["--upstream", "a=b..c:1", *LISTEN], '--upstream: "b..c" is not a host name'),
         (["--upstream", f"a={'b' * 64}:1", *LISTEN], "is not a host name: between dots, 1 to 63 characters"),
@@ -92,7 +96,7 @@ IN_POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
     ("arguments", "variables", "words"),
     [
         (["--stall", "5"], {}, "--stall: expected a duration such as 250ms, got '5'; the default holds"),
-        ([], {"TCPSERVICE_TOTAL_BYTES": "much"}, "--total-bytes: expected a size such as 4Mi, got 'much'"),
+        ([], {"TCPSERVICE_REQUEST_BYTES": "much"}, "--request-bytes: expected a size such as 4Mi, got 'much'"),
         (["--log-format=xml"], {}, "--log-format: expected auto, human or json, got 'xml'"),
         (["--memory=none"], {}, "--memory: expected a size"),
         (["--grace=long"], {}, "--grace: expected a duration"),
@@ -173,7 +177,7 @@ def test_each_bound_is_explained_with_its_default(
     with pytest.raises(SystemExit):
         read_settings(["--help"], {})
     words = capsys.readouterr().out
-    for default in ("10000", "64Mi", "256Mi", "10s", "30s", "1Mi"):
+    for default in ("10000", "by --memory", "10s", "30s", "1Mi", "5s"):
         assert f"(default {default})" in words
 
 

@@ -41,7 +41,7 @@ def sidecar(folder: Path) -> Iterator[Sidecar]:
 
 
 def addresses(sidecar: Sidecar) -> list[str]:
-    return [replica["address"] for service in view(sidecar)["services"] for replica in service["replicas"]]
+    return [replica["address"] for service in view(sidecar)["services"] for replica in service["endpoints"]]
 
 
 def test_a_change_of_a_file_is_taken_in(folder: Path, sidecar: Sidecar) -> None:

@@ -146,8 +146,8 @@ def test_metrics_reach_a_real_collector(protocol: str, tmp_path: Path) -> None:
         assert sum(map(int, point["bucketCounts"])) == 7
         assert 0 < point["sum"] < 5
         assert "min" not in point
-        ((attributes, point),) = found["tcpservice.replicas"]
-        assert attributes == {"tcpservice.service": "default/orders", "tcpservice.state": "up"}
+        ((attributes, point),) = found["tcpservice.endpoints"]
+        assert attributes == {"tcpservice.service": "default/orders", "tcpservice.state": "healthy"}
         assert point["asInt"] == "1"
         assert ask(sidecar, "/livez").status == 200
 

@@ -107,7 +107,7 @@ def test_a_request(mesh: Mesh) -> None:
     assert client.attributes == {
         "rpc.system.name": "nestjs", "rpc.method": '{"cmd":"sum"}', "server.address": "orders.default",
         "tcpservice.service": "default/orders", "tcpservice.message": "request", "tcpservice.responses": "1",
-        "tcpservice.failed_attempts": "0", "tcpservice.replica": client.attributes["tcpservice.replica"],
+        "tcpservice.failed_attempts": "0", "tcpservice.endpoint": client.attributes["tcpservice.endpoint"],
         "network.peer.address": "127.0.0.1", "network.peer.port": client.attributes["network.peer.port"],
     }  # fmt: skip
     assert server.resource["a"] == "b"

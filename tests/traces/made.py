@@ -47,7 +47,7 @@ def trace(*spans: Span, dropped: int = 0) -> Trace:
 
 def to(replica: str) -> dict[str, str | int | float | bool]:
     """Return the attributes of a call that a replica took."""
-    return {"tcpservice.service": f"shop/{replica.rpartition('-')[0]}", "tcpservice.replica": replica}
+    return {"tcpservice.service": f"shop/{replica.rpartition('-')[0]}", "tcpservice.endpoint": replica}
 
 
 def usual() -> Trace:

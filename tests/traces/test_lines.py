@@ -184,7 +184,7 @@ spans = st.builds(
     end_ns=st.just(2**64 - 1),
     error=st.just("") | wild,
     attributes=st.dictionaries(
-        st.sampled_from(["tcpservice.replica", "tcpservice.service", "server.address", "rpc.method_original"]), wild
+        st.sampled_from(["tcpservice.endpoint", "tcpservice.service", "server.address", "rpc.method_original"]), wild
     ),
     failed=st.lists(st.builds(lost, wild, st.integers(0, 9), wild), max_size=2).map(tuple),
 )

@@ -1,22 +1,42 @@
-"""The exchange: takes whole reads and events in, gives whole writes and commands out, and decides everything between.
+"""The exchange: whole reads and events go in, whole writes and commands come out, and everything between is decided.
 
-This is the product's heart, and it is pure: no I/O, no clock, no randomness but a seed. A shell owns the sockets and
-calls the methods below with the time in integer nanoseconds; once a turn it takes what is to be written, commanded and
-told. So every behaviour is a table of inputs and outputs, and a compiled twin can stand in for this module.
+This is the product's core, and it is pure: no I/O, no clock, no randomness but a seed. A shell owns the sockets; it
+calls the methods of `Exchange` with the time, and takes the outputs once a turn. So every behaviour is a table of
+inputs and outputs, and a whole fleet can be simulated in one process.
 
-A message, top to bottom: `intake` takes a caller's frames in order and finds each message's policy -> `dispatch`
-chooses a replica -> `links` puts it on that replica's connection -> `answers` maps the reply back -> `endings` ends
-it. When an attempt fails, `losses` (the replica) and `retries` (the message) decide what follows.
+Begin to read with `message_path`. One module holds one idea:
 
-A change, top to bottom: `topology` compares a snapshot with what is there and swaps it in under what is in flight.
-
-What holds, whatever happens: every accepted request gets exactly one ending; nothing that may have run runs again
-unless its route allows it; replies are always read; nothing grows without a bound (`bounds`).
+| module | what it holds |
+|---|---|
+| `message_path` | the way of a message from its frame to its first attempt |
+| `attempts` | picking an endpoint; an attempt, from its start to its end; retries; the queue of a service |
+| `endings` | how a message and a connection end |
+| `downstream`, `upstream` | connections of callers, and to endpoints: what is read from them, and their timers |
+| `endpoint_health` | ejection and recovery of endpoints; a service that cannot be reached |
+| `pool` | the connections to one endpoint |
+| `admission` | what bounds the memory |
+| `topology` | a new snapshot takes effect |
+| `local_app`, `draining`, `opaque` | the pod's own app; stopping without loss; services of other protocols |
+| `tracing`, `sampling`, `retry_budget` | which messages are traced; how many retries there may be |
+| `records`, `transitions`, `state` | the records, the tables of their states, and the whole state |
+| `bounds`, `outputs`, `views` | what goes in once; what comes out |
 """
 
 from tcpservice.exchange.bounds import Bounds
 from tcpservice.exchange.exchange import Exchange
-from tcpservice.exchange.outputs import Close, Command, Connect, Finished, HandOver, Notice, Pause, Resume, Span
+from tcpservice.exchange.outputs import (
+    Close,
+    Command,
+    Connect,
+    Finished,
+    HandOver,
+    Notice,
+    Pause,
+    Resume,
+    Span,
+    StartListening,
+    StopListening,
+)
 
 __all__ = [
     "Bounds",
@@ -30,4 +50,6 @@ __all__ = [
     "Pause",
     "Resume",
     "Span",
+    "StartListening",
+    "StopListening",
 ]

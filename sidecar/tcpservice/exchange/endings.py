@@ -1,24 +1,33 @@
-"""How a message ends: its answer to the caller, its row, and the places that it gives back.
+"""Where messages and connections end: each in one function.
 
-Used by every part of the exchange that can end a message. Each call ends exactly once; what comes for it afterwards is
-dropped and counted.
+Used by every part of the exchange. `finish` ends a message: exactly once, with one row for the metrics; a reply that
+comes later is dropped and counted. `close_downstream` and `close_upstream` end a connection: it is in no table any
+more, and the shell is told to close the socket. Attempts end in `attempts.end`.
 """
 
 from __future__ import annotations
 
 from json import dumps
+from typing import Final
 
 from tcpservice.errors import Code
+from tcpservice.exchange.admission import release, unthrottle
 from tcpservice.exchange.outputs import Close, Finished
-from tcpservice.exchange.records import Call, Caller, Link
+from tcpservice.exchange.records import DownstreamConnection, Message, Origin, UpstreamConnection
 from tcpservice.exchange.state import State
 from tcpservice.exchange.tracing import ended
+from tcpservice.exchange.transitions import ConnectionEvent, DownstreamEvent, DownstreamState
 from tcpservice.wire.frames import encode_frame
-from tcpservice.wire.mesh import CANCEL, LOST, REFUSED, encode_control
+from tcpservice.wire.mesh import LOST, REFUSED, encode_control
 from tcpservice.wire.scan import units
 
+# CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
+_CONNECTION_CLOSED: Final = Code.CONNECTION_CLOSED
+_CLOSING: Final = DownstreamState.CLOSING
+_MESH: Final = Origin.MESH
+
 CONNECTION_CLOSED = "Connection closed"
-"""NestJS's own words for a connection lost under a request; apps match on them."""
+"""NestJS's own words for a connection that was lost under a request; apps match on them."""
 
 
 def error_frame(id_text: bytes, code: Code, message: str) -> bytes:
@@ -28,104 +37,100 @@ def error_frame(id_text: bytes, code: Code, message: str) -> bytes:
     return encode_frame(body, units(body))
 
 
-def finish(state: State, call: Call, code: Code, now: int) -> None:
-    """End a call for good: no timer, no place taken, one row. The caller has been told, or needs not be."""
-    state.wheel.cancel(call)
-    caller = call.caller
-    del caller.calls[call]
-    caller.heard = now
-    caller.bytes -= call.size
-    state.bytes -= call.size
-    state.room = True
-    replica = call.replica.endpoint.name if call.replica else None
+def finish(state: State, message: Message, code: Code, now: int) -> None:
+    """End a message whose attempts have ended: no timer, nothing counted, one row, one trace.
+
+    The caller has been answered, or does not need to be.
+    """
+    if message.timers:
+        state.timers.cancel_all(message)
+    if message.upstream.waiting:
+        message.upstream.waiting.pop(message, None)
+    downstream = message.downstream
+    downstream.heard = now
+    release(state, message)
+    endpoint = message.last.endpoint.address.name if message.last else None
     state.rows.append(
         Finished(
-            call.backend.service.key, call.policy.route, "event" if call.request.id is None else "request", code,
-            replica, call.attempts, call.responses, call.started, now, caller.mesh,
+            message.upstream.service.key, message.policy.route, "event" if message.request.id is None else "request",
+            code, endpoint, message.attempts + message.rounds, message.responses, message.arrived, now,
+            downstream.origin is _MESH,
         )
     )  # fmt: skip
     if state.tracing:
-        ended(state, call, code, now)
-    call.frame = None
-    if caller.closing and not caller.calls:
-        close_caller(state, caller, abort=False)
+        ended(state, message, code, now)
+    message.frame = None
+    if downstream.state is _CLOSING and not downstream.messages:
+        close_downstream(state, downstream, now, abort=False)
 
 
-def fail(state: State, call: Call, code: Code, message: str, now: int) -> None:
-    """End a call with an error of the sidecar's own."""
-    if call.request.id is not None and call.caller.conn in state.peers:
-        state.write(call.caller.conn, _last_word(call, call.request.id, code, message))
-    drop(state, call)
-    finish(state, call, code, now)
+def fail(state: State, message: Message, code: Code, text: str, now: int) -> None:
+    """End a message, whose attempts have ended, with an error of the sidecar's own."""
+    if message.request.id is not None and message.downstream.conn in state.connections:
+        state.write(message.downstream.conn, _error(message, message.request.id, code, text))
+    finish(state, message, code, now)
 
 
-def _last_word(call: Call, id_text: bytes, code: Code, message: str) -> bytes:
-    """Encode how a call failed: another sidecar is told what it may do about it, an app gets an error."""
-    if call.caller.mesh and not call.left and not call.responses:
-        return encode_control(REFUSED, id_text)
-    if call.caller.mesh and code is Code.CONNECTION_CLOSED:
-        return encode_control(LOST, id_text)
-    return error_frame(id_text, code, message)
+def _error(message: Message, id_text: bytes, code: Code, text: str) -> bytes:
+    """Encode how a request failed: another sidecar learns whether it may send it elsewhere, an app gets an error."""
+    if message.downstream.origin is _MESH:
+        if not message.may_have_run and not message.responses:
+            return encode_control(REFUSED, id_text)
+        if code is _CONNECTION_CLOSED:
+            return encode_control(LOST, id_text)
+    return error_frame(id_text, code, text)
 
 
-def drop(state: State, call: Call) -> None:
-    """Wait no more for the replica that has the call; its id stays known there until it is answered."""
-    link = call.link
-    if link is None:
-        return
-    queued = call in link.queue
-    if queued:
-        del link.queue[call]
-    elif link.replica.endpoint.mesh and call.request.id is not None:
-        state.write(link.conn, encode_control(CANCEL, call.key))
-    leave(state, call)
-    if link.forgotten > state.bounds.forgotten and link.replica.link is link:
-        retire(state, link)
-
-
-def leave(state: State, call: Call) -> None:
-    """Give back the place that a call holds at its replica."""
-    link, replica = call.link, call.replica
-    assert link is not None
-    assert replica is not None
-    call.link = None
-    replica.in_flight -= 1
-    replica.bytes -= call.size
-    link.live -= 1
-    if link.retiring and not link.live:
-        close_link(state, link)
-
-
-def retire(state: State, link: Link) -> None:
-    """Give a link no new messages: the replica gets another when needed, and this one closes with its last call."""
-    link.retiring = True
-    link.replica.link = None
-    if not link.live:
-        close_link(state, link)
-
-
-def close_link(state: State, link: Link) -> None:
-    """Close a link that nobody waits for."""
-    state.wheel.cancel(link)
-    state.peers.pop(link.conn, None)
-    if link.replica.link is link:
-        link.replica.link = None
-    state.commands.append(Close(link.conn, abort=False))
-
-
-def close_caller(state: State, caller: Caller, *, abort: bool) -> None:
-    """Close a caller's connection and forget it; its calls must have ended."""
-    forget(state, caller)
+def close_downstream(state: State, downstream: DownstreamConnection, now: int, *, abort: bool) -> None:
+    """Close a caller's connection, whose messages have ended. `abort` drops the replies it has not read."""
+    forget_downstream(state, downstream, now)
     if abort:
-        state.writes.pop(caller.conn, None)
-    state.commands.append(Close(caller.conn, abort=abort))
+        state.writes.pop(downstream.conn, None)
+    state.commands.append(Close(downstream.conn, abort=abort))
 
 
-def forget(state: State, caller: Caller) -> None:
-    """Take a caller out of all tables."""
-    state.wheel.cancel(caller)
-    del state.peers[caller.conn]
-    del state.callers[caller]
-    state.unread -= caller.backlog
-    if caller.backend is not None:
-        caller.backend.waiting.pop(caller, None)
+def forget_downstream(state: State, downstream: DownstreamConnection, now: int) -> None:
+    """Take a caller's connection out of all tables."""
+    state.move(downstream, DownstreamEvent.CLOSE)
+    state.timers.cancel_all(downstream)
+    del state.connections[downstream.conn]
+    del state.downstreams[downstream]
+    state.paused.pop(downstream, None)
+    state.large.pop(downstream, None)
+    state.unparsed.pop(downstream, None)
+    state.partial_bytes -= downstream.buffered
+    state.unsent_bytes -= downstream.unsent
+    state.slow_readers -= bool(downstream.unsent)
+    downstream.buffered = downstream.unsent = 0
+    downstream.items.clear()
+    if downstream.upstream is not None:
+        downstream.upstream.callers -= downstream.origin is not _MESH
+        for endpoint in downstream.upstream.endpoints.values():
+            endpoint.slots.pop(downstream, None)
+    if downstream.throttled:
+        unthrottle(state, downstream, now)
+    if state.paused or state.large:
+        state.freed = True
+
+
+def close_upstream(state: State, connection: UpstreamConnection, *, abort: bool) -> None:
+    """Close a connection to an endpoint, whose attempts have ended or were moved. `abort` closes it at once."""
+    state.move(connection, ConnectionEvent.CLOSE)
+    state.timers.cancel_all(connection)
+    state.connections.pop(connection.conn, None)
+    state.unparsed.pop(connection, None)
+    leave_pool(connection)
+    for downstream in connection.throttling:
+        assert downstream.throttled is not None
+        del downstream.throttled[connection]
+    connection.throttling.clear()
+    if abort:
+        state.writes.pop(connection.conn, None)
+    state.commands.append(Close(connection.conn, abort=abort))
+
+
+def leave_pool(connection: UpstreamConnection) -> None:
+    """Take a connection out of its endpoint's pool, so that it gets no new message."""
+    pool = connection.endpoint.pool
+    if pool[connection.slot] is connection:
+        pool[connection.slot] = None

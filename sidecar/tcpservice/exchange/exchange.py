@@ -1,235 +1,326 @@
-"""The face of the exchange: what a shell calls."""
+"""The interface of the exchange: what a shell calls.
+
+Every method takes the time in integer nanoseconds of a monotonic clock where it needs one. After any call the shell
+takes the outputs, once a turn of its event loop.
+"""
 
 from __future__ import annotations
 
-from tcpservice.deadlines import Waiting
-from tcpservice.errors import Code
-from tcpservice.exchange import answers, apps, callers, intake, losses, relays, retries, topology
+from tcpservice.exchange import (
+    admission,
+    attempts,
+    downstream,
+    draining,
+    endpoint_health,
+    local_app,
+    opaque,
+    topology,
+    upstream,
+)
 from tcpservice.exchange.bounds import Bounds
-from tcpservice.exchange.endings import close_link, fail
+from tcpservice.exchange.endings import close_upstream
 from tcpservice.exchange.outputs import Command, Finished, Notice, Span
-from tcpservice.exchange.records import Call, Caller, Link, Relay, Replica
+from tcpservice.exchange.records import (
+    DownstreamConnection,
+    Failure,
+    Message,
+    OpaqueConnection,
+    Origin,
+    Reason,
+    Upstream,
+    UpstreamConnection,
+    UpstreamEndpoint,
+)
 from tcpservice.exchange.state import State
+from tcpservice.exchange.transitions import ConnectionState, DownstreamState
 from tcpservice.exchange.views import ServiceView, view
 from tcpservice.snapshot import Endpoint, Service, Snapshot
+from tcpservice.timers import TimerOwner
 
 PREFACE_LIMIT = 1 << 20
 
 
 class Exchange:
-    """All connections, replicas and messages of one sidecar."""
+    """All connections, endpoints and messages of one sidecar.
 
-    def __init__(self, bounds: Bounds | None = None, *, seed: int = 1, tracing: bool = False) -> None:
-        self._state = State(bounds or Bounds(), seed, tracing=tracing)
+    `seed` is the seed of all random choices. `strict` raises on errors of the sidecar's own, as tests want it; else
+    they are counted, logged once, and cost at most the connection on which they occur.
+    """
+
+    def __init__(
+        self, bounds: Bounds | None = None, *, seed: int = 1, tracing: bool = False, strict: bool = True
+    ) -> None:
+        self._state = State(bounds or Bounds(), seed, tracing=tracing, strict=strict)
         self._drain_since: int | None = None
 
-    # What is there
+    # Services and endpoints
 
     def swap(self, snapshot: Snapshot, now: int) -> None:
-        """Make a snapshot the one in force; messages in flight keep their place."""
-        topology.swap(self._state, snapshot)
+        """Make a snapshot the one in force; messages in flight are not disturbed."""
+        topology.swap(self._state, snapshot, now)
         self._settle(now)
 
-    def add_app(self, service: Service, endpoint: Endpoint) -> None:
-        """Let callers on the mesh reach the pod's own app as this service."""
-        topology.add_app(self._state, service, endpoint)
+    def add_app(self, service: Service, endpoint: Endpoint, now: int) -> None:
+        """Let mesh connections reach the pod's own app as this service."""
+        topology.add_app(self._state, service, endpoint, now)
 
     # Callers
 
-    def accept(self, service: Service, now: int, *, front: bool = False) -> int:
-        """Take in a plain connection to a service; return its number. `front`: the caller has no sidecar."""
-        backend = topology.backend_for(self._state, service)
-        limit = backend.service.limits.max_frame_size
-        caller = callers.accept(self._state, backend, mesh=False, limit=limit, now=now)
-        caller.front = front
-        callers.watch(self._state, caller)
-        return caller.conn
+    def accept(self, service: Service, now: int, *, inbound: bool = False) -> int | None:
+        """Take a plain connection to a service; return its number, None to refuse it. `inbound`: from another pod."""
+        target = topology.upstream_for(self._state, service)
+        limit = target.service.limits.max_frame_size
+        origin = Origin.INBOUND if inbound else Origin.LOCAL
+        accepted = downstream.accept(self._state, target, origin, limit, now)
+        return accepted.conn if accepted else None
 
-    def accept_mesh(self, now: int) -> int:
-        """Take in another sidecar's connection, which will name its service; return its number."""
-        caller = callers.accept(self._state, None, mesh=True, limit=PREFACE_LIMIT, now=now)
-        callers.watch(self._state, caller)
-        return caller.conn
+    def accept_mesh(self, now: int) -> int | None:
+        """Take another sidecar's connection, which will name its service; return its number, None to refuse it."""
+        accepted = downstream.accept(self._state, None, Origin.MESH, PREFACE_LIMIT, now)
+        return accepted.conn if accepted else None
 
     # Events of connections
 
     def receive(self, conn: int, data: bytes, now: int) -> None:
-        """Take what one read returned."""
-        peer = self._state.peers.get(conn)
-        if type(peer) is Caller:
-            intake.receive(self._state, peer, data, now)
-        elif type(peer) is Link:
-            answers.receive(self._state, peer, data, now)
+        """Handle what one read returned."""
+        connection = self._state.connections.get(conn)
+        if type(connection) is UpstreamConnection:
+            self._read_upstream(connection, data, now)
+        elif type(connection) is DownstreamConnection:
+            downstream.receive(self._state, connection, data, now)
+            while (largest := admission.largest_partial(self._state)) is not None:
+                self._state.report("memory_short", "closed: it held the most of too many unfinished frames", largest)
+                downstream.close(self._state, largest, now)
         self._settle(now)
 
+    def _read_upstream(self, connection: UpstreamConnection, data: bytes | None, now: int) -> None:
+        """Read from an endpoint; without data, go on with frames that were left for this turn.
+
+        An error of the sidecar's own costs this connection, and no other.
+        """
+        try:
+            if data is None:
+                upstream.continue_reading(self._state, connection, now)
+            else:
+                upstream.receive(self._state, connection, data, now)
+        except Exception as error:
+            if self._state.strict:
+                raise
+            self._state.counts["internal_errors"] += 1
+            text = f"internal error: {type(error).__name__}: {error}; please report this"
+            if connection.state is not ConnectionState.CLOSED:
+                upstream.lost(self._state, connection, Failure.PROTOCOL, text, now)
+
     def end_of_stream(self, conn: int, now: int) -> None:
-        """Note that the peer has sent its last byte, but may still read."""
-        peer = self._state.peers.get(conn)
-        if type(peer) is Caller:
-            intake.end_of_stream(self._state, peer, now)
+        """Handle that the peer has sent its last byte, but may still read."""
+        connection = self._state.connections.get(conn)
+        if type(connection) is DownstreamConnection:
+            downstream.end_of_stream(self._state, connection, now)
         else:
             self.closed(conn, "closed the connection", now)
 
     def closed(self, conn: int, reason: str, now: int) -> None:
-        """Note that a connection is no more, or could not be made."""
-        peer = self._state.peers.get(conn)
-        if type(peer) is Caller:
-            callers.gone(self._state, peer, now)
-        elif type(peer) is Link:
-            losses.lose(self._state, peer, reason, now)
-        elif type(peer) is Relay:
-            relays.ended(self._state, peer)
+        """Handle that a connection was closed, or could not be made."""
+        connection = self._state.connections.get(conn)
+        if type(connection) is DownstreamConnection:
+            downstream.close(self._state, connection, now)
+        elif type(connection) is UpstreamConnection:
+            upstream.lost(self._state, connection, Failure.CONNECTION, reason, now)
+        elif type(connection) is OpaqueConnection:
+            opaque.ended(self._state, connection)
         self._settle(now)
 
     def connected(self, conn: int, now: int) -> bool:
-        """Note that a commanded connection stands; False when nobody wants it any more."""
-        peer = self._state.peers.get(conn)
-        if type(peer) is not Link:
+        """Handle that a commanded connection is established; False when it is not wanted any more."""
+        connection = self._state.connections.get(conn)
+        if type(connection) is not UpstreamConnection:
             return False
-        losses.connected(self._state, peer, now)
+        upstream.connection_made(self._state, connection, now)
         self._settle(now)
         return True
 
     def backlog(self, conn: int, size: int, now: int) -> None:
         """Note how many bytes the shell holds that the peer has not taken yet."""
-        peer = self._state.peers.get(conn)
-        if type(peer) is Caller:
-            callers.backlog(self._state, peer, size, now)
-        elif type(peer) is Link:
-            self._state.room = self._state.room or size < peer.backlog
-            peer.backlog = size
+        connection = self._state.connections.get(conn)
+        if type(connection) is DownstreamConnection:
+            downstream.unsent(self._state, connection, size, now)
+        elif type(connection) is UpstreamConnection:
+            target = connection.endpoint.upstream
+            if size < connection.backlog and target.waiting:
+                self._state.pump[target] = None
+            connection.backlog = size
         self._settle(now)
 
     # Opaque services
 
     def relay(self, service: Service, tried: frozenset[Endpoint]) -> tuple[int, Endpoint] | None:
-        """Choose a replica for one whole connection; return the connection's number and where to dial.
+        """Pick an endpoint for one whole connection; return the connection's number and where to dial.
 
-        `tried` are the endpoints that just refused. None where there is no replica.
+        `tried` are the endpoints that just refused. None where there is no other endpoint.
         """
-        backend = topology.backend_for(self._state, service)
-        return relays.choose(self._state, backend, tried)
+        return opaque.pick(self._state, topology.upstream_for(self._state, service), tried)
 
     def awaits(self, key: str) -> bool:
-        """Whether nobody has told yet which replicas a service has."""
-        backend = self._state.backends.get(key)
-        return backend is not None and backend.service.awaited
+        """Whether the endpoints of a service are not known yet."""
+        target = self._state.upstreams.get(key)
+        return target is not None and target.service.awaited
 
     def relay_app(self, key: str) -> tuple[int, Endpoint] | None:
         """Do the same towards the pod's own app, for another sidecar's connection."""
-        backend = self._state.apps.get(key)
-        return relays.choose(self._state, backend, frozenset()) if backend else None
+        app = self._state.apps.get(key)
+        return opaque.pick(self._state, app, frozenset()) if app else None
 
     def relay_refused(self, conn: int, reason: str, now: int) -> None:
-        """Note that the chosen replica could not be reached."""
-        peer = self._state.peers.get(conn)
-        if type(peer) is Relay:
-            relays.ended(self._state, peer)
-            losses.mark(self._state, peer.replica, reason, now)
+        """Handle that the picked endpoint could not be reached."""
+        connection = self._state.connections.get(conn)
+        if type(connection) is OpaqueConnection:
+            opaque.ended(self._state, connection)
+            endpoint_health.failed(self._state, connection.endpoint, Failure.CONNECTION, reason, now)
 
     # Time
 
     def next_due(self) -> int | None:
-        """Return when `tick` should be called (ns); None while nothing waits."""
-        return self._state.wheel.next_due()
+        """Return when `tick` should be called (ns): 0 for the next turn, None without anything to wait for."""
+        return 0 if self._state.unparsed else self._state.timers.next_due()
 
     def tick(self, now: int) -> None:
-        """Do what has become due."""
-        while (waiting := self._state.wheel.pop(now)) is not None:
-            self._due(waiting, now)
+        """Do what is due: frames that were left for this turn, then timers."""
+        for connection in list(self._state.unparsed):
+            if isinstance(connection, DownstreamConnection):
+                del self._state.unparsed[connection]
+                downstream.continue_reading(self._state, connection, now)
+            else:
+                self._read_upstream(connection, None, now)
+        while (fired := self._state.timers.pop(now)) is not None:
+            self._fire(*fired, now)
         self._settle(now)
 
-    def _due(self, waiting: Waiting, now: int) -> None:
+    def _fire(self, owner: TimerOwner, reason: int, now: int) -> None:
         state = self._state
-        if isinstance(waiting, Call):
-            retries.call_due(state, waiting, now)
-        elif isinstance(waiting, Link):
-            losses.link_due(state, waiting, now)
-        elif isinstance(waiting, Replica):
-            losses.replica_due(state, waiting, now)
+        if isinstance(owner, Message):
+            attempts.on_timer(state, owner, reason, now)
+        elif isinstance(owner, UpstreamConnection):
+            upstream.on_timer(state, owner, reason, now)
+        elif isinstance(owner, DownstreamConnection):
+            downstream.on_timer(state, owner, reason, now)
+        elif isinstance(owner, UpstreamEndpoint):
+            self._fire_endpoint(owner, reason, now)
+        elif isinstance(owner, Upstream):
+            self._fire_upstream(owner, reason, now)
+        elif state.paused or any(each.waiting for each in state.upstreams.values()):
+            admission.expire_places(state, now)
+
+    def _fire_endpoint(self, endpoint: UpstreamEndpoint, reason: int, now: int) -> None:
+        if reason == Reason.RECONNECT:
+            endpoint_health.reconnect(self._state, endpoint, now)
+            return
+        silent = endpoint_health.probe_unanswered(self._state, endpoint, now)
+        if silent is not None:
+            upstream.lost(self._state, silent, Failure.SILENCE, "did not answer a probe", now)
+
+    def _fire_upstream(self, target: Upstream, reason: int, now: int) -> None:
+        if reason == Reason.PRECONNECT:
+            endpoint_health.preconnect(self._state, target, now)
+        elif reason == Reason.APP_STOP:
+            local_app.went_on(self._state, target)
         else:
-            assert isinstance(waiting, Caller)
-            if waiting.held:
-                intake.held_due(state, waiting, now)
-            else:
-                callers.caller_due(state, waiting, now)
+            for connection in endpoint_health.close_port(self._state, target, now):
+                downstream.unreachable(self._state, connection, now)
 
     def _settle(self, now: int) -> None:
-        if self._state.crowded and self._state.room:
-            intake.admit_waiting(self._state, now)
+        """Let those go on that waited for what has become free."""
+        state = self._state
+        while state.pump or state.freed:
+            pump, state.pump = state.pump, {}
+            for target in pump:
+                attempts.pump(state, target, now)
+            if state.freed:
+                state.freed = False
+                self._resume(now)
+
+    def _resume(self, now: int) -> None:
+        state = self._state
+        for connection in list(state.paused):
+            if connection in state.paused and admission.may_read(state, connection):
+                del state.paused[connection]
+                downstream.continue_reading(state, connection, now)
+        for connection in list(state.large):
+            if (
+                connection.state is DownstreamState.PAUSED
+                and connection not in state.paused
+                and connection not in state.unparsed
+                and admission.may_continue_frame(state, connection)
+            ):
+                downstream.continue_reading(state, connection, now)
 
     # The own app
 
     def expect_apps(self, now: int) -> None:
-        """Find out whether the pod's own apps take messages; until they do, other sidecars choose other pods."""
+        """Find out whether the pod's own apps accept messages; until they do, other sidecars pick other pods."""
         for app in self._state.apps.values():
-            apps.expect(self._state, app, now)
+            local_app.expect(self._state, app, now)
 
     def stop_apps(self, now: int) -> None:
-        """Note that the pod's own apps will stop, and be made anew: until then, other sidecars choose other pods."""
+        """Note that the pod's own apps are about to restart; until they are back, other sidecars pick other pods."""
         for app in self._state.apps.values():
-            apps.stop(self._state, app, now)
+            local_app.stop(self._state, app, now)
 
-    # Leaving
+    # Draining
 
     def withdraw(self) -> None:
-        """Let nobody choose this pod any more; what comes all the same is served, and the own app may go on calling."""
+        """Ask other sidecars to pick other pods. What arrives is still served, and the own app may still send."""
         if not self._state.withdrawn:
             self._state.withdrawn = True
-            callers.say_goodbye(self._state)
+            draining.announce(self._state)
 
     def owes(self, before: int) -> bool:
-        """Whether others wait here for the end of what they sent before a time."""
-        return any(call.started < before for caller in self._others() for call in caller.calls)
+        """Whether other callers wait here for the end of what arrived before a time."""
+        return any(each.arrived < before for other in draining.others(self._state) for each in other.messages)
 
     def streams(self) -> bool:
-        """Whether others have been answered in part, and wait for the rest."""
-        return any(call.responses for caller in self._others() for call in caller.calls)
+        """Whether other callers have had a response and wait for more."""
+        return any(each.responses for other in draining.others(self._state) for each in other.messages)
 
     def quiet(self, since: int, now: int) -> bool:
-        """Whether others have nothing in flight here, and nothing came or went for a while, at least since a time."""
-        others = self._others()
-        if any(caller.calls for caller in others):
-            return False
-        heard = max((caller.heard for caller in others), default=since)
-        return not others or now - max(since, heard) >= self._state.bounds.drain_quiet
-
-    def _others(self) -> list[Caller]:
-        return [caller for caller in self._state.callers if caller.mesh or caller.front]
+        """Whether other callers wait for nothing here, and nothing came or went for a while after `since`."""
+        return draining.is_quiet(self._state, since, now)
 
     def has_own_callers(self) -> bool:
-        """Whether the pod's own app is connected, and so still there."""
-        return any(not (caller.mesh or caller.front) for caller in self._state.callers)
+        """Whether the pod's own app is connected, and so still running."""
+        return any(each.origin is Origin.LOCAL for each in self._state.downstreams)
 
     def drain(self, now: int) -> None:
-        """Begin to leave: other sidecars are told, plain callers are let go when idle; what comes is still served."""
+        """Begin to stop: other sidecars are asked to pick other pods, idle plain connections are closed."""
         if self._drain_since is None:
             self._drain_since = now
             self._state.draining = True
-            callers.say_goodbye(self._state)
+            draining.announce(self._state)
+
+    def stop_reading(self, now: int) -> None:
+        """Read no more messages: connections close once they have the replies they are owed."""
+        draining.stop_reading(self._state, now)
+        self._settle(now)
 
     def drained(self, now: int) -> bool:
-        """Whether nothing is in flight, and nobody who could still send has been heard for a while."""
-        if self._drain_since is None or self.in_flight():
+        """Whether every message has ended, callers have taken their replies, and have been silent for a while."""
+        if self._drain_since is None or not draining.holds_nothing(self._state):
             return False
-        if not self._state.callers:
+        if not self._state.downstreams:
             return True
         return now - max(self._drain_since, self._state.heard) >= self._state.bounds.drain_quiet
 
     def end(self, now: int, *, streams: bool) -> None:
-        """End what is still in flight; `streams` false spares requests that have been answered in part."""
-        for caller in list(self._state.callers):
-            for call in list(caller.calls):
-                if streams or not call.responses:
-                    fail(self._state, call, Code.DRAINING, "the sidecar is leaving", now)
+        """End messages with the code `draining`; `streams` false spares requests that have had a response."""
+        draining.end_messages(self._state, now, streams=streams)
+        self._settle(now)
 
     def shut(self, now: int) -> None:
-        """Close every connection; what is still in flight is for nobody."""
-        for caller in list(self._state.callers):
-            callers.gone(self._state, caller, now, abort=False)
-        for peer in list(self._state.peers.values()):
-            if isinstance(peer, Link):
-                close_link(self._state, peer)
+        """Close every connection; what is still in flight is cancelled."""
+        for connection in list(self._state.downstreams):
+            downstream.close(self._state, connection, now, abort=False)
+        for each in list(self._state.connections.values()):
+            if isinstance(each, UpstreamConnection):
+                close_upstream(self._state, each, abort=False)
 
     # Outputs, taken once a turn
 
@@ -239,7 +330,7 @@ class Exchange:
         return taken
 
     def commands(self) -> list[Command]:
-        """Take the commands, to be obeyed in order after the writes."""
+        """Take the commands, to be carried out in order after the writes."""
         taken, self._state.commands = self._state.commands, []
         return taken
 
@@ -261,21 +352,21 @@ class Exchange:
     # Views
 
     def in_flight(self) -> int:
-        """Count the messages on their way."""
-        return sum(len(caller.calls) for caller in self._state.callers)
+        """Count the messages that have not ended."""
+        return sum(len(connection.messages) for connection in self._state.downstreams)
 
     def connections(self) -> int:
-        """Count the callers."""
-        return len(self._state.callers)
+        """Count the connections of callers."""
+        return len(self._state.downstreams)
 
     def counts(self) -> dict[str, int]:
-        """Count what was dropped, by reason."""
+        """Count what was dropped or went wrong, by reason."""
         return dict(self._state.counts)
 
     def services(self) -> list[ServiceView]:
-        """Describe the services and how their replicas fare."""
-        return [view(backend) for backend in self._state.backends.values()]
+        """Describe the services and the state of their endpoints."""
+        return [view(each) for each in self._state.upstreams.values()]
 
     def apps(self) -> list[ServiceView]:
-        """Describe the pod's own apps, to which other sidecars' messages go, and the services that they serve."""
-        return [view(backend) for backend in self._state.apps.values()]
+        """Describe the pod's own apps, to which the mesh leads, and the services that they serve."""
+        return [view(each) for each in self._state.apps.values()]

@@ -1,7 +1,8 @@
-"""What the exchange asks of its shell and tells it, beside the bytes to write.
+"""The outputs of the exchange beside the bytes to write: commands, notices, rows and spans.
 
-Taken by the shell once a turn: commands to obey in order, notices to log, finished messages as rows for metrics and
-traces. Connections are integers that are never used twice, so that a late event cannot reach a successor.
+The shell takes them once a turn of its event loop: commands to carry out in order, notices to log, ended messages as
+rows for the metrics, and spans for the traces. A connection is an integer that is never used twice, so that a late
+event cannot reach the wrong connection.
 """
 
 from __future__ import annotations
@@ -39,10 +40,22 @@ class Resume(NamedTuple):
     conn: int
 
 
-class HandOver(NamedTuple):
-    """Relay this connection, on which another sidecar asked for an Opaque service, to `relay_app(service)`.
+class StopListening(NamedTuple):
+    """Refuse connections to the service's listeners, as a closed port does: no endpoint of it can be reached."""
 
-    `rest` are the bytes that had come behind its preface.
+    service: str
+
+
+class StartListening(NamedTuple):
+    """Accept connections to the service's listeners again."""
+
+    service: str
+
+
+class HandOver(NamedTuple):
+    """Relay this mesh connection, which asked for an Opaque service, to `relay_app(service)`.
+
+    `rest` are the bytes that followed its preface.
     """
 
     conn: int
@@ -50,23 +63,23 @@ class HandOver(NamedTuple):
     rest: bytes
 
 
-Command = Connect | Close | Pause | Resume | HandOver
+Command = Connect | Close | Pause | Resume | HandOver | StopListening | StartListening
 
 
 class Notice(NamedTuple):
-    """Something that people should know of, to be logged once: a stable key, a sentence, and whom it concerns."""
+    """A line for the log: a stable key, a sentence, and the service, connection and endpoint it is about."""
 
     key: str
     text: str
     service: str
     conn: int | None = None
-    replica: str | None = None
+    endpoint: str | None = None
 
 
-class Attempt(NamedTuple):
-    """An attempt that failed: at which replica, why, when it ended (ns), and as which id on which connection."""
+class FailedAttempt(NamedTuple):
+    """An attempt that failed: at which endpoint, why, when it ended (ns), and as which id on which connection."""
 
-    replica: str
+    endpoint: str
     reason: str
     ended: int
     conn: int
@@ -85,28 +98,28 @@ class Span(NamedTuple):
     span: int
     parent: int
     kind: str
-    front: bool
+    inbound: bool
     method: str | None
     original: str
     service: str
     message: str
     code: Code
     kept: str | None
-    replica: Endpoint | None
-    failed: tuple[Attempt, ...]
+    endpoint: Endpoint | None
+    failed: tuple[FailedAttempt, ...]
     responses: int
     started: int
     ended: int
 
 
 class Finished(NamedTuple):
-    """One message that came to its end. Times in ns; `replica` is the last one tried, `route` the manifest's name."""
+    """One message that came to its end. Times in ns; `endpoint` is the last one tried, `route` the manifest's name."""
 
     service: str
     route: str | None
     kind: str
     code: Code
-    replica: str | None
+    endpoint: str | None
     attempts: int
     responses: int
     started: int

@@ -1,157 +1,246 @@
-"""The nouns of the exchange: who talks to it, and what is on its way.
+"""The records of the exchange: connections, endpoints, messages and attempts.
 
-Plain mutable records, used by all parts of the `exchange` and by nobody else. A *caller* is a downstream connection, a
-*link* an upstream one; a *backend* is a service's set of *replicas*; a *call* is one message on its way, request or
-event.
+Plain mutable records, used by all parts of the `exchange` and by nothing else. A *downstream connection* comes from a
+caller. An *upstream* is a service with its *endpoints*; each endpoint has a pool of *upstream connections*. A *message*
+is a request or an event of a caller; it is sent to an endpoint by an *attempt*, and may need several. Times are integer
+nanoseconds, 0 for none. States change in `State.move` only.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
+from enum import IntEnum
 from typing import Final
 
 from tcpservice.balancer import balancer_for
-from tcpservice.deadlines import Waiting
 from tcpservice.errors import Code
-from tcpservice.exchange.budget import RetryBudget
-from tcpservice.exchange.outputs import Attempt
+from tcpservice.exchange.outputs import FailedAttempt
+from tcpservice.exchange.retry_budget import RetryBudget
 from tcpservice.exchange.sampling import Sampler
+from tcpservice.exchange.transitions import ConnectionState, DownstreamState, EndpointState, UpstreamState
 from tcpservice.policy import Policies, Policy
 from tcpservice.snapshot import Endpoint, Service
+from tcpservice.timers import TimerOwner
 from tcpservice.wire.frames import Frame, FrameReader, Item
+from tcpservice.wire.mesh import MeshHop
 from tcpservice.wire.requests import Request
 
 FRAMES_PIPELINED: Final = 4
-"""A replica is sent at most this many frames of the largest size ahead of its replies (its `maxBufferSize`)."""
+"""An endpoint is sent at most this many frames of the largest size ahead of its replies (its `maxBufferSize`)."""
 
+LARGEST_POOL: Final = 4
+"""Connections to one endpoint at most, where the pool grows by itself."""
 
 NO_LIMIT: Final = 1 << 62
 
-
-class EndOfStream:
-    """Stands behind the last item of a caller that half-closed."""
-
-
-END_OF_STREAM: Final = EndOfStream()
+# CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
+_HEALTHY: Final = EndpointState.HEALTHY
+_PROBATION: Final = EndpointState.PROBATION
 
 
-class Caller(Waiting):
-    """A downstream connection; `mesh` says that it is another sidecar's, `front` that it came from outside the mesh.
+class Reason(IntEnum):
+    """Why a timer was set. A timer that fires does only what its reason says."""
 
-    `greeting` is what has come of another sidecar's opening line, None once that is complete.
+    # downstream connections
+    PREFACE = 0
+    FRAME = 1
+    CLOSE = 2
+    DRAIN = 3
+    # upstream connections
+    CONNECT = 4
+    SILENCE = 5
+    PROBE = 6
+    IDLE = 7
+    # endpoints
+    RECONNECT = 8
+    PROBE_ANSWER = 9
+    # upstreams
+    UNREACHABLE = 10
+    PRECONNECT = 11
+    APP_STOP = 12
+    # messages
+    REQUEST = 13
+    ATTEMPT = 14
+    STREAM = 15
+    RETRY = 16
+    QUEUE = 17
+
+
+class Origin(IntEnum):
+    """Where a downstream connection comes from."""
+
+    LOCAL = 0  # the pod's own app
+    INBOUND = 1  # a caller without a sidecar
+    MESH = 2  # another sidecar
+
+
+class Failure(IntEnum):
+    """Why an endpoint was ejected last."""
+
+    NONE = 0
+    CONNECTION = 1  # refused, timed out, reset or closed
+    SILENCE = 2  # a probe was not answered
+    PROTOCOL = 3  # it sent bytes that are no frames
+    REFUSAL = 4  # its sidecar could not reach its app
+
+
+class DownstreamConnection(TimerOwner):
+    """A caller's connection.
+
+    `messages` are those that have not ended, in the order of their arrival. `items` are parsed and not processed yet,
+    since the connection was paused. `waiting_first` counts requests that hold a place: without a response, and younger
+    than `Bounds.place_expiry`. `buffered` is what the reader held when it was counted last, `unsent` what the caller
+    has not taken, `progress` when it last took some.
     """
 
     __slots__ = (
-        "backend", "backlog", "bytes", "calls", "closing", "conn", "front", "greeting", "heard", "held", "held_since",
-        "mesh", "paused", "progress", "reader", "until",
+        "arrived", "buffered", "bytes", "conn", "control_second", "control_used", "heard", "hop", "items", "messages",
+        "origin", "progress", "reader", "serial", "state", "throttled", "unsent", "upstream", "waiting_first",
     )  # fmt: skip
 
-    def __init__(self, conn: int, backend: Backend | None, *, mesh: bool, limit: int, now: int) -> None:
-        super().__init__()
+    def __init__(self, conn: int, upstream: Upstream | None, origin: Origin, limit: int, now: int) -> None:
+        self.timers = None
         self.conn = conn
-        self.backend = backend
-        self.mesh = mesh
-        self.front = False
-        self.greeting: bytes | None = b"" if mesh else None
+        self.upstream = upstream
+        self.origin = origin
+        mesh = origin is Origin.MESH
+        self.state = DownstreamState.AWAIT_PREFACE if mesh else DownstreamState.READING
+        self.hop: MeshHop | None = MeshHop() if mesh else None
         self.reader = FrameReader(limit, control=mesh)
-        self.calls: dict[Call, None] = {}
+        self.items: deque[Item] = deque()
+        self.messages: dict[Message, None] = {}
+        self.waiting_first = 0
         self.bytes = 0
-        self.backlog = 0
+        self.buffered = 0
+        self.unsent = 0
         self.progress = now
         self.heard = now
-        self.held: deque[Item | EndOfStream] = deque()
-        self.held_since = 0
-        self.paused = False
-        self.closing = False
-        self.until = 0
+        self.arrived = 0
+        self.serial = 0
+        self.control_second = 0
+        self.control_used = 0
+        self.throttled: dict[UpstreamConnection, None] | None = None
 
 
-class Link(Waiting):
-    """An upstream connection to one replica, shared by all callers.
+class UpstreamConnection(TimerOwner):
+    """A connection to an endpoint, shared by several callers.
 
-    `pending` maps the id text that went out to its call; a call that ended meanwhile stays there until the replica has
-    answered, so that the answer is known for a late one. `live` counts those that somebody still waits for.
+    `queue` holds attempts in order until the connection is ready. `pending` maps the id text that was written to its
+    attempt; an attempt that ended meanwhile stays there until the endpoint has answered, so that a late reply is
+    recognised. `live` counts attempts that have not ended. `asked` is
+    when the first request was written since the endpoint was heard, `probed` when the last probe was, `used` when the
+    last message was.
+    `short_ids` says which caller's connection has used a short id here. `throttling` are the slow readers because of
+    which it is not read.
     """
 
     __slots__ = (
-        "backlog", "conn", "greeting", "heard", "live", "pending", "probed", "queue", "reader", "replica", "retiring",
-        "serial", "up",
+        "asked", "backlog", "conn", "control_second", "control_used", "endpoint", "heard", "hop", "live", "pending",
+        "probed", "queue", "reader", "serial", "short_ids", "slot", "state", "throttling", "unknown",
+        "used",
     )  # fmt: skip
 
-    def __init__(self, conn: int, replica: Replica, limit: int, now: int) -> None:
-        super().__init__()
+    def __init__(self, conn: int, endpoint: UpstreamEndpoint, slot: int, limit: int, now: int) -> None:
+        self.timers = None
         self.conn = conn
-        self.replica = replica
-        self.reader = FrameReader(limit, control=replica.endpoint.mesh)
-        self.greeting: bytes | None = b"" if replica.endpoint.mesh else None
-        self.pending: dict[bytes, Call] = {}
-        self.queue: dict[Call, None] = {}
+        self.endpoint = endpoint
+        self.slot = slot
+        self.state = ConnectionState.CONNECTING
+        mesh = endpoint.address.mesh
+        self.hop: MeshHop | None = MeshHop(endpoint.upstream.service.key) if mesh else None
+        self.reader = FrameReader(limit, control=mesh)
+        self.queue: dict[Attempt, None] = {}
+        self.pending: dict[bytes, Attempt] = {}
+        self.short_ids: dict[bytes, int] = {}
         self.live = 0
-        self.up = False
-        self.retiring = False
         self.backlog = 0
         self.heard = now
+        self.used = now
+        self.asked = 0
         self.probed = 0
         self.serial = 0
+        self.unknown = 0
+        self.control_second = 0
+        self.control_used = 0
+        self.throttling: dict[DownstreamConnection, None] = {}
 
     @property
-    def forgotten(self) -> int:
-        """How many answers are still to come that nobody waits for."""
+    def unanswered(self) -> int:
+        """How many replies are still to come to requests that have ended."""
         return len(self.pending) + len(self.queue) - self.live
 
 
-class Replica(Waiting):
-    """One endpoint of a backend and how it fares. `down` replicas failed, `leaving` ones said so."""
+class UpstreamEndpoint(TimerOwner):
+    """One endpoint of an upstream and its health.
+
+    `pool` holds its connections by slot; `slots` says which one a caller keeps to where it is not the first. `load`
+    is what the balancing compares: requests that hold a place there, or Opaque connections. `in_flight` counts streams
+    that have begun, too. `bytes` are those of the frames that may have to be buffered there. `latency` is a moving
+    average of the time from writing a request to its last response (ns).
+    """
 
     __slots__ = (
-        "backend",
-        "bytes",
-        "down",
-        "endpoint",
-        "failures",
-        "in_flight",
-        "leaving",
-        "link",
-        "removed",
-        "suspect",
-    )
+        "address", "bytes", "failures", "in_flight", "last_failure", "latency", "load", "pool", "slots", "state",
+        "upstream",
+    )  # fmt: skip
 
-    def __init__(self, backend: Backend, endpoint: Endpoint) -> None:
-        super().__init__()
-        self.backend = backend
-        self.endpoint = endpoint
-        self.link: Link | None = None
+    def __init__(self, upstream: Upstream, address: Endpoint) -> None:
+        self.timers = None
+        self.upstream = upstream
+        self.address = address
+        self.state = EndpointState.HEALTHY
+        self.pool: list[UpstreamConnection | None] = [None]
+        self.slots: dict[DownstreamConnection, int] = {}
         self.in_flight = 0
+        self.load = 0
         self.bytes = 0
+        self.latency = 0
         self.failures = 0
-        self.down = False
-        self.suspect = False
-        self.leaving = False
-        self.removed = False
+        self.last_failure = Failure.NONE
 
     def has_room(self, backlog: int) -> bool:
         """Whether it may be sent one more message."""
-        backend = self.backend
-        return (
-            self.in_flight < backend.most_requests
-            and self.bytes < backend.most_bytes
-            and (self.link is None or self.link.backlog < backlog)
-        )
+        upstream = self.upstream
+        if self.load >= upstream.most_requests or self.bytes >= upstream.most_bytes:
+            return False
+        if self.state is _PROBATION and self.in_flight:
+            return False
+        for connection in self.pool:  # noqa: SIM110 - a generator costs more, and this runs for every message
+            if connection is not None and connection.backlog >= backlog:
+                return False
+        return True
+
+    def connections(self) -> list[UpstreamConnection]:
+        """Return the connections of its pool."""
+        return [connection for connection in self.pool if connection is not None]
 
 
-class Backend:
-    """A service's replicas, its policies, and the callers that wait for a place.
+class Upstream(TimerOwner):
+    """A service with its endpoints and policies, and the messages that wait for an endpoint.
 
-    The pod's own app is a backend of one replica. It is `stopping` from the word that it will stop until it has, and
-    `away` while other sidecars are told to choose others.
+    `candidates` are the endpoints that may be picked. `waiting` holds messages for which there is none, or none with
+    room, in the order of their arrival. `is_app` says that this is the pod's own app, to which the mesh leads.
+    `callers` counts the plain connections of callers to it.
+    `stopping` is set from the time the kubelet announces that the app stops until it has; `announced` is whether the
+    other sidecars were told that the app is absent.
     """
 
-    def __init__(self, service: Service) -> None:
+    __slots__ = (
+        "announced", "balancer", "budget", "callers", "candidates", "endpoints", "is_app", "most_bytes",
+        "most_requests", "policies", "sampler", "served", "service", "sorted", "state", "stopping", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, service: Service, *, is_app: bool = False) -> None:
+        self.timers = None
+        self.is_app = is_app
+        self.state = UpstreamState.REACHABLE
+        self.callers = 0
         self.stopping = False
-        self.away = False
-        self.replicas: dict[tuple[str, int, bool], Replica] = {}
-        self.candidates: list[Replica] = []
-        self.waiting: dict[Caller, None] = {}
+        self.announced = False
+        self.endpoints: dict[tuple[str, int, bool], UpstreamEndpoint] = {}
+        self.candidates: list[UpstreamEndpoint] = []
+        self.waiting: OrderedDict[Message, None] = OrderedDict()
+        self.sorted = True
         self._take(service)
         self.balancer = balancer_for(service.algorithm)
         self.budget = RetryBudget(service.retry_constraint)
@@ -175,18 +264,19 @@ class Backend:
         self.most_requests = service.limits.max_requests_per_replica or NO_LIMIT
         self.most_bytes = FRAMES_PIPELINED * service.limits.max_frame_size
 
-    def has_room(self, backlog: int) -> bool:
-        """Whether a message would not have to wait: some replica has room, or there is none to wait for."""
-        if not self.candidates:
-            return not self.service.awaited
-        return any(replica.has_room(backlog) for replica in self.candidates)
-
     def refresh(self) -> None:
-        """Find the replicas that may be chosen: the good ones, else those that leave and still serve, else any."""
-        present = [replica for replica in self.replicas.values() if replica.endpoint.serving]
-        staying = [r for r in present if r.endpoint.ready and not r.endpoint.terminating and not r.leaving]
-        sound = [replica for replica in staying if not replica.down]
-        self.candidates = sound or [r for r in present if not r.down] or staying or present
+        """Find the candidates: healthy endpoints, else those that leave and still serve, else those that are probed.
+
+        An endpoint on probation is among the healthy ones, and has room for one request.
+        """
+        serving = [endpoint for endpoint in self.endpoints.values() if endpoint.address.serving]
+        healthy = [endpoint for endpoint in serving if endpoint.state in (_HEALTHY, _PROBATION)]
+        self.candidates = (
+            [endpoint for endpoint in healthy if endpoint.address.ready and not endpoint.address.terminating]
+            or healthy
+            or [endpoint for endpoint in serving if endpoint.state is EndpointState.LEAVING]
+            or [endpoint for endpoint in serving if endpoint.state is EndpointState.PROBING]
+        )
 
 
 class Trace:
@@ -205,70 +295,92 @@ class Trace:
         self.client = 0
 
 
-class Call(Waiting):
-    """One message on its way from a caller.
+class Message(TimerOwner):
+    """A request or an event of a caller, from its arrival to its end.
 
-    `frame` is kept as long as another attempt may need it, never beyond the first response. `left` says that bytes of
-    it have reached a replica which may have run it. `link` and `key` say where it is now, `conn` the number of the last
-    link. `answered` is the time of the first response. Times in ns, 0 for none.
+    `frame` is kept as long as another attempt may need it, never beyond the first response. `attempt` is the current
+    one; `last` is the last one. `may_have_run` says that an endpoint was sent it and may have run it. `held` is the
+    number of bytes that are counted for it. `rounds` counts how often all endpoints failed while it waited.
+    `holds_place` says that it counts against limits on requests.
     """
 
     __slots__ = (
-        "answered", "attempt_due", "attempts", "backend", "caller", "conn", "due", "failed", "frame", "kept", "key",
-        "left", "link", "policy", "replica", "request", "responses", "retry_at", "size", "started", "trace", "tried",
+        "answered", "arrived", "attempt", "attempts", "downstream", "failed", "frame", "held", "holds_place", "kept",
+        "last", "may_have_run", "policy", "request", "responses", "rounds", "sequence", "size", "trace", "tried",
+        "upstream",
     )  # fmt: skip
 
     def __init__(
-        self, caller: Caller, backend: Backend, frame: Frame, request: Request, policy: Policy, now: int
+        self,
+        downstream: DownstreamConnection,
+        upstream: Upstream,
+        frame: Frame,
+        request: Request,
+        policy: Policy,
+        sequence: int,
+        arrived: int,
     ) -> None:
-        self.bucket = None
-        self.caller = caller
-        self.backend = backend
+        self.timers = None
+        self.downstream = downstream
+        self.upstream = upstream
         self.frame: Frame | None = frame
         self.request = request
         self.policy = policy
-        self.started = now
-        self.size = len(frame.raw)
-        self.link: Link | None = None
-        self.replica: Replica | None = None
-        self.conn = 0
-        self.key = b""
-        self.failed: tuple[Attempt, ...] = ()
+        self.sequence = sequence
+        self.arrived = arrived
+        self.size = self.held = len(frame.raw)
+        self.holds_place = False
+        self.attempt: Attempt | None = None
+        self.last: Attempt | None = None
+        self.attempts = 0
+        self.rounds = 0
+        self.failed: tuple[FailedAttempt, ...] = ()
+        self.tried: tuple[UpstreamEndpoint, ...] = ()
+        self.may_have_run = False
+        self.responses = 0
+        self.answered = 0
         self.kept: str | None = None
         self.trace: Trace | None = None
-        self.answered = 0
-        self.tried: set[Replica] | None = None
-        self.attempts = 0
-        self.responses = 0
-        self.left = False
-        self.due = now + policy.timeouts.request if policy.timeouts.request else 0
-        self.attempt_due = 0
-        self.retry_at = 0
 
-    def waits_for(self, link: Link, key: bytes) -> bool:
-        """Whether an answer to `key` on `link` is for the attempt on its way, not for one that was given up."""
-        return self.link is link and self.key == key
+
+class Attempt:
+    """One try to get a message served by one endpoint.
+
+    `key` is the id text under which the request was written, `written` when that was, 0 while it waits in the
+    connection's queue. `conn` is the number of the connection. Once the attempt has ended, `connection` is None and
+    `message` is gone.
+    """
+
+    __slots__ = ("conn", "connection", "endpoint", "key", "message", "written")
+
+    def __init__(self, message: Message, endpoint: UpstreamEndpoint) -> None:
+        self.message = message
+        self.endpoint = endpoint
+        self.connection: UpstreamConnection | None = None
+        self.conn = 0
+        self.key = b""
+        self.written = 0
 
 
 class Ended:
     """A message that was not sampled, remembered for a while in case the caller's sidecar keeps it."""
 
-    __slots__ = ("at", "call", "code")
+    __slots__ = ("at", "code", "message")
 
-    def __init__(self, call: Call, code: Code, at: int) -> None:
-        self.call = call
+    def __init__(self, message: Message, code: Code, at: int) -> None:
+        self.message = message
         self.code = code
         self.at = at
 
 
-class Relay:
-    """One connection of an Opaque service, whose bytes the shell moves by itself."""
+class OpaqueConnection:
+    """A caller's connection to an Opaque service. The shell moves its bytes; it only counts for the balancing."""
 
-    __slots__ = ("conn", "replica")
+    __slots__ = ("conn", "endpoint")
 
-    def __init__(self, conn: int, replica: Replica) -> None:
+    def __init__(self, conn: int, endpoint: UpstreamEndpoint) -> None:
         self.conn = conn
-        self.replica = replica
+        self.endpoint = endpoint
 
 
-Peer = Caller | Link | Relay
+Connection = DownstreamConnection | UpstreamConnection | OpaqueConnection

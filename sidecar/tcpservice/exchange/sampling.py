@@ -1,6 +1,6 @@
-"""Which messages are recorded: a share of all by chance, and no more than some of those that went wrong.
+"""Which messages are recorded: a share of all by chance, plus a bounded number of those that failed or were slow.
 
-Used by `exchange.tracing`. Chance is asked once for each sampled message, not for each message: it says how many are
+Used by `exchange.tracing`. Rng is asked once for each sampled message, not for each message: it says how many are
 passed over until the next one.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import log, log1p
 from typing import Final
 
-from tcpservice.chance import Chance
+from tcpservice.rng import Rng
 from tcpservice.snapshot import SECOND
 
 _BILLION: Final = 1_000_000_000
@@ -17,7 +17,7 @@ _FINE: Final = 1 << 32
 
 
 class Sampler:
-    """Takes a share of the messages, each by the same chance."""
+    """Takes a share of the messages, each by the same rng."""
 
     __slots__ = ("_per_billion", "_to_pass")
 
@@ -25,18 +25,18 @@ class Sampler:
         self._per_billion = per_billion
         self._to_pass = -1
 
-    def take(self, chance: Chance) -> bool:
+    def take(self, rng: Rng) -> bool:
         """Whether this message is one of them."""
         if not 0 < self._per_billion < _BILLION:
             return self._per_billion > 0
         if self._to_pass < 0:
-            self._to_pass = self._draw(chance)
+            self._to_pass = self._draw(rng)
         self._to_pass -= 1
         return self._to_pass < 0
 
-    def _draw(self, chance: Chance) -> int:
+    def _draw(self, rng: Rng) -> int:
         """Draw how many messages are passed over before the next is sampled (a geometric distribution)."""
-        even = (chance.below(_FINE) + 1) / _FINE
+        even = (rng.below(_FINE) + 1) / _FINE
         return int(log(even) / log1p(-self._per_billion / _BILLION))
 
 

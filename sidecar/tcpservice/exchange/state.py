@@ -1,59 +1,126 @@
 """The whole state of one exchange, and the few things that every part of it does.
 
-Made by the `exchange`; its parts are functions over this state. Kept as one record so that a part can be read, and
+Made by the `exchange`; its parts are functions over this state. It is one record so that each part can be read, and
 tested, by itself.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from enum import IntEnum
 
-from tcpservice.chance import Chance
-from tcpservice.deadlines import Wheel
 from tcpservice.exchange.bounds import Bounds
 from tcpservice.exchange.outputs import Command, Finished, Notice, Span
-from tcpservice.exchange.records import Backend, Caller, Ended, Link, Peer, Replica
+from tcpservice.exchange.records import (
+    Connection,
+    DownstreamConnection,
+    Ended,
+    Message,
+    Upstream,
+    UpstreamConnection,
+    UpstreamEndpoint,
+)
 from tcpservice.exchange.sampling import Allowance
+from tcpservice.exchange.transitions import (
+    CONNECTION,
+    DOWNSTREAM,
+    ENDPOINT,
+    UPSTREAM,
+    ConnectionEvent,
+    DownstreamEvent,
+    EndpointEvent,
+    Event,
+    IllegalTransition,
+    Table,
+    UpstreamEvent,
+)
+from tcpservice.rng import Rng
+from tcpservice.snapshot import SECOND
+from tcpservice.timers import TimerOwner, Timers
 
 
 class State:
-    """Tables of what is there, and what has to be told to the shell."""
+    """The tables of one exchange and its outputs.
 
-    def __init__(self, bounds: Bounds, seed: int, *, tracing: bool) -> None:
+    `request_bytes`, `partial_bytes` and `unsent_bytes` are what the bounds of the same names limit. `pending` holds
+    the requests that hold a place, in the order of their arrival; `silent` those that hold none any more, the one that
+    was silent for longest first. `unparsed` are connections with complete frames that wait for the next turn, `paused`
+    those that wait for admission, `large` those that receive a large frame while memory is short. `pump` are upstreams
+    whose waiting messages may go on. `freed` says that admission may let a paused connection go on.
+    """
+
+    def __init__(self, bounds: Bounds, seed: int, *, tracing: bool, strict: bool) -> None:
         self.bounds = bounds
         self.tracing = tracing
-        self.chance = Chance(seed)
-        self.wheel = Wheel()
-        self.backends: dict[str, Backend] = {}
-        self.apps: dict[str, Backend] = {}
-        self.peers: dict[int, Peer] = {}
-        self.callers: dict[Caller, None] = {}
-        self.bytes = 0
-        self.unread = 0
+        self.strict = strict
+        self.rng = Rng(seed)
+        self.timers = Timers()
+        self.clock = TimerOwner()
+        self.upstreams: dict[str, Upstream] = {}
+        self.apps: dict[str, Upstream] = {}
+        self.connections: dict[int, Connection] = {}
+        self.downstreams: dict[DownstreamConnection, None] = {}
+        self.request_bytes = 0
+        self.partial_bytes = 0
+        self.unsent_bytes = 0
+        self.slow_readers = 0
+        self.pending: dict[Message, None] = {}
+        self.silent: dict[Message, None] = {}
+        self.unparsed: dict[DownstreamConnection | UpstreamConnection, None] = {}
+        self.paused: dict[DownstreamConnection, None] = {}
+        self.large: dict[DownstreamConnection, None] = {}
+        self.pump: dict[Upstream, None] = {}
+        self.freed = False
         self.draining = False
         self.withdrawn = False
-        self.room = False
-        self.crowded: dict[Backend, None] = {}
         self.heard = 0
         self.last_conn = 0
+        self.last_message = 0
         self.writes: dict[int, list[bytes]] = {}
         self.commands: list[Command] = []
         self.notices: list[Notice] = []
         self.rows: list[Finished] = []
         self.spans: list[Span] = []
         self.remembered: dict[tuple[int, bytes], Ended] = {}
-        self.allowance = Allowance(bounds.kept_per_second)
+        self.allowance = Allowance(bounds.kept_traces)
         self.counts: Counter[str] = Counter()
+        self.taken: set[tuple[str, int, int]] = set()
+        self._reported: dict[tuple[str, str], int] = {}
 
     @property
     def leaves(self) -> bool:
-        """Whether other sidecars are to choose other pods, whatever becomes of the app."""
+        """Whether other sidecars are to pick other pods, whatever becomes of the app."""
         return self.draining or self.withdrawn
 
+    def move(
+        self, record: DownstreamConnection | UpstreamConnection | UpstreamEndpoint | Upstream, event: Event
+    ) -> None:
+        """Change a record's state as its table says. The only place where a state is assigned."""
+        old = record.state
+        new = _TABLES[type(record)].get((old, event))
+        if new is None:
+            self._illegal(type(record).__name__, old, event)
+            return
+        self.taken.add((type(record).__name__, old, event))
+        record.state = new
+
+    def _illegal(self, kind: str, old: IntEnum, event: IntEnum) -> None:
+        text = f"{kind}: {old.name} has no transition for {event.name}"
+        if self.strict:
+            raise IllegalTransition(text)
+        self.counts["illegal_transitions"] += 1
+        if self.counts["illegal_transitions"] == 1:
+            self.notices.append(Notice("internal_error", f"{text}; please report this", ""))
+
     def new_conn(self) -> int:
-        """Name a connection that has never been."""
+        """Return a number that no connection had before."""
         self.last_conn += 1
         return self.last_conn
+
+    def new_sequence(self) -> int:
+        """Return the number of the next message."""
+        self.last_message += 1
+        return self.last_message
 
     def write(self, conn: int, data: bytes) -> None:
         """Add bytes to what leaves on a connection at the end of this turn."""
@@ -63,11 +130,28 @@ class State:
         else:
             parts.append(data)
 
-    def tell(self, key: str, text: str, about: Caller | Link | Replica) -> None:
-        """Note something for the log."""
-        if isinstance(about, Caller):
-            service = about.backend.service.key if about.backend else ""
+    def report(self, key: str, text: str, about: DownstreamConnection | UpstreamConnection | UpstreamEndpoint) -> None:
+        """Add a line for the log."""
+        if isinstance(about, DownstreamConnection):
+            service = about.upstream.service.key if about.upstream else ""
             self.notices.append(Notice(key, text, service, conn=about.conn))
             return
-        replica = about.replica if isinstance(about, Link) else about
-        self.notices.append(Notice(key, text, replica.backend.service.key, replica=replica.endpoint.name))
+        endpoint = about.endpoint if isinstance(about, UpstreamConnection) else about
+        self.notices.append(Notice(key, text, endpoint.upstream.service.key, endpoint=endpoint.address.name))
+
+    def report_rarely(self, key: str, text: str, upstream: Upstream, now: int) -> None:
+        """Add a line for the log about a service, at most one a second of each kind."""
+        about = (key, upstream.service.key)
+        if now - self._reported.get(about, -SECOND) >= SECOND:
+            self._reported[about] = now
+            self.notices.append(Notice(key, text, upstream.service.key))
+
+
+_TABLES: dict[type, Table] = {
+    DownstreamConnection: DOWNSTREAM,
+    UpstreamConnection: CONNECTION,
+    UpstreamEndpoint: ENDPOINT,
+    Upstream: UPSTREAM,
+}
+
+__all__ = ["ConnectionEvent", "DownstreamEvent", "EndpointEvent", "State", "UpstreamEvent"]

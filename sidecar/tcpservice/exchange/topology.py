@@ -1,54 +1,59 @@
-"""Taking a snapshot in: services and replicas that came, changed or went.
+"""A new snapshot takes effect: services and endpoints that were added, changed or removed.
 
-Used by the `exchange`. The new state is compared with what is there as a whole, never applied as a diff. New replicas
-get messages at once; those that are gone get no more, and keep their connection until what is in flight has ended.
+Used by the `exchange`. The new state is compared with the present one as a whole, never applied as a difference. New
+endpoints get messages at once. Removed ones get no more, and keep their connections until what they were sent has
+ended.
 """
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tcpservice.exchange.endings import retire
-from tcpservice.exchange.records import Backend, Caller, Replica
+from tcpservice.exchange.attempts import Outcome, drain_connection, end
+from tcpservice.exchange.endings import close_upstream
+from tcpservice.exchange.endpoint_health import changed
+from tcpservice.exchange.records import Upstream, UpstreamEndpoint
 from tcpservice.exchange.state import State
+from tcpservice.exchange.transitions import ConnectionState, EndpointEvent
 from tcpservice.snapshot import Endpoint, Retry, Service, Snapshot, Timeouts
 
 
-def swap(state: State, snapshot: Snapshot) -> None:
+def swap(state: State, snapshot: Snapshot, now: int) -> None:
     """Make the snapshot the one in force."""
     present = {service.key: service for service in snapshot.services}
-    for key, backend in state.backends.items():
+    for key, upstream in state.upstreams.items():
         if key not in present:
-            _adopt(state, backend, replace(backend.service, endpoints=(), awaited=False))
+            _adopt(state, upstream, replace(upstream.service, endpoints=(), awaited=False), now)
     for key, service in present.items():
-        _adopt(state, backend_for(state, service), service)
+        _adopt(state, upstream_for(state, service), service, now)
         app = state.apps.get(key)
         if app is not None:
-            _adopt(state, app, as_app(service, app.service.endpoints))
-    for caller in state.callers:
-        _update_limit(caller)
-    state.room = True
+            _adopt(state, app, as_app(service, app.service.endpoints), now)
+    for downstream in state.downstreams:
+        if downstream.upstream is not None:
+            downstream.reader.limit = downstream.upstream.service.limits.max_frame_size
+    state.freed = True
 
 
-def backend_for(state: State, service: Service) -> Backend:
-    """Find the backend of a service, or make it."""
-    backend = state.backends.get(service.key)
-    if backend is None:
-        backend = state.backends[service.key] = Backend(service)
-    return backend
+def upstream_for(state: State, service: Service) -> Upstream:
+    """Return the upstream of a service; make it where there is none."""
+    upstream = state.upstreams.get(service.key)
+    if upstream is None:
+        upstream = state.upstreams[service.key] = Upstream(service)
+    return upstream
 
 
-def add_app(state: State, service: Service, endpoint: Endpoint) -> None:
-    """Let callers on the mesh reach the pod's own app under the service's name."""
-    app = state.apps[service.key] = Backend(as_app(service, ()))
-    _adopt(state, app, as_app(service, (endpoint,)))
+def add_app(state: State, service: Service, endpoint: Endpoint, now: int) -> None:
+    """Let mesh connections reach the pod's own app under the service's name."""
+    app = state.apps[service.key] = Upstream(as_app(service, ()), is_app=True)
+    _adopt(state, app, as_app(service, (endpoint,)), now)
 
 
 def as_app(service: Service, endpoints: tuple[Endpoint, ...]) -> Service:
-    """Keep of a service what holds at the app's side of the mesh.
+    """Return what holds of a service at the app's side of the mesh.
 
-    Times and retries are the caller's sidecar's to keep; here a failure is told at once, so that it can choose another.
-    Routes remain for their names.
+    Timeouts and retries are up to the caller's sidecar; here a failure is reported at once, so that it can pick another
+    endpoint. Routes remain for their names.
     """
     once = Retry(attempts=0)
     return Service(
@@ -57,6 +62,7 @@ def as_app(service: Service, endpoints: tuple[Endpoint, ...]) -> Service:
         port=service.port,
         protocol=service.protocol,
         limits=service.limits,
+        pool_size=service.pool_size,
         tracing=service.tracing,
         retry=once,
         routes=tuple(replace(each, idempotent=False, timeouts=Timeouts(), retry=once) for each in service.routes),
@@ -64,28 +70,35 @@ def as_app(service: Service, endpoints: tuple[Endpoint, ...]) -> Service:
     )
 
 
-def _adopt(state: State, backend: Backend, service: Service) -> None:
-    if backend.service != service:
-        backend.adopt(service)
+def _adopt(state: State, upstream: Upstream, service: Service, now: int) -> None:
+    if upstream.service != service:
+        upstream.adopt(service)
     wanted = {(e.host, e.port, e.mesh): e for e in service.endpoints}
-    for key in [key for key in backend.replicas if key not in wanted]:
-        _remove(state, backend.replicas.pop(key))
-    for key, endpoint in wanted.items():
-        replica = backend.replicas.get(key)
-        if replica is None:
-            backend.replicas[key] = Replica(backend, endpoint)
+    unwanted = [key for key in upstream.endpoints if key not in wanted]
+    for key, address in wanted.items():
+        endpoint = upstream.endpoints.get(key)
+        if endpoint is None:
+            upstream.endpoints[key] = UpstreamEndpoint(upstream, address)
         else:
-            replica.endpoint = endpoint
-    backend.refresh()
+            endpoint.address = address
+    for key in unwanted:
+        remove(state, upstream.endpoints.pop(key), now)
+    for endpoint in upstream.endpoints.values():
+        for connection in endpoint.connections():
+            connection.reader.limit = service.limits.max_frame_size
+    changed(state, upstream, now)
 
 
-def _remove(state: State, replica: Replica) -> None:
-    replica.removed = True
-    state.wheel.cancel(replica)
-    if replica.link is not None:
-        retire(state, replica.link)
-
-
-def _update_limit(caller: Caller) -> None:
-    if caller.backend is not None:
-        caller.reader.limit = caller.backend.service.limits.max_frame_size
+def remove(state: State, endpoint: UpstreamEndpoint, now: int) -> None:
+    """Send an endpoint nothing more. What is queued for it goes elsewhere; what it has ends there."""
+    state.move(endpoint, EndpointEvent.REMOVE)
+    state.timers.cancel_all(endpoint)
+    endpoint.upstream.refresh()
+    for connection in endpoint.connections():
+        if connection.state is ConnectionState.READY:
+            drain_connection(state, connection)
+            continue
+        queue = list(connection.queue)
+        close_upstream(state, connection, abort=True)
+        for attempt in queue:
+            end(state, attempt, Outcome.NOT_SENT, now, reason="the endpoint was removed")

@@ -1,6 +1,6 @@
 """Traces: which messages are recorded, who they belong to, and what is told of them when they have ended.
 
-Used by `intake` when a message begins, by `endings` when it ends, and for the mesh word `keep`. What decides:
+Used by `message_path` when a message begins, by `endings` when it ends, and for the control frame `keep`. The rules:
 
 1. A valid `metadata.traceparent` of the app is the parent, and its sampled flag rules.
 2. Else the caller's sidecar samples by chance, and writes its own span into the message; the replica's sidecar goes on
@@ -22,13 +22,30 @@ from typing import Final
 from tcpservice import javascript
 from tcpservice.errors import Code
 from tcpservice.exchange.outputs import Span
-from tcpservice.exchange.records import Backend, Call, Caller, Ended, Link, Trace
+from tcpservice.exchange.records import (
+    DownstreamConnection,
+    Ended,
+    Message,
+    Origin,
+    Trace,
+    Upstream,
+    UpstreamConnection,
+)
 from tcpservice.exchange.state import State
+from tcpservice.exchange.transitions import ConnectionState
 from tcpservice.pattern import route_of
 from tcpservice.snapshot import SECOND
 from tcpservice.wire.mesh import KEEP, encode_control
 from tcpservice.wire.requests import read_request
 from tcpservice.wire.traceparent import TraceContext, read_context, with_context
+
+# CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
+_OK: Final = Code.OK
+_RPC_EXCEPTION: Final = Code.RPC_EXCEPTION
+_READY: Final = ConnectionState.READY
+_INBOUND: Final = Origin.INBOUND
+_LOCAL: Final = Origin.LOCAL
+_MESH: Final = Origin.MESH
 
 REMEMBERED: Final = 1024
 REMEMBERED_FOR: Final = 2 * SECOND
@@ -40,101 +57,105 @@ _NESTJS_ID = re.compile(rb'"([0-9a-f]{21})"')
 _QUIET: Final = frozenset({Code.OK, Code.CANCELLED})
 
 
-def begin(state: State, call: Call) -> None:
+def begin(state: State, message: Message) -> None:
     """Decide whether a new message is recorded; if it is, write where its next span belongs into its frame."""
-    context = _context_of(call)
+    context = _context_of(message)
     if context is not None:
-        trace = call.trace = Trace(context.trace, context.span, sampled=context.sampled)
+        trace = message.trace = Trace(context.trace, context.span, sampled=context.sampled)
         if not context.sampled:
             return
-    elif not call.caller.mesh and call.backend.sampler.take(state.chance):
-        trace = call.trace = Trace(_draw(state, 4), 0, sampled=True)
+    elif message.downstream.origin is not _MESH and message.upstream.sampler.take(state.rng):
+        trace = message.trace = Trace(_draw(state, 4), 0, sampled=True)
     else:
         return
-    _name_spans(state, call.caller, trace)
-    _hand_on(call, TraceContext(trace.trace, trace.client or trace.server, True))
+    _name_spans(state, message.downstream, trace)
+    _hand_on(message, TraceContext(trace.trace, trace.client or trace.server, True))
 
 
-def ended(state: State, call: Call, code: Code, now: int) -> None:
+def ended(state: State, message: Message, code: Code, now: int) -> None:
     """Tell of a message that has ended, if it was sampled or is worth keeping."""
-    trace = call.trace
+    trace = message.trace
     if trace is not None and trace.sampled:
-        _tell(state, call, trace, code, now, None)
+        _tell(state, message, trace, code, now, None)
         return
-    why = call.kept or _why_keep(call, code, now)
+    why = message.kept or _why_keep(message, code, now)
     if why is None:
-        if call.caller.mesh and call.request.id is not None and len(call.request.pattern) <= LARGEST_REMEMBERED:
-            _remember(state, call, call.request.id, code, now)
+        if (
+            message.downstream.origin is _MESH
+            and message.request.id is not None
+            and len(message.request.pattern) <= LARGEST_REMEMBERED
+        ):
+            _remember(state, message, message.request.id, code, now)
     elif state.allowance.take(now):
-        _tell(state, call, _found_again(state, call), code, now, why)
-        _spread_keep(state, call)
+        _tell(state, message, _found_again(state, message), code, now, why)
+        _spread_keep(state, message)
     else:
         state.counts["spans_over_limit"] += 1
 
 
-def keep(state: State, caller: Caller, key: bytes, now: int) -> None:
+def keep(state: State, downstream: DownstreamConnection, key: bytes, now: int) -> None:
     """Keep a message because the caller's sidecar does; one that is still on its way is kept when it ends."""
-    found = state.remembered.pop((caller.conn, key), None)
+    found = state.remembered.pop((downstream.conn, key), None)
     if found is None:
-        for call in caller.calls:
-            if call.request.id == key:
-                call.kept = "caller"
+        for message in downstream.messages:
+            if message.request.id == key:
+                message.kept = "caller"
         return
     if now - found.at <= REMEMBERED_FOR and state.allowance.take(now):
-        _tell(state, found.call, _found_again(state, found.call), found.code, found.at, "caller")
+        _tell(state, found.message, _found_again(state, found.message), found.code, found.at, "caller")
 
 
-def _context_of(call: Call) -> TraceContext | None:
+def _context_of(message: Message) -> TraceContext | None:
     """Find the context that the app, or the caller's sidecar, wrote into the message."""
-    found, frame = call.request.metadata, call.frame
+    found, frame = message.request.metadata, message.frame
     if found is None or frame is None:
         return None
     return read_context(frame.raw[found[0] : found[1]])
 
 
-def _name_spans(state: State, caller: Caller, trace: Trace) -> None:
-    """Draw the ids of the spans that this sidecar makes: a caller's one, a replica's one, a front listener's both."""
-    if caller.mesh or caller.front:
+def _name_spans(state: State, downstream: DownstreamConnection, trace: Trace) -> None:
+    """Draw the ids of this sidecar's spans: one at the caller's side or the app's, both at an inbound listener."""
+    if downstream.origin is not _LOCAL:
         trace.server = _draw(state, 2)
-    if not caller.mesh:
+    if downstream.origin is not _MESH:
         trace.client = _draw(state, 2)
 
 
-def _hand_on(call: Call, context: TraceContext) -> None:
+def _hand_on(message: Message, context: TraceContext) -> None:
     """Write the context into the message, where it can be written and the message stays within its limit."""
-    assert call.frame is not None
-    changed = with_context(call.frame, call.request, context)
-    if changed is not None and len(changed.raw) - changed.at <= call.backend.service.limits.max_frame_size:
-        call.frame, call.request = changed, read_request(changed)
+    assert message.frame is not None
+    changed = with_context(message.frame, message.request, context)
+    if changed is not None and len(changed.raw) - changed.at <= message.upstream.service.limits.max_frame_size:
+        message.frame, message.request = changed, read_request(changed)
 
 
-def _why_keep(call: Call, code: Code, now: int) -> str | None:
+def _why_keep(message: Message, code: Code, now: int) -> str | None:
     if code not in _QUIET:
         return "error"
-    if call.attempts > 1:
+    if message.attempts > 1:
         return "retry"
-    slow = call.backend.service.tracing.slow_threshold
-    return "slow" if slow and (call.answered or now) - call.started >= slow else None
+    slow = message.upstream.service.tracing.slow_threshold
+    return "slow" if slow and (message.answered or now) - message.arrived >= slow else None
 
 
-def _found_again(state: State, call: Call) -> Trace:
+def _found_again(state: State, message: Message) -> Trace:
     """Find the ids of a message that was not sampled, the same in both sidecars where its id allows it."""
-    given, known = call.trace, _shared_id(call)
+    given, known = message.trace, _shared_id(message)
     trace = _hash(known, 16, b"tcps-trace") if known else _draw(state, 4)
     found = Trace(given.trace if given else trace, given.parent if given else 0, sampled=True)
-    _name_spans(state, call.caller, found)
+    _name_spans(state, message.downstream, found)
     client = _hash(known, 8, b"tcps-client") if known else 0
-    if call.caller.mesh:
+    if message.downstream.origin is _MESH:
         found.parent = client or found.parent
     else:
         found.client = client or found.client
     return found
 
 
-def _shared_id(call: Call) -> bytes:
+def _shared_id(message: Message) -> bytes:
     """Return the message's id where it is one of NestJS's own and went between the sidecars as it is; else nothing."""
-    crossed = call.request.id if call.caller.mesh else call.key
-    known = _NESTJS_ID.fullmatch(crossed) if crossed and crossed == call.request.id else None
+    crossed = message.request.id if message.downstream.origin is _MESH else message.last.key if message.last else b""
+    known = _NESTJS_ID.fullmatch(crossed) if crossed and crossed == message.request.id else None
     return known[1] if known else b""
 
 
@@ -146,62 +167,70 @@ def _draw(state: State, words: int) -> int:
     """Draw an id of so many 32-bit words that is not 0."""
     number = 0
     for _ in range(words):
-        number = number << 32 | state.chance.below(1 << 32)
+        number = number << 32 | state.rng.below(1 << 32)
     return number or 1
 
 
-def _remember(state: State, call: Call, key: bytes, code: Code, now: int) -> None:
-    state.remembered[call.caller.conn, key] = Ended(call, code, now)
+def _remember(state: State, message: Message, key: bytes, code: Code, now: int) -> None:
+    state.remembered[message.downstream.conn, key] = Ended(message, code, now)
     if len(state.remembered) > REMEMBERED:
         del state.remembered[next(iter(state.remembered))]
 
 
-def _spread_keep(state: State, call: Call) -> None:
+def _spread_keep(state: State, message: Message) -> None:
     """Tell the sidecars of all replicas that were tried to keep the message, too."""
-    if call.request.id is None:
+    if message.request.id is None:
         return
-    tried = [(attempt.conn, attempt.key) for attempt in call.failed] + [(call.conn, call.key)]
+    tried = [(attempt.conn, attempt.key) for attempt in message.failed]
+    if message.last is not None:
+        tried.append((message.last.conn, message.last.key))
     for conn, key in dict.fromkeys(tried):
-        link = state.peers.get(conn)
-        if isinstance(link, Link) and link.replica.endpoint.mesh and link.up:
+        connection = state.connections.get(conn)
+        if not isinstance(connection, UpstreamConnection) or connection.state is not _READY:
+            continue
+        if connection.endpoint.address.mesh:
             state.write(conn, encode_control(KEEP, key))
 
 
-def _tell(state: State, call: Call, trace: Trace, code: Code, now: int, kept: str | None) -> None:
+def _tell(state: State, message: Message, trace: Trace, code: Code, now: int, kept: str | None) -> None:
     """Give the spans of one message."""
-    replica = call.replica.endpoint if call.replica else None
-    method, original = _method(call, code)
-    front = call.caller.front
+    endpoint = message.last.endpoint.address if message.last else None
+    method, original = _method(message, code)
+    inbound = message.downstream.origin is _INBOUND
     span = Span(
-        trace.trace, trace.client or trace.server, trace.parent, "client" if trace.client else "server", front, method,
-        original, call.backend.service.key, "event" if call.request.id is None else "request", code, kept, replica,
-        call.failed, call.responses, call.started, now,
+        trace.trace, trace.client or trace.server, trace.parent, "client" if trace.client else "server", inbound,
+        method, original, message.upstream.service.key, "event" if message.request.id is None else "request", code,
+        kept, endpoint, message.failed, message.responses, message.arrived, now,
     )  # fmt: skip
     if trace.client and trace.server:
-        state.spans.append(span._replace(span=trace.server, kind="server", replica=None, failed=()))
+        state.spans.append(span._replace(span=trace.server, kind="server", endpoint=None, failed=()))
         span = span._replace(parent=trace.server)
     state.spans.append(span)
 
 
-def _method(call: Call, code: Code) -> tuple[str | None, str]:
+def _method(message: Message, code: Code) -> tuple[str | None, str]:
     """Give the name that the message's spans may have, and its route as it was sent.
 
     A name must not be anything that callers make up: it is listed in the manifest, or was served by a replica, of
     which only so many are learned.
     """
-    backend, pattern = call.backend, call.request.pattern
+    upstream, pattern = message.upstream, message.request.pattern
     route = route_of(javascript.parse(pattern.decode())) if pattern else None
     if route is None:
         return None, pattern.decode()[:LONGEST_ORIGINAL]
-    if not backend.policies.lists(route) and route not in backend.served and not _learn(backend, route, call, code):
+    if (
+        not upstream.policies.lists(route)
+        and route not in upstream.served
+        and not _learn(upstream, route, message, code)
+    ):
         return None, route[:LONGEST_ORIGINAL]
     return route, route
 
 
-def _learn(backend: Backend, route: str, call: Call, code: Code) -> bool:
+def _learn(upstream: Upstream, route: str, message: Message, code: Code) -> bool:
     """Learn a route that a replica has served."""
-    served = call.responses > 0 and code in (Code.OK, Code.RPC_EXCEPTION)
-    if not served or len(backend.served) >= MOST_SERVED or len(route) > LONGEST_ORIGINAL:
+    served = message.responses > 0 and code in (_OK, _RPC_EXCEPTION)
+    if not served or len(upstream.served) >= MOST_SERVED or len(route) > LONGEST_ORIGINAL:
         return False
-    backend.served.add(route)
+    upstream.served.add(route)
     return True

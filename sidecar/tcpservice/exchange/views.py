@@ -1,4 +1,4 @@
-"""What people may see of the exchange: each service with its replicas, as plain data.
+"""What people may see of the exchange: each service with its endpoints, as plain data.
 
 Made on demand for `/snapshot` and the metrics; nothing on the path of a message.
 """
@@ -7,11 +7,25 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tcpservice.exchange.records import Backend, Replica
+from tcpservice.exchange.records import Upstream, UpstreamEndpoint
+from tcpservice.exchange.transitions import ConnectionState, EndpointState
+
+_SHOWN = {
+    EndpointState.LEAVING: "leaving",
+    EndpointState.ABSENT: "absent",
+    EndpointState.EJECTED: "ejected",
+    EndpointState.PROBING: "probing",
+    EndpointState.PROBATION: "probation",
+    EndpointState.REMOVED: "removed",
+}
 
 
-class ReplicaView(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One replica; `state` is idle, connecting, up, down or leaving, `connected` whether a connection stands."""
+class EndpointView(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One endpoint.
+
+    `state` is idle, connecting or healthy while it may be picked; else leaving, absent, ejected, probing or probation.
+    `connected` says whether a connection to it is established, `failures` counts its failures in a row.
+    """
 
     name: str
     address: str
@@ -23,42 +37,45 @@ class ReplicaView(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ServiceView(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One service; `waiting` callers have messages for which no replica has room."""
+    """One service; `waiting` counts the messages that wait for an endpoint, `state` says whether one can be reached."""
 
     service: str
     algorithm: str
+    state: str
     waiting: int
-    replicas: tuple[ReplicaView, ...]
+    endpoints: tuple[EndpointView, ...]
 
 
-def view(backend: Backend) -> ServiceView:
+def view(upstream: Upstream) -> ServiceView:
     """Describe one service."""
     return ServiceView(
-        service=backend.service.key,
-        algorithm=backend.service.algorithm.value,
-        waiting=len(backend.waiting),
-        replicas=tuple(_view_replica(replica) for replica in backend.replicas.values()),
+        service=upstream.service.key,
+        algorithm=upstream.service.algorithm.value,
+        state=upstream.state.name.lower(),
+        waiting=len(upstream.waiting),
+        endpoints=tuple(_view_endpoint(endpoint) for endpoint in upstream.endpoints.values()),
     )
 
 
-def _view_replica(replica: Replica) -> ReplicaView:
-    endpoint = replica.endpoint
-    return ReplicaView(
-        name=endpoint.name,
-        address=f"{endpoint.host}:{endpoint.port}",
-        mesh=endpoint.mesh,
-        state=_state(replica),
-        connected=replica.link is not None and replica.link.up,
-        failures=replica.failures,
-        in_flight=replica.in_flight,
+def _view_endpoint(endpoint: UpstreamEndpoint) -> EndpointView:
+    address = endpoint.address
+    return EndpointView(
+        name=address.name,
+        address=f"{address.host}:{address.port}",
+        mesh=address.mesh,
+        state=_state(endpoint),
+        connected=any(each.state is ConnectionState.READY for each in endpoint.connections()),
+        failures=endpoint.failures,
+        in_flight=endpoint.in_flight,
     )
 
 
-def _state(replica: Replica) -> str:
-    if replica.leaving or replica.endpoint.terminating:
+def _state(endpoint: UpstreamEndpoint) -> str:
+    if endpoint.state is not EndpointState.HEALTHY:
+        return _SHOWN[endpoint.state]
+    if endpoint.address.terminating:
         return "leaving"
-    if replica.down:
-        return "down"
-    if replica.link is None:
+    connections = endpoint.connections()
+    if not connections:
         return "idle"
-    return "up" if replica.link.up else "connecting"
+    return "healthy" if any(each.state is ConnectionState.READY for each in connections) else "connecting"

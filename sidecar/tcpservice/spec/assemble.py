@@ -40,6 +40,7 @@ def assemble(service: TcpService, endpoints: tuple[Endpoint, ...]) -> snapshot.S
         retry=retry,
         retry_constraint=_retry_constraint(spec.retry_constraint or policies.RetryConstraint()),
         limits=_limits(spec.limits or policies.Limits()),
+        pool_size=(spec.connection_pool or policies.ConnectionPool()).size or 0,
         drain=_drain(spec.drain or policies.Drain()),
         tracing=_tracing(spec.tracing or policies.Tracing()),
         routes=tuple(_route(route, timeouts, retry) for route in spec.routes or ()),

@@ -124,6 +124,15 @@ class Limits(Group, frozen=True, kw_only=True):
     ] = None
 
 
+class ConnectionPool(Group, frozen=True, kw_only=True):
+    """The connections to each endpoint. A caller's connection keeps to one, so that its messages keep their order."""
+
+    size: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | None,
+        Meta(description="How many. Default: 1, and up to 4 while an endpoint is busy and slow."),
+    ] = None
+
+
 class RateLimit(Group, frozen=True, kw_only=True):
     """How many requests a caller may send."""
 

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from tcpservice.spec.leaves import Group, Label, LabelName, LabelValue, Port, PortName, ServiceName
 from tcpservice.spec.policies import (
+    ConnectionPool,
     Drain,
     Limits,
     LoadBalancing,
@@ -72,6 +73,7 @@ class Spec(Group, frozen=True, kw_only=True):
     load_balancing: Annotated[LoadBalancing | None, Meta(description="How a replica is chosen for a message.")] = None
     retry: Annotated[Retry | None, Meta(description="How a request is tried again.")] = None
     retry_constraint: Annotated[RetryConstraint | None, Meta(description="How many requests may be retries.")] = None
+    connection_pool: Annotated[ConnectionPool | None, Meta(description="The connections to each endpoint.")] = None
     outlier_detection: Annotated[
         OutlierDetection | None, Meta(description="When a replica that fails is left alone for a while.")
     ] = None

@@ -1,30 +1,36 @@
-"""The mesh hop's own words: what two sidecars say to each other around the frames of their apps.
+"""The mesh hop: the protocol that two sidecars speak around the frames of their apps. No I/O.
 
-Used by the `exchange`. A connection opens with one line both ways, `TCPS/1 <namespace/name> <features>`, where
-features are joined by commas (`-`: none). Then frames follow, among them control frames, whose prefix begins with `!`,
-which no app can produce: `!<units>#<word>[ <argument>]`. Unknown words are passed over, so that newer sidecars can say
-more.
+Used by the `exchange`, one `MeshHop` for each mesh connection, the same class on both sides. A connection opens with
+one line each way, `TCPS/1 <namespace/name> <features>`, where features are joined by commas (`-`: none). The caller's
+sidecar sends its line first. The replica's sidecar answers with the features that both sides know; only these are in
+force. Frames of the apps follow. Between them stand control frames, whose prefix begins with `!`, which no app can
+produce: `!<units>#<word>[ <argument>]`. Unknown features and unknown words are ignored and counted, so that sidecars of
+different versions work together.
 
-| word | from | means |
+| word | sent by the sidecar of | means |
 |---|---|---|
-| `goaway` | replica's | choose others; what is on its way is still served |
-| `back` | replica's | after a `goaway`: its app takes messages (again) |
-| `refused <id>` | replica's | never reached the app: may be tried elsewhere |
-| `lost <id>` | replica's | its app was lost under it: may have run |
-| `keep <id>` | caller's | this one's trace is kept, so keep yours |
-| `cancel <id>` | caller's | nobody waits for this any more |
-| `ping <n>`, `pong <n>` | both | is anyone there? |
+| `goaway` | the replica | pick other endpoints; requests in flight are still served |
+| `goaway app` | the replica | the same, since its app does not accept connections (feature `app-state`) |
+| `back` | the replica | after `goaway`: its app accepts messages again |
+| `refused <id>` | the replica | the request did not reach the app and may be sent elsewhere |
+| `lost <id>` | the replica | the app's connection was lost; the request may have run |
+| `keep <id>` | the caller | the trace of this request is kept: keep your part of it |
+| `cancel <id>` | the caller | the reply to this request is no longer needed |
+| `ping <n>`, `pong <n>` | both | a probe and its answer |
 """
 
 from __future__ import annotations
 
 import re
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from tcpservice.errors import ProtocolError
 from tcpservice.wire.scan import units
 
 MAX_PREFACE: Final = 512
+MAX_CONTROL: Final = 1024
+"""The longest body of a control frame in units."""
 
 GOAWAY: Final = b"goaway"
 BACK: Final = b"back"
@@ -35,7 +41,15 @@ KEEP: Final = b"keep"
 PING: Final = b"ping"
 PONG: Final = b"pong"
 
+APP: Final = b"app"
+"""The argument of a `goaway` that is sent because the app is absent."""
+
 OPAQUE: Final = "opaque"
+"""Asks for an Opaque service: after the prefaces, the connection carries the app's bytes as they are."""
+
+APP_STATE: Final = "app-state"
+FEATURES: Final = frozenset({APP_STATE})
+"""What this version can do on a connection that carries messages."""
 
 _PREFACE = re.compile(r"TCPS/1 ([a-z0-9./-]{1,320}) ([a-z0-9,=-]{1,120})")
 
@@ -47,13 +61,70 @@ class Preface(NamedTuple):
     features: frozenset[str] = frozenset()
 
 
+class HopState(IntEnum):
+    """How far a mesh connection has come."""
+
+    AWAIT_PREFACE = 0
+    OPEN = 1
+
+
+class MeshHop:
+    """One side of one mesh connection: its prefaces, the features in force, and its control words.
+
+    `service` is what the connection is for: given by the caller's side, learned by the replica's side. `features` are
+    those that both sides know, empty until the other side's preface has arrived.
+    """
+
+    __slots__ = ("_received", "features", "offered", "service", "state")
+
+    def __init__(self, service: str = "", offered: frozenset[str] = FEATURES) -> None:
+        self.service = service
+        self.offered = offered
+        self.features: frozenset[str] = frozenset()
+        self.state = HopState.AWAIT_PREFACE
+        self._received = b""
+
+    def request(self) -> bytes:
+        """Return the preface of the caller's side, which it sends as soon as it is connected."""
+        return encode_preface(Preface(self.service, self.offered))
+
+    def answer(self) -> bytes:
+        """Return the preface of the replica's side, which it sends once it has accepted the caller's."""
+        return encode_preface(Preface(self.service, self.features & self.offered))
+
+    def receive(self, data: bytes) -> bytes | None:
+        """Take bytes until the other side's preface is complete; return what follows it, None while it is not.
+
+        The replica's side learns the service from it. Raises ProtocolError for anything that is no preface, and for the
+        answer of a sidecar that serves another service.
+        """
+        self._received += data
+        found = read_preface(self._received)
+        if found is None:
+            return None
+        preface, rest = found
+        if self.service and preface.service != self.service:
+            raise ProtocolError(f"expected a sidecar of {self.service}, got one of {preface.service}", 0)
+        self._received = b""
+        self.service = preface.service
+        self.features = preface.features
+        self.state = HopState.OPEN
+        return rest
+
+    def goaway(self, *, app_absent: bool) -> bytes:
+        """Return the control frame that asks the caller's sidecar to pick other endpoints."""
+        if app_absent and APP_STATE in self.features:
+            return encode_control(GOAWAY, APP)
+        return encode_control(GOAWAY)
+
+
 def encode_preface(preface: Preface) -> bytes:
     """Write the opening line."""
     return f"TCPS/1 {preface.service} {','.join(sorted(preface.features)) or '-'}\n".encode()
 
 
 def read_preface(data: bytes) -> tuple[Preface, bytes] | None:
-    """Take the opening line off the beginning of a connection's bytes; None while it is not all there.
+    """Take the opening line off the beginning of a connection's bytes; None while it is not complete.
 
     Returns the preface and what follows it. Raises ProtocolError for anything else.
     """

@@ -24,15 +24,14 @@ class Request:
 
     `pattern` is JSON text (the caller's own bytes, as NestJS decodes them), empty where there is none. `id` is the text
     of the id, None for an event, and stands in `raw[id_at:id_end]` (-1 where there is none); `stable` says that NestJS
-    returns it unchanged. `metadata` is where that value stands, None where there is none; `editable` says that members
-    may be added to the frame.
+    returns it unchanged. `metadata` is where that value stands, None where there is none.
 
     `passable` is False for a frame with neither `pattern` nor `data`: no NestJS server can answer it, and some stop
     when they get it. `foreign` is why the frame is surely not of NestJS's protocol, None where it may be: a service
     with a serializer of its own needs `protocol: Opaque`.
     """
 
-    __slots__ = ("editable", "id", "id_at", "id_end", "metadata", "pattern", "stable")
+    __slots__ = ("id", "id_at", "id_end", "metadata", "pattern", "stable")
 
     passable: bool = True
     foreign: str | None = None
@@ -44,7 +43,6 @@ class Request:
         self.id_end = -1
         self.stable = stable
         self.metadata: tuple[int, int] | None = None
-        self.editable = False
 
 
 class _WithoutPattern(Request):
@@ -95,7 +93,6 @@ def _read(frame: Frame) -> Request:
     else:
         return _WithoutPattern(None, stable=True, passable=False, foreign=_why_foreign(frame))
     request.id_at, request.id_end = id_at, frame.id_end
-    request.editable = True
     if frame.metadata_at >= 0:
         request.metadata = (frame.metadata_at, frame.metadata_end)
     return request

@@ -58,8 +58,6 @@ def with_context(frame: Frame, request: Request, context: TraceContext) -> Frame
     """
     raw, at = frame.raw, frame.at
     member = b'"traceparent":"%b"' % format_traceparent(context)
-    if not request.editable:
-        return None
     if request.metadata is None:
         place, added = raw.rindex(b"}"), b',"metadata":{%b}' % member
         before_id = request.id_at - len(_ID)

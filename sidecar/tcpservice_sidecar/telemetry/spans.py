@@ -38,7 +38,9 @@ def to_otel(span: Span, offset: int, resource: Resource) -> ReadableSpan:
         resource=resource,
         attributes=_attributes(span),
         events=[
-            Event("tcpservice.attempt_failed", {"tcpservice.replica": a.replica, "reason": a.reason}, a.ended + offset)
+            Event(
+                "tcpservice.attempt_failed", {"tcpservice.endpoint": a.endpoint, "reason": a.reason}, a.ended + offset
+            )
             for a in span.failed
         ],
         kind=_KINDS[span.kind],
@@ -70,10 +72,10 @@ def _attributes(span: Span) -> dict[str, str | int]:
         attributes["error.type"] = span.code.value
     if span.kept is not None:
         attributes["tcpservice.kept"] = span.kept
-    if span.front:
+    if span.inbound:
         attributes["tcpservice.listener"] = "front"
-    if span.replica is not None:
-        attributes["tcpservice.replica"] = span.replica.name
-        attributes["network.peer.address"] = span.replica.host
-        attributes["network.peer.port"] = span.replica.port
+    if span.endpoint is not None:
+        attributes["tcpservice.endpoint"] = span.endpoint.name
+        attributes["network.peer.address"] = span.endpoint.host
+        attributes["network.peer.port"] = span.endpoint.port
     return attributes

@@ -1,7 +1,7 @@
-"""A stage for the exchange: callers and replicas that play by script, and a clock that the test moves.
+"""A stage for the exchange: callers and endpoints that follow a script, and a clock that the test moves.
 
-The stage is the shell's stand-in: it carries the exchange's writes and commands to the peers at once, so a test reads
-as a conversation. Nothing sleeps; `pass_time` visits each deadline in its order.
+The stage takes the part of the shell: it carries the exchange's writes and commands to the peers at once, so that a
+test reads as a conversation. Nothing sleeps; `pass_time` visits each timer in its order.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from tcpservice.exchange import (
     Pause,
     Resume,
     Span,
+    StartListening,
+    StopListening,
 )
 from tcpservice.snapshot import SECOND, Endpoint, Service, Snapshot
 from tcpservice.wire.frames import Control, Frame, FrameReader
-from tcpservice.wire.mesh import Preface, encode_control, encode_preface, read_preface
+from tcpservice.wire.mesh import FEATURES, Preface, encode_control, encode_preface, read_preface
 
+PROBE = "tcpservice.dev/probe"
 NO_HANDLER = "There is no matching message handler defined in the remote service."
 
 
@@ -76,12 +79,20 @@ class Peer:
                 return
             self.preface, data = found
             self._greeting = None
+            self.opened(self.preface)
         for item in self._reader.feed(data):
             if isinstance(item, Frame):
                 self.packets.append(json.loads(item.body))
+                self.took(self.packets[-1])
             else:
                 assert isinstance(item, Control), "what was written is no frame"
                 self.words.append(item.body)
+
+    def opened(self, preface: Preface) -> None:
+        """React to the preface that was written to this peer."""
+
+    def took(self, packet: Any) -> None:
+        """React to a packet that was written to this peer."""
 
     def send_bytes(self, data: bytes) -> None:
         self.stage.exchange.receive(self.conn, data, self.stage.now)
@@ -129,9 +140,24 @@ class Upstream(Peer):
         super().__init__(stage, command.conn, control=command.endpoint.mesh)
         self.name = command.endpoint.name
 
+    def opened(self, preface: Preface) -> None:
+        if self.name not in self.stage.silent:
+            answer = encode_preface(Preface(preface.service, preface.features & FEATURES))
+            self.stage.reactions.append((self, answer))
+
+    def took(self, packet: Any) -> None:
+        if packet.get("pattern") == PROBE and self.name not in self.stage.silent:
+            self.stage.probes.append(self)
+            self.stage.reactions.append((self, encoded({"id": packet["id"], "err": NO_HANDLER})))
+
     @property
     def ids(self) -> list[Any]:
-        return [packet["id"] for packet in self.packets if "id" in packet]
+        """The ids of the requests that were written here, probes aside."""
+        return [packet["id"] for packet in self.packets if "id" in packet and packet.get("pattern") != PROBE]
+
+    @property
+    def patterns(self) -> list[Any]:
+        return [packet.get("pattern") for packet in self.packets]
 
     def reply(self, id_: object, value: object = "ok", **rest: object) -> None:
         self.send({"response": value, **rest, "isDisposed": True, "id": id_})
@@ -143,7 +169,8 @@ class Upstream(Peer):
         self.send({"id": id_, "status": "error", "err": NO_HANDLER})
 
     def greet(self, name: str = "shop/orders") -> None:
-        self.send_bytes(encode_preface(Preface(name)))
+        features = self.preface.features if self.preface else frozenset()
+        self.send_bytes(encode_preface(Preface(name, features & FEATURES)))
 
 
 class Stage:
@@ -162,6 +189,10 @@ class Stage:
         self.notices: list[Notice] = []
         self.spans: list[Span] = []
         self.handed: list[HandOver] = []
+        self.probes: list[Upstream] = []
+        self.reactions: list[tuple[Upstream, bytes]] = []
+        self._dialled: list[Upstream] = []
+        self.refusing_connections: set[str] = set()
         self.trace: list[object] = []
         self._peers: dict[int, Peer] = {}
         self.swap(*self.services)
@@ -173,11 +204,11 @@ class Stage:
         self.exchange.swap(Snapshot(services=services), self.now)
         self.carry()
 
-    def client(self, *, front: bool = False) -> Client:
-        return self._welcome(self.exchange.accept(self.services[0], self.now, front=front), mesh=False)
+    def client(self, *, inbound: bool = False) -> Client:
+        return self._welcome(self.exchange.accept(self.services[0], self.now, inbound=inbound), mesh=False)
 
     def sidecar(self, name: str | None = "shop/orders", *features: str) -> Client:
-        """Let another sidecar come, which asks for the app of that name (None: it says nothing)."""
+        """Connect another sidecar, which asks for the app of that name (None: it sends no preface)."""
         peer = self._welcome(self.exchange.accept_mesh(self.now), mesh=True)
         if name is not None:
             peer.send_bytes(encode_preface(Preface(name, frozenset(features))))
@@ -209,31 +240,49 @@ class Stage:
     def codes(self) -> list[str]:
         return [row.code.value for row in self.rows]
 
-    def told(self) -> list[str]:
+    def reported(self) -> list[str]:
         return [notice.key for notice in self.notices]
 
     # What the shell does
 
     def carry(self) -> None:
-        busy = True
-        while busy:
+        while True:
+            if self.exchange.next_due() == 0:
+                self.exchange.tick(self.now)
             writes, commands = self.exchange.writes(), self.exchange.commands()
-            busy = bool(writes or commands)
+            if not writes and not commands and self.exchange.next_due() != 0:
+                break
             for conn, parts in writes.items():
                 self.trace.append((conn, b"".join(parts)))
                 self._peers[conn].take(b"".join(parts))
             for command in commands:
                 self.trace.append(command)
                 self._obey(command)
+            self._react()
         self.rows += self.exchange.finished()
         self.notices += self.exchange.notices()
         self.spans += self.exchange.spans()
 
+    def _react(self) -> None:
+        """Let dials end and probes be answered, once all commands of a turn are obeyed."""
+        dialled, self._dialled = self._dialled, []
+        for upstream in dialled:
+            self._dial(upstream)
+        reactions, self.reactions = self.reactions, []
+        for upstream, data in reactions:
+            if upstream.open:
+                self.exchange.receive(upstream.conn, data, self.now)
+
     def _obey(self, command: Command) -> None:
         if isinstance(command, Connect):
-            self._dial(Upstream(self, command))
+            self._dialled.append(Upstream(self, command))
+            self.upstreams.append(self._dialled[-1])
         elif isinstance(command, HandOver):
             self.handed.append(command)
+        elif isinstance(command, StopListening):
+            self.refusing_connections.add(command.service)
+        elif isinstance(command, StartListening):
+            self.refusing_connections.remove(command.service)
         elif isinstance(command, Close):
             peer = self._peers.get(command.conn) or next(u for u in self.upstreams if u.conn == command.conn)
             peer.open, peer.aborted = False, command.abort
@@ -244,7 +293,8 @@ class Stage:
             peer.paused = isinstance(command, Pause)
 
     def _dial(self, upstream: Upstream) -> None:
-        self.upstreams.append(upstream)
+        if not upstream.open:
+            return
         if upstream.name in self.refusing:
             upstream.open = False
             self.exchange.closed(upstream.conn, "refused", self.now)
@@ -253,12 +303,12 @@ class Stage:
 
     def _establish(self, upstream: Upstream) -> None:
         self._peers[upstream.conn] = upstream
-        assert self.exchange.connected(upstream.conn, self.now)
-        self.carry()
-        if upstream.preface is not None and upstream.name not in self.silent:
-            upstream.greet(upstream.preface.service)
+        if not self.exchange.connected(upstream.conn, self.now):
+            upstream.open = False
+            del self._peers[upstream.conn]
 
-    def _welcome(self, conn: int, *, mesh: bool) -> Client:
+    def _welcome(self, conn: int | None, *, mesh: bool) -> Client:
+        assert conn is not None, "the connection was refused"
         client = Client(self, conn, control=mesh)
         self._peers[conn] = client
         self.clients.append(client)

@@ -24,7 +24,7 @@ def test_a_new_replica_gets_messages_and_a_removed_one_finishes_what_it_has() ->
     assert not old.aborted
     new.reply("2")
     assert stage.codes() == ["ok", "ok"]
-    assert stage.told() == []
+    assert stage.reported() == []
 
 
 def test_an_idle_replica_that_is_removed_is_let_go_at_once() -> None:
@@ -35,7 +35,7 @@ def test_an_idle_replica_that_is_removed_is_let_go_at_once() -> None:
     for upstream in stage.upstreams:
         for id_ in upstream.ids:
             upstream.reply(id_)
-    stage.swap(service(0))
+    stage.swap(service(2, endpoints=endpoints(4)[2:]))
     assert [upstream.is_open() for upstream in stage.upstreams] == [False, False]
 
 
@@ -110,7 +110,7 @@ def test_only_replicas_that_serve_are_chosen_and_ready_ones_first() -> None:
     for number in range(20):
         client.ask(str(number))
     assert [upstream.name for upstream in stage.upstreams] == ["r0"]
-    assert [replica.state for replica in stage.exchange.services()[0].replicas] == ["up", "leaving", "idle"]
+    assert [replica.state for replica in stage.exchange.services()[0].endpoints] == ["healthy", "leaving", "idle"]
     stage.swap(service(0, endpoints=(leaving, gone)))
     client.ask("20")
     assert stage.upstream().name == "r1"
@@ -127,15 +127,15 @@ def test_what_people_may_see() -> None:
         client.ask(str(number))
     (seen,) = stage.exchange.services()
     assert (seen.service, seen.algorithm, seen.waiting) == ("shop/orders", "LeastRequest", 0)
-    assert [replica.state for replica in seen.replicas] == ["down", "connecting", "up"]
-    assert sum(replica.in_flight for replica in seen.replicas) == 30
-    assert seen.replicas[0].failures > 0
-    assert seen.replicas[0].address == "10.0.0.0:3000"
+    assert [replica.state for replica in seen.endpoints] == ["ejected", "connecting", "healthy"]
+    assert sum(replica.in_flight for replica in seen.endpoints) == 30
+    assert seen.endpoints[0].failures > 0
+    assert seen.endpoints[0].address == "10.0.0.0:3000"
 
 
 def test_the_apps_rules_follow_the_snapshot() -> None:
     stage = Stage(service(0))
-    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0], stage.now)
     stage.swap(service(0, limits=Limits(max_frame_size=100)))
     other = stage.sidecar()
     other.ask("big", data="x" * 200)

@@ -84,7 +84,7 @@ def test_shutting_closes_every_connection() -> None:
 
 def test_a_pod_that_ends_is_chosen_no_more_and_serves_what_comes() -> None:
     stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND))
-    own, other = stage.client(), stage.client(front=True)
+    own, other = stage.client(), stage.client(inbound=True)
     begun = stage.now
     stage.exchange.withdraw()
     stage.exchange.withdraw()
@@ -105,7 +105,7 @@ def test_a_pod_that_ends_is_chosen_no_more_and_serves_what_comes() -> None:
 
 def test_a_caller_is_idle_from_its_last_reply_on() -> None:
     stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND))
-    other = stage.client(front=True)
+    other = stage.client(inbound=True)
     stage.exchange.withdraw()
     other.ask("1")
     stage.pass_time(SECOND * 3 // 2)
@@ -118,7 +118,7 @@ def test_a_caller_is_idle_from_its_last_reply_on() -> None:
 
 def test_streams_are_told_apart_from_what_was_not_answered() -> None:
     stage = Stage(service(1))
-    client = stage.client(front=True)
+    client = stage.client(inbound=True)
     client.ask("request")
     begun = stage.now + SECOND
     assert not stage.exchange.streams()
@@ -134,7 +134,7 @@ def test_streams_are_told_apart_from_what_was_not_answered() -> None:
 
 def test_other_sidecars_are_told_whenever_they_come() -> None:
     stage = Stage(service(1))
-    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0], stage.now)
     early = stage.sidecar()
     stage.carry()
     begun = stage.now
@@ -152,7 +152,7 @@ def test_other_sidecars_are_told_whenever_they_come() -> None:
 def test_who_came_after_the_word_is_let_go_too() -> None:
     stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND))
     stage.exchange.withdraw()
-    late = stage.client(front=True)
+    late = stage.client(inbound=True)
     late.ask("1")
     stage.upstream().reply("1")
     stage.pass_time(3 * SECOND)

@@ -14,13 +14,13 @@ from tcpservice.snapshot import MILLISECOND, SECOND, Limits, MatchType, Protocol
 def at_the_app(bounds: Bounds | None = None, **values: Any) -> Stage:
     """Make the replica's sidecar: its one upstream is its own app."""
     stage = Stage(service(0, **values), bounds=bounds)
-    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0], stage.now)
     return stage
 
 
-def at_the_caller(count: int = 2, **values: Any) -> tuple[Stage, Client]:
-    """Make the caller's sidecar: its upstreams are other sidecars."""
-    stage = Stage(service(count, mesh=True, **values))
+def at_the_caller(count: int = 2, bounds: Bounds | None = None, **values: Any) -> tuple[Stage, Client]:
+    """Make the caller's sidecar: its endpoints are other sidecars."""
+    stage = Stage(service(count, mesh=True, **values), bounds=bounds)
     return stage, stage.client()
 
 
@@ -41,7 +41,7 @@ def test_an_app_is_seen_with_what_it_has_in_flight() -> None:
     stage = at_the_app()
     stage.sidecar().ask("1")
     (seen,) = stage.exchange.apps()
-    assert (seen.service, [replica.in_flight for replica in seen.replicas]) == ("shop/orders", [1])
+    assert (seen.service, [replica.in_flight for replica in seen.endpoints]) == ("shop/orders", [1])
 
 
 def test_the_line_may_come_in_pieces_with_frames_behind_it() -> None:
@@ -93,7 +93,7 @@ def test_an_upstream_that_is_no_sidecar_of_the_service_is_left(line: bytes) -> N
     first = stage.upstream()
     first.send_bytes(line)
     assert not first.is_open()
-    assert stage.told() == ["replica_down"]
+    assert stage.reported() == ["endpoint_ejected"]
     second = stage.upstream()
     assert second.name != first.name
     second.greet()
@@ -106,7 +106,7 @@ def test_messages_wait_until_the_other_sidecar_has_opened_too() -> None:
     stage.silent = {"r0"}
     client.ask("1")
     upstream = stage.upstream()
-    assert upstream.raw == b"TCPS/1 shop/orders -\n"
+    assert upstream.raw == b"TCPS/1 shop/orders app-state\n"
     upstream.send_bytes(b"TCPS/1 shop")
     upstream.send_bytes(b"/orders -\n" + encoded({"response": 0, "id": "nobody"}))
     assert upstream.ids == ["1"]
@@ -145,7 +145,7 @@ def test_a_stream_that_breaks_is_lost() -> None:
 
 
 def test_what_waited_too_long_at_the_app_may_go_elsewhere() -> None:
-    stage = at_the_app(limits=Limits(max_requests_per_replica=1), bounds=Bounds(place_wait=SECOND))
+    stage = at_the_app(limits=Limits(max_requests_per_replica=1), bounds=Bounds(queue_timeout=SECOND))
     other = stage.sidecar()
     other.ask("1")
     other.ask("2")
@@ -172,11 +172,11 @@ def test_pings_are_answered_and_unknown_words_passed_over() -> None:
     other.say(b"pong", b"7")
     other.say(b"news", b"from the future")
     assert other.words == [b"pong 7"]
-    assert stage.exchange.counts() == {"passed_over_words": 1}
+    assert stage.exchange.counts() == {"ignored_control_frames": 1}
 
 
 def test_many_callers_of_one_sidecar_are_bounded_together_only() -> None:
-    stage = at_the_app(bounds=Bounds(caller_requests=1, total_bytes=80))
+    stage = at_the_app(bounds=Bounds(downstream_requests=1, request_bytes=2000))
     other = stage.sidecar()
     for number in range(3):
         other.ask(str(number))
@@ -236,14 +236,19 @@ def test_what_was_refused_goes_to_another_replica() -> None:
     assert second.name != first.name
     second.reply("1")
     assert [(row.code, row.attempts) for row in stage.rows] == [("ok", 2)]
-    assert stage.told() == ["replica_down"]
+    assert stage.reported() == ["endpoint_ejected"]
     stage.pass_time(SECOND)
-    assert stage.told() == ["replica_down", "replica_up"]
     assert first.is_open()
+    before = len(first.ids)
+    for number in range(10):
+        client.ask(f"n{number}")
+    assert len(first.ids) == before + 1, "an endpoint on probation gets one request"
+    first.reply(first.ids[-1])
+    assert stage.reported() == ["endpoint_ejected", "endpoint_recovered"]
 
 
 def test_what_was_refused_but_is_too_large_to_be_kept() -> None:
-    stage, client = at_the_caller(2)
+    stage, client = at_the_caller(2, bounds=Bounds(request_bytes=100_000))
     client.ask("1", data="x" * 70_000)
     stage.holder("1").say(b"refused", b'"1"')
     assert client.codes() == {"1": "no_endpoints"}
@@ -262,7 +267,7 @@ def test_what_was_lost_is_repeated_if_it_may_be(idempotent: bool) -> None:
         assert stage.codes() == ["ok"]
     else:
         assert client.codes() == {"1": "connection_closed"}
-    assert stage.told() == []
+    assert stage.reported() == []
 
 
 def test_words_about_what_nobody_waits_for_are_dropped() -> None:
@@ -274,7 +279,7 @@ def test_words_about_what_nobody_waits_for_are_dropped() -> None:
     upstream.say(b"refused", b'"1"')
     upstream.say(b"lost", b'"2"')
     assert stage.exchange.counts() == {"late_replies": 2}
-    assert stage.told() == []
+    assert stage.reported() == []
 
 
 def test_a_replica_that_asks_to_be_left_out_finishes_what_it_has() -> None:
@@ -288,8 +293,8 @@ def test_a_replica_that_asks_to_be_left_out_finishes_what_it_has() -> None:
     leaving.reply("1")
     leaving.say(b"refused", b'"none"')
     assert stage.codes() == ["ok"]
-    assert stage.told() == ["replica_leaving"]
-    assert "leaving" in [replica.state for replica in stage.exchange.services()[0].replicas]
+    assert stage.reported() == ["endpoint_leaving"]
+    assert "leaving" in [replica.state for replica in stage.exchange.services()[0].endpoints]
 
 
 def test_a_leaving_replica_that_refuses_is_not_marked() -> None:
@@ -300,7 +305,7 @@ def test_a_leaving_replica_that_refuses_is_not_marked() -> None:
     leaving.say(b"refused", b'"1"')
     stage.holder("1").reply("1")
     assert stage.codes() == ["ok"]
-    assert stage.told() == ["replica_leaving"]
+    assert stage.reported() == ["endpoint_leaving"]
 
 
 def test_a_replica_that_leaves_still_serves_while_the_others_cannot_be_reached() -> None:
@@ -322,7 +327,7 @@ def test_a_replica_that_comes_back_after_leaving_is_chosen_again() -> None:
     stage.upstream().reply("1")
     stage.upstream().drop()
     stage.pass_time(SECOND)
-    assert [replica.state for replica in stage.exchange.services()[0].replicas] == ["up"]
+    assert [replica.state for replica in stage.exchange.services()[0].endpoints] == ["healthy"]
 
 
 def test_a_silent_sidecar_is_pinged() -> None:
@@ -338,7 +343,7 @@ def test_a_silent_sidecar_is_pinged() -> None:
     upstream.say(b"ping", b"9")
     upstream.say(b"news")
     assert b"pong 9" in upstream.words
-    assert stage.exchange.counts() == {"passed_over_words": 1}
+    assert stage.exchange.counts() == {"ignored_control_frames": 1}
 
 
 def test_a_sidecar_that_stays_silent_is_given_up() -> None:
@@ -347,11 +352,10 @@ def test_a_sidecar_that_stays_silent_is_given_up() -> None:
     stage.silent = {"r0"}
     stage.pass_time(62 * SECOND)
     assert client.codes() == {"1": "connection_closed"}
+    assert stage.reported() == ["endpoint_ejected"]
     stage.silent = set()
     stage.pass_time(20 * SECOND)
-    again = stage.upstream()
-    again.say(b"pong", again.words[-1][5:])
-    assert stage.told()[-1] == "replica_up"
+    assert stage.reported()[-1] == "endpoint_recovered"
 
 
 def test_a_removed_replica_that_refuses_is_of_no_more_interest() -> None:
@@ -361,4 +365,4 @@ def test_a_removed_replica_that_refuses_is_of_no_more_interest() -> None:
     stage.upstream().say(b"refused", b'"1"')
     stage.pass_time(SECOND)
     assert client.codes() == {"1": "no_endpoints"}
-    assert stage.told() == []
+    assert stage.reported() == []

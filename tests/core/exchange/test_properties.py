@@ -12,7 +12,7 @@ from core.exchange.stage import Client, Stage, Upstream, encoded, endpoints, ser
 from tcpservice.exchange import Bounds
 from tcpservice.snapshot import MILLISECOND, SECOND, Limits, MatchType, RetryConstraint, Route, Service, Timeouts
 
-BOUNDS = Bounds(caller_requests=5, total_bytes=2000, forgotten=4, retry_bytes=150, place_wait=5 * SECOND)
+BOUNDS = Bounds(downstream_requests=5, request_bytes=2000, unanswered=4, retry_bytes=150, queue_timeout=5 * SECOND)
 STEPS = [
     "ask", "ask", "ask", "emit", "twice", "big", "split", "garbage", "leave", "half-close", "come",
     "reply", "reply", "reply", "part", "error", "no-handler", "unknown", "drop", "nonsense", "refuse", "accept",
@@ -167,8 +167,8 @@ def test_every_request_ends_exactly_once(script: list[tuple[str, int]], mesh: bo
         assert last_words <= asked
         if client.is_open():
             assert last_words == asked
-    assert stage.exchange._state.bytes == 0
-    assert all(replica.in_flight == 0 for seen in stage.exchange.services() for replica in seen.replicas)
+    assert stage.exchange._state.request_bytes == 0
+    assert all(replica.in_flight == 0 for seen in stage.exchange.services() for replica in seen.endpoints)
 
 
 @settings(max_examples=400)

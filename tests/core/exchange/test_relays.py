@@ -18,7 +18,7 @@ def test_connections_are_spread() -> None:
     for found in chosen:
         assert found is not None
         stage.exchange.closed(found[0], "ended", stage.now)
-    assert all(replica.in_flight == 0 for replica in stage.exchange.services()[0].replicas)
+    assert all(replica.in_flight == 0 for replica in stage.exchange.services()[0].endpoints)
 
 
 def test_whether_replicas_are_awaited_can_be_asked() -> None:
@@ -41,15 +41,15 @@ def test_a_replica_that_refused_is_not_tried_twice_and_left_alone() -> None:
     assert second[1] != first[1]
     assert stage.exchange.relay(opaque, frozenset({first[1], second[1]})) is None
     stage.carry()
-    assert stage.told() == ["replica_down"]
+    assert stage.reported() == ["endpoint_ejected"]
     stage.pass_time(SECOND)
-    assert stage.told() == ["replica_down", "replica_up"]
+    assert stage.reported() == ["endpoint_ejected", "endpoint_recovered"]
 
 
 def test_another_sidecar_is_relayed_to_the_app() -> None:
     stage = Stage(service(0))
     (app,) = endpoints(1)
-    stage.exchange.add_app(stage.services[0], app)
+    stage.exchange.add_app(stage.services[0], app, stage.now)
     found = stage.exchange.relay_app("shop/orders")
     assert found is not None
     assert found[1] == app

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.exchange.stage import Client, Stage, encoded, service
+from tcpservice.exchange import Bounds
 
 ODD_IDS: list[object] = [
     None,
@@ -42,7 +43,7 @@ def test_a_request_and_its_reply_pass_unchanged() -> None:
     stage.upstream().send_bytes(answered)
     assert client.raw == answered
     (row,) = stage.rows
-    assert (row.service, row.kind, row.code, row.replica) == ("shop/orders", "request", "ok", "r0")
+    assert (row.service, row.kind, row.code, row.endpoint) == ("shop/orders", "request", "ok", "r0")
     assert (row.attempts, row.responses, row.mesh, row.route) == (1, 1, False, None)
 
 
@@ -202,11 +203,11 @@ def test_what_found_no_handler_is_tried_where_there_may_be_one() -> None:
     stage.upstreams[0].no_handler("1")
     stage.upstreams[1].reply("1", "found")
     assert [packet["response"] for packet in client.packets] == ["found"]
-    assert [(row.code, row.attempts, row.replica) for row in stage.rows] == [("ok", 2, stage.upstreams[1].name)]
+    assert [(row.code, row.attempts, row.endpoint) for row in stage.rows] == [("ok", 2, stage.upstreams[1].name)]
 
 
-def test_a_large_message_is_not_kept_for_another_replica() -> None:
-    stage = Stage(service(2))
+def test_while_memory_is_short_a_large_message_is_not_kept_for_another_endpoint() -> None:
+    stage = Stage(service(2), bounds=Bounds(request_bytes=100_000))
     client = stage.client()
     client.ask("1", data="x" * 70_000)
     stage.holder("1").no_handler("1")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from core.exchange.stage import Client, Stage, Upstream, encoded, endpoints, service
-from tcpservice.chance import Chance
 from tcpservice.exchange import Bounds, Span
 from tcpservice.exchange.sampling import Allowance, Sampler
 from tcpservice.exchange.tracing import LONGEST_ORIGINAL, MOST_SERVED, REMEMBERED, REMEMBERED_FOR
+from tcpservice.rng import Rng
 from tcpservice.snapshot import MILLISECOND, SECOND, Limits, MatchType, Route, Timeouts, Tracing
 
 ALL = Tracing(sampled_per_billion=10**9, slow_threshold=SECOND)
@@ -25,20 +25,20 @@ LISTED = (Route(name="sum", match=MatchType.EXACT, pattern="sum"),)
 class Hop:
     """A caller's sidecar and a replica's, with the wire between them; the test plays the two apps."""
 
-    def __init__(self, tracing: Tracing = ALL, *, front: bool = False, **values: Any) -> None:
+    def __init__(self, tracing: Tracing = ALL, *, inbound: bool = False, **values: Any) -> None:
         values.setdefault("routes", LISTED)
         self.callers = Stage(service(1, mesh=True, tracing=tracing, **values), seed=1, tracing=True)
-        self.replicas = Stage(service(0, tracing=tracing, routes=LISTED), seed=2, tracing=True)
-        self.replicas.exchange.add_app(self.replicas.services[0], endpoints(1)[0])
+        self.endpoints = Stage(service(0, tracing=tracing, routes=LISTED), seed=2, tracing=True)
+        self.endpoints.exchange.add_app(self.endpoints.services[0], endpoints(1)[0], self.endpoints.now)
         self.callers.silent = {"r0"}
-        self.client = self.callers.client(front=front)
+        self.client = self.callers.client(inbound=inbound)
         self._peer: Client | None = None
         self._sent = self._returned = 0
 
     def carry(self) -> None:
         """Carry the bytes between the sidecars until none are left."""
         link = self.callers.upstream()
-        peer = self._peer = self._peer or self.replicas.sidecar(None)
+        peer = self._peer = self._peer or self.endpoints.sidecar(None)
         while len(link.raw) > self._sent or len(peer.raw) > self._returned:
             data, self._sent = link.raw[self._sent :], len(link.raw)
             peer.send_bytes(data)
@@ -59,11 +59,11 @@ class Hop:
 
     @property
     def app(self) -> Upstream:
-        return self.replicas.upstream()
+        return self.endpoints.upstream()
 
     @property
     def spans(self) -> list[Span]:
-        return self.callers.spans + self.replicas.spans
+        return self.callers.spans + self.endpoints.spans
 
 
 def request(id_: object = OWN_ID, **more: Any) -> dict[str, Any]:
@@ -160,15 +160,15 @@ def test_an_unsampled_parents_message_that_failed_is_kept_in_its_trace() -> None
 
 
 def test_a_front_listener_makes_a_server_span_with_a_client_span_below() -> None:
-    hop = Hop(front=True)
+    hop = Hop(inbound=True)
     hop.send(request())
     hop.answer(ok())
     front, client, server = hop.spans
     assert [span.kind for span in (front, client, server)] == ["server", "client", "server"]
-    assert [span.front for span in (front, client, server)] == [True, True, False]
+    assert [span.inbound for span in (front, client, server)] == [True, True, False]
     assert (front.parent, client.parent, server.parent) == (0, front.span, client.span)
     assert len({span.trace for span in hop.spans}) == 1
-    assert (front.replica, client.replica is None) == (None, False)
+    assert (front.endpoint, client.endpoint is None) == (None, False)
 
 
 def test_without_a_mesh_the_callers_sidecar_makes_its_span_alone() -> None:
@@ -197,7 +197,7 @@ def test_what_went_wrong_is_kept_on_both_sides_as_one_tree(
     sent = request()
     assert hop.send(sent) == sent
     hop.callers.pass_time(wait)
-    hop.replicas.pass_time(wait)
+    hop.endpoints.pass_time(wait)
     hop.answer(answer)
     client, server = hop.spans
     assert (client.kept, client.code, server.kept, server.code) == (why, code, why, code)
@@ -241,8 +241,8 @@ def test_a_message_that_was_tried_again_says_where() -> None:
         stage.upstream("r1").reply(str(number))
     kept = stage.spans
     assert {span.kept for span in kept} == {"retry"}
-    assert [(a.replica, a.reason) for a in kept[0].failed] == [("r0", "refused")]
-    assert kept[0].replica == endpoints(2)[1]
+    assert [(a.endpoint, a.reason) for a in kept[0].failed] == [("r0", "refused")]
+    assert kept[0].endpoint == endpoints(2)[1]
 
 
 def test_a_slow_stream_is_slow_by_its_first_response() -> None:
@@ -258,7 +258,7 @@ def test_a_slow_stream_is_slow_by_its_first_response() -> None:
 
 
 def test_an_outage_is_kept_within_the_limit_and_the_rest_is_counted() -> None:
-    stage = Stage(service(0, tracing=NONE), tracing=True, bounds=Bounds(kept_per_second=5))
+    stage = Stage(service(0, tracing=NONE), tracing=True, bounds=Bounds(kept_traces=5))
     client = stage.client()
     for number in range(20):
         client.ask(str(number))
@@ -280,7 +280,7 @@ def test_an_event_that_nobody_took_is_kept() -> None:
 
 def at_the_app(**values: Any) -> tuple[Stage, Client]:
     stage = Stage(service(0, tracing=NONE, **values), tracing=True)
-    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0], stage.now)
     return stage, stage.sidecar()
 
 
@@ -337,9 +337,9 @@ def test_a_message_with_a_large_pattern_is_not_remembered() -> None:
     assert stage.spans == []
 
 
-def test_without_tracing_nothing_is_written_kept_or_told() -> None:
+def test_without_tracing_nothing_is_written_kept_or_reported() -> None:
     stage = Stage(service(0, tracing=ALL))
-    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0], stage.now)
     other = stage.sidecar()
     other.ask("1")
     stage.upstream().send({"err": "no", "isDisposed": True, "id": "1"})
@@ -387,12 +387,14 @@ def test_a_frame_of_any_form_takes_the_context(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"pattern":"a","pattern":"sum","id":"1"}', '{"p\\u0061ttern":"sum","id":"1"}'])
-def test_an_odd_frame_is_not_touched(text: str) -> None:
+def test_an_odd_frame_is_traced_as_any_other(text: str) -> None:
     stage = Stage(service(1, tracing=ALL), tracing=True)
     stage.client().send_bytes(encoded(text))
-    assert "metadata" not in stage.upstream().packets[0]
+    packet = stage.upstream().packets[0]
+    assert packet["pattern"] == "sum"
+    assert list(packet["metadata"]) == ["traceparent"]
     stage.upstream().reply("1")
-    assert len(stage.spans) == 1
+    assert [span.method for span in stage.spans] == ["sum"]
 
 
 def test_a_message_at_its_limit_is_not_made_larger() -> None:
@@ -422,7 +424,7 @@ def test_a_name_is_listed_or_was_served() -> None:
 
 def test_an_event_is_named_at_the_apps_side_too_where_it_is_listed() -> None:
     stage = Stage(service(0, tracing=ALL, routes=LISTED), tracing=True)
-    stage.exchange.add_app(stage.services[0], endpoints(1)[0])
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0], stage.now)
     other = stage.sidecar()
     context = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
     other.send({"pattern": "sum", "data": 1, "metadata": context})
@@ -437,8 +439,8 @@ def test_names_that_callers_make_up_are_bounded() -> None:
         client.ask(number, f"p{number}")
         stage.upstream().reply(number)
     for pattern in ("x" * 1000, "y" * 5000):
-        client.ask("long", pattern)
-        stage.upstream().reply("long")
+        client.ask(pattern[:30], pattern)
+        stage.upstream().reply(pattern[:30])
     assert Counter(span.method is None for span in stage.spans) == {False: MOST_SERVED, True: 7}
     assert all(len(span.original) <= LONGEST_ORIGINAL for span in stage.spans)
 
@@ -455,13 +457,13 @@ def test_a_message_without_a_pattern_has_no_name() -> None:
 
 @pytest.mark.parametrize(("per_billion", "least", "most"), [(10**7, 800, 1200), (5 * 10**8, 49_000, 51_000)])
 def test_a_share_is_sampled(per_billion: int, least: int, most: int) -> None:
-    sampler, chance = Sampler(per_billion), Chance(7)
+    sampler, chance = Sampler(per_billion), Rng(7)
     assert least <= sum(sampler.take(chance) for _ in range(100_000)) <= most
 
 
 @pytest.mark.parametrize(("per_billion", "taken"), [(0, False), (10**9, True)])
 def test_none_and_all_are_exact(per_billion: int, taken: bool) -> None:
-    sampler, chance = Sampler(per_billion), Chance(7)
+    sampler, chance = Sampler(per_billion), Rng(7)
     assert all(sampler.take(chance) is taken for _ in range(1000))
 
 

@@ -61,6 +61,7 @@ spec:
   retry: {attempts: 3, backoff: 50ms}
   retryConstraint: {budget: {percent: 10, interval: 5s}, minRetryRate: {count: 4, interval: 2s}}
   limits: {maxFrameSize: 4Mi, maxRequestsPerReplica: 256}
+  connectionPool: {size: 3}
   drain: {timeout: 10s, streamTimeout: 15s}
   routes:
   - name: sum
@@ -245,6 +246,7 @@ def test_everything_that_can_be_said() -> None:
                 retry=Retry(attempts=3, backoff=50 * MILLISECOND),
                 retry_constraint=RetryConstraint(percent=10, interval=5 * SECOND, min_count=4, min_interval=2 * SECOND),
                 limits=Limits(max_frame_size=4 * MEBIBYTE, max_requests_per_replica=256),
+                pool_size=3,
                 drain=Drain(timeout=10 * SECOND, stream_timeout=15 * SECOND),
                 routes=(
                     Route(

@@ -81,7 +81,11 @@ FIELDS = {
         "  retry: {attempts: true}",
         "6: spec.retry.attempts: expected an integer from 0 to 100, got true",
     ),
-    "text for a number": (
+    "a pool of none": (
+        "  connectionPool: {size: 0}",
+        "6: spec.connectionPool.size: expected an integer from 1 to 64, got 0",
+    ),
+    "text for a count": (
         '  limits: {maxRequestsPerReplica: "1024"}',
         '6: spec.limits.maxRequestsPerReplica: expected an integer from 0 to 1000000, got "1024"',
     ),

@@ -1,6 +1,6 @@
 """The retry budget: retries may be a share of the requests, so that they cannot multiply an overload.
 
-Used by `exchange.retries`, one for each service. As in Gateway API's retryConstraint: `percent` of the requests of the
+Used by `exchange.attempts`, one for each service. As in Gateway API's retryConstraint: `percent` of the requests of the
 last `interval`, and always `min_count` in each `min_interval`.
 """
 

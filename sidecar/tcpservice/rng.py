@@ -1,7 +1,7 @@
-"""A small seeded source of chance, so that the core stays a pure function of its inputs.
+"""A small seeded generator of pseudo-random numbers, so that the core stays a pure function of its inputs.
 
-Used by `balancer`, `health` and the `exchange`. The generator is xorshift64*; it serves load spreading, not secrets.
-The same seed gives the same choices, in a compiled twin too.
+Used by `balancer`, `backoff` and the `exchange`. The generator is xorshift64*; it serves load spreading, not secrets.
+The same seed gives the same choices, compiled or not.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ _MASK = (1 << 64) - 1
 _MULTIPLIER = 0x2545F4914F6CDD1D
 
 
-class Chance:
+class Rng:
     """Draws integers from a seed; a seed of 0, which xorshift cannot leave, counts as 1."""
 
     __slots__ = ("_state",)

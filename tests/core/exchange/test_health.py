@@ -1,0 +1,151 @@
+"""The circuit breaker of an endpoint: ejected, probed, on probation, healthy again."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.exchange.stage import Stage, service
+from tcpservice.exchange import Bounds
+from tcpservice.exchange.transitions import TABLES, IllegalTransition
+from tcpservice.snapshot import MILLISECOND, SECOND, Timeouts
+
+
+def state_of(stage: Stage, name: str) -> str:
+    (seen,) = [each for each in stage.exchange.services()[0].endpoints if each.name == name]
+    return seen.state
+
+
+def test_an_endpoint_that_accepts_and_closes_costs_no_message_and_is_dialled_less_and_less() -> None:
+    stage = Stage(service(2))
+    stage.silent = {"r0"}
+    client = stage.client()
+    for number in range(200):
+        for each in stage.upstreams:
+            if each.name == "r0" and each.open:
+                each.drop("closed the connection")
+        client.ask(f"n{number}")
+        for each in stage.upstreams:
+            if each.name == "r1" and f"n{number}" in each.ids:
+                each.reply(f"n{number}")
+        stage.pass_time(100 * MILLISECOND)
+    failed = [code for code in stage.codes() if code != "ok"]
+    assert len(failed) <= 1, "only what it was sent before the first failure"
+    assert len([each for each in stage.upstreams if each.name == "r0"]) <= 12
+
+
+def test_an_endpoint_that_answers_no_probe_gets_one_request() -> None:
+    stage = Stage(service(2))
+    client = stage.client()
+    for number in range(10):
+        client.ask(f"a{number}")
+    stage.silent = {"r0"}
+    stage.upstream("r0").drop()
+    stage.pass_time(1500 * MILLISECOND)
+    assert state_of(stage, "r0") == "probation"
+    again = stage.upstream("r0")
+    for number in range(20):
+        client.ask(f"b{number}")
+    assert len(again.ids) == 1
+    again.reply(again.ids[0])
+    assert state_of(stage, "r0") == "healthy"
+
+
+def test_a_frozen_endpoint_is_found_out_by_requests_that_do_not_overlap() -> None:
+    bounds = Bounds(probe_timeout=5 * SECOND)
+    stage = Stage(service(3, timeouts=Timeouts(request=10 * SECOND, backend_request=SECOND)), bounds=bounds)
+    stage.silent = {"r1"}
+    client = stage.client()
+    for number in range(60):
+        client.ask(f"n{number}")
+        for each in stage.upstreams:
+            if each.name != "r1" and f"n{number}" in each.ids:
+                each.reply(f"n{number}")
+        stage.pass_time(SECOND // 2)
+    assert stage.codes().count("timeout") <= 3
+    assert state_of(stage, "r1") == "ejected"
+
+
+def test_a_frozen_endpoint_is_found_out_without_a_limit_on_attempts_too() -> None:
+    bounds = Bounds(probe_after=3 * SECOND, probe_timeout=SECOND)
+    stage = Stage(service(3, timeouts=Timeouts(request=SECOND)), bounds=bounds)
+    stage.silent = {"r1"}
+    client = stage.client()
+    for number in range(60):
+        client.ask(f"n{number}")
+        for each in stage.upstreams:
+            if each.name != "r1" and f"n{number}" in each.ids:
+                each.reply(f"n{number}")
+        stage.pass_time(SECOND // 2)
+    assert stage.codes().count("timeout") <= 5
+
+
+def test_a_sidecar_that_asked_to_be_left_out_keeps_its_connection_to_hear_that_it_is_back() -> None:
+    stage = Stage(service(2, mesh=True), bounds=Bounds(connection_idle=10 * SECOND))
+    client = stage.client()
+    for number in range(10):
+        client.ask(f"a{number}")
+    for each in stage.upstreams:
+        for id_ in each.ids:
+            each.reply(id_)
+    leaving = stage.upstream("r0")
+    leaving.say(b"goaway")
+    stage.pass_time(60 * SECOND)
+    assert leaving.is_open()
+    leaving.say(b"back")
+    for number in range(20):
+        client.ask(f"b{number}")
+    assert stage.upstream("r0").ids[-1].startswith("b")
+
+
+def test_replies_that_nobody_asked_for_cost_a_connection() -> None:
+    stage = Stage(service(2), bounds=Bounds(unknown_replies=10))
+    client = stage.client()
+    client.ask("1")
+    bad = stage.upstream()
+    for number in range(11):
+        bad.reply(f"unknown{number}")
+    assert not bad.is_open()
+    assert client.codes() == {"1": "connection_closed"}
+
+
+def test_an_id_that_is_answered_twice_does_not_reach_the_next_request() -> None:
+    stage = Stage(service(1))
+    one, other = stage.client(), stage.client()
+    one.ask("1")
+    stage.upstream().reply("1", "first")
+    other.ask("1")
+    stage.upstream().reply("1", "first again")
+    assert other.packets == []
+    stage.upstream().reply(stage.upstream().ids[-1], "second")
+    assert [(packet["id"], packet["response"]) for packet in other.packets] == [("1", "second")]
+
+
+def test_a_transition_that_is_in_no_table_raises_here_and_is_counted_in_production() -> None:
+    from tcpservice.exchange.exchange import Exchange
+    from tcpservice.exchange.records import DownstreamConnection
+    from tcpservice.exchange.transitions import DownstreamEvent
+    from tcpservice.snapshot import Snapshot
+
+    for strict in (True, False):
+        exchange = Exchange(strict=strict)
+        exchange.swap(Snapshot(services=(service(1),)), 0)
+        conn = exchange.accept(service(1), 0)
+        assert conn is not None
+        state = exchange._state
+        connection = state.connections[conn]
+        assert isinstance(connection, DownstreamConnection)
+        if strict:
+            with pytest.raises(IllegalTransition, match="READING has no transition for PREFACE"):
+                state.move(connection, DownstreamEvent.PREFACE)
+        else:
+            state.move(connection, DownstreamEvent.PREFACE)
+            state.move(connection, DownstreamEvent.PREFACE)
+            assert exchange.counts() == {"illegal_transitions": 2}
+            assert [notice.key for notice in exchange.notices()] == ["internal_error"]
+
+
+def test_every_table_speaks_of_its_own_states_only() -> None:
+    for states, table in TABLES.items():
+        assert {type(old) for old, _ in table} == {states}
+        assert {type(new) for new in table.values()} == {states}
+        assert set(table.values()) | {next(iter(states))} == set(states), "every state is reached"

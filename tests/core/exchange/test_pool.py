@@ -1,0 +1,68 @@
+"""The connections to one endpoint: how many there are, and which one a caller's messages take."""
+
+from __future__ import annotations
+
+from core.exchange.stage import Stage, service
+from tcpservice.snapshot import MILLISECOND
+
+
+def test_a_pool_of_a_size_spreads_callers_and_keeps_each_on_one_connection() -> None:
+    stage = Stage(service(1, pool_size=4))
+    clients = [stage.client() for _ in range(8)]
+    for number in range(5):
+        for who, client in enumerate(clients):
+            client.ask(f"c{who}-{number}")
+    assert len(stage.upstreams) == 4
+    for who in range(8):
+        holders = {stage.holder(f"c{who}-{number}").conn for number in range(5)}
+        assert len(holders) == 1
+    assert {len(upstream.ids) for upstream in stage.upstreams} == {10}
+
+
+def test_without_a_size_one_connection_is_enough_for_a_quick_endpoint() -> None:
+    stage = Stage(service(1))
+    clients = [stage.client() for _ in range(20)]
+    for number in range(10):
+        for who, client in enumerate(clients):
+            client.ask(f"c{who}-{number}")
+        for id_ in stage.upstream().ids[-20:]:
+            stage.upstream().reply(id_)
+    assert len(stage.upstreams) == 1
+
+
+def test_without_a_size_the_pool_grows_while_the_endpoint_is_busy_and_slow() -> None:
+    stage = Stage(service(1))
+    clients = [stage.client() for _ in range(40)]
+    for number in range(12):
+        for who, client in enumerate(clients):
+            client.ask(f"c{who}-{number}")
+        stage.pass_time(200 * MILLISECOND)
+        for upstream in list(stage.upstreams):
+            for id_ in upstream.ids:
+                if id_.endswith(f"-{number}"):
+                    upstream.reply(id_)
+    assert len(stage.upstreams) == 4
+    assert all(upstream.ids for upstream in stage.upstreams)
+
+
+def test_the_order_of_a_caller_holds_while_the_pool_grows() -> None:
+    stage = Stage(service(1))
+    clients = [stage.client() for _ in range(20)]
+    for number in range(6):
+        for who, client in enumerate(clients):
+            client.ask(f"c{who}-{number}a")
+            client.ask(f"c{who}-{number}b")
+        stage.pass_time(200 * MILLISECOND)
+        for who in range(20):
+            first, second = stage.holder(f"c{who}-{number}a"), stage.holder(f"c{who}-{number}b")
+            assert first is second
+            first.reply(f"c{who}-{number}a")
+            first.reply(f"c{who}-{number}b")
+
+
+def test_another_sidecar_gets_one_connection() -> None:
+    stage = Stage(service(1, mesh=True, pool_size=4))
+    clients = [stage.client() for _ in range(8)]
+    for client in clients:
+        client.ask("x" * 20)
+    assert len(stage.upstreams) == 1
