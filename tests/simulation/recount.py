@@ -70,7 +70,7 @@ class Recount:
             for endpoint in upstream.endpoints.values():
                 name = endpoint.address.name
                 yield from _differ(f"{name}: requests", endpoint.in_flight, requests[id(endpoint)])
-                yield from _differ(f"{name}: places", endpoint.places, places[id(endpoint)])
+                yield from _differ(f"{name}: places", endpoint.load, places[id(endpoint)])
                 if not endpoint.in_flight:
                     yield from _differ(f"{name}: bytes without a request", endpoint.bytes, 0)
         for each in self._state.connections.values():
