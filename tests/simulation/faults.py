@@ -163,7 +163,7 @@ def _restart_app(fleet: Fleet, fault: Fault) -> None:
         for pods in fleet.pods.values()
         if pod in pods
         for other in pods
-        if other is not pod and other.healthy and other.ready
+        if other is not pod and other.healthy and other.ready and not other.restarting
     ]
     _pod(fleet, fault, harmful=fault.lasts > _HELD_FOR or not others)
     pod.restart_app(fault.lasts)

@@ -54,6 +54,7 @@ class Pod:
         self.ready = False
         self.terminating = False
         self.gone = False
+        self.restarting = False
 
     @property
     def meshed(self) -> bool:
@@ -102,6 +103,7 @@ class Pod:
     def _start_app(self) -> None:
         if not self.gone and not self.terminating and self.app.mode is Mode.REFUSING:
             self.app.start()
+            self.restarting = False
 
     def _probe(self) -> None:
         """Probe the app, as its readinessProbe says."""
@@ -152,6 +154,7 @@ class Pod:
         """Restart the app as after a failed liveness probe: the gate is asked first."""
         if self.terminating or self.gone or not self.app.healthy:
             return
+        self.restarting = True
         if self.sidecar is None or not self.sidecar.alive:
             self._stop_app(lasts)
         else:
