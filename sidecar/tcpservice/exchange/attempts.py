@@ -24,7 +24,7 @@ from typing import Final
 from tcpservice.errors import Code
 from tcpservice.exchange.admission import drop_frame, expire_places, overdue
 from tcpservice.exchange.endings import close_upstream, fail, finish, leave_pool
-from tcpservice.exchange.endpoint_health import failed, suspected
+from tcpservice.exchange.endpoint_health import failed, keep_in_touch, suspected
 from tcpservice.exchange.outputs import FailedAttempt
 from tcpservice.exchange.pool import connection_for, fresh_id
 from tcpservice.exchange.records import (
@@ -321,13 +321,14 @@ def _release(state: State, attempt: Attempt, outcome: Outcome, now: int) -> Upst
     elif not attempt.written:
         connection.queue.pop(attempt, None)
     elif outcome in (_TIMED_OUT, _WITHDRAWN):
-        _tell_endpoint(state, connection, attempt)
+        _tell_endpoint(state, connection, attempt, now)
     if connection.state is _DRAINING and not connection.live:
         close_upstream(state, connection, abort=False)
+        keep_in_touch(state, endpoint, now)
     return connection if attempt.written and connection.heard <= attempt.written else None
 
 
-def _tell_endpoint(state: State, connection: UpstreamConnection, attempt: Attempt) -> None:
+def _tell_endpoint(state: State, connection: UpstreamConnection, attempt: Attempt, now: int) -> None:
     """Let a sidecar know that a reply is not needed any more. NestJS has no such word: its reply will be dropped.
 
     The request stays known on the connection until then; a connection that owes too many such replies is replaced.
@@ -335,7 +336,7 @@ def _tell_endpoint(state: State, connection: UpstreamConnection, attempt: Attemp
     if connection.endpoint.address.mesh:
         state.write(connection.conn, encode_control(CANCEL, attempt.key))
     if connection.unanswered > state.bounds.unanswered and connection.state is _READY:
-        drain_connection(state, connection)
+        drain_connection(state, connection, now)
 
 
 def _failure(attempt: Attempt, reason: str, now: int) -> FailedAttempt:
@@ -367,12 +368,13 @@ def has_untried(message: Message) -> bool:
     return any(each is not current and each not in message.tried for each in message.upstream.candidates)
 
 
-def drain_connection(state: State, connection: UpstreamConnection) -> None:
+def drain_connection(state: State, connection: UpstreamConnection, now: int) -> None:
     """Give a connection no new message; it closes with its last reply."""
     state.move(connection, ConnectionEvent.DRAIN)
     leave_pool(connection)
     if not connection.live:
         close_upstream(state, connection, abort=False)
+    keep_in_touch(state, connection.endpoint, now)
 
 
 # The message ends for a reason of its own

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcpservice.backoff import LONGEST_BACKOFF, backoff
+from tcpservice.backoff import FIRST_BACKOFF, LONGEST_BACKOFF, backoff
 from tcpservice.exchange.outputs import StartListening, StopListening
 from tcpservice.exchange.pool import open_connection, probe
 from tcpservice.exchange.records import (
@@ -60,9 +60,22 @@ def failed(state: State, endpoint: UpstreamEndpoint, failure: Failure, reason: s
     state.timers.set(endpoint, Reason.RECONNECT, now + backoff(endpoint.failures, state.rng, longest))
 
 
+def keep_in_touch(state: State, endpoint: UpstreamEndpoint, now: int) -> None:
+    """Connect again to an endpoint whose last connection was closed in good order, if it is watched for a change.
+
+    A sidecar that asked to be left out says on its connection when it is back; the own app's connection shows when the
+    app stops.
+    """
+    watched = endpoint.state in (EndpointState.LEAVING, EndpointState.ABSENT) or endpoint.upstream.stopping
+    if watched and not endpoint.connections():
+        state.timers.set(endpoint, Reason.RECONNECT, now + FIRST_BACKOFF)
+
+
 def connected(state: State, connection: UpstreamConnection, now: int) -> None:
     """Note that a connection is ready. An ejected endpoint is probed; for a sidecar its preface was the answer."""
     endpoint = connection.endpoint
+    if endpoint.state in (EndpointState.LEAVING, EndpointState.ABSENT):
+        asked_to_return(state, endpoint, now)  # its sidecar asks again right after its preface if it still has to
     if endpoint.state is not EndpointState.EJECTED:
         return
     state.timers.cancel(endpoint, Reason.RECONNECT)

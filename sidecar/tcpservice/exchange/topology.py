@@ -96,9 +96,10 @@ def remove(state: State, endpoint: UpstreamEndpoint, now: int) -> None:
     endpoint.upstream.refresh()
     for connection in endpoint.connections():
         if connection.state is ConnectionState.READY:
-            drain_connection(state, connection)
+            drain_connection(state, connection, now)
             continue
         queue = list(connection.queue)
         close_upstream(state, connection, abort=True)
-        for attempt in queue:
+        # The next attempt of an earlier message may end a later one as abandoned.
+        for attempt in (each for each in queue if each.connection is connection):
             end(state, attempt, Outcome.NOT_SENT, now, reason="the endpoint was removed")

@@ -19,6 +19,7 @@ from tcpservice.exchange.endpoint_health import (
     asked_to_return,
     connected,
     failed,
+    keep_in_touch,
     succeeded,
 )
 from tcpservice.exchange.outputs import Pause, Resume
@@ -80,7 +81,8 @@ def _ready(state: State, connection: UpstreamConnection, now: int) -> None:
 def _flush(state: State, connection: UpstreamConnection, now: int) -> None:
     """Write what was queued on a connection, in order; an endpoint whose app is absent gets nothing."""
     absent = connection.endpoint.state is _ABSENT
-    for attempt in list(connection.queue):
+    while connection.queue:
+        attempt = next(iter(connection.queue))
         if absent:
             end(state, attempt, _NOT_SENT, now, reason="its app is absent")
         else:
@@ -321,7 +323,8 @@ def _check_idle(state: State, connection: UpstreamConnection, now: int) -> None:
     """Close a connection that is not used. One whose sidecar asked to be left out stays, to hear that it is back."""
     last = max(connection.heard, connection.used)
     idle = now - last >= state.bounds.connection_idle
-    if idle and not connection.live and connection.endpoint.state is _HEALTHY:
+    stopping = connection.endpoint.upstream.stopping
+    if idle and not connection.live and not stopping and connection.endpoint.state is _HEALTHY:
         close_upstream(state, connection, abort=False)
     else:
         state.timers.set(connection, Reason.IDLE, (now if idle else last) + state.bounds.connection_idle)
@@ -345,9 +348,11 @@ def lost(state: State, connection: UpstreamConnection, failure: Failure, reason:
         failed(state, endpoint, failure, reason, now)
         if dialled:
             dial_failed(state, endpoint.upstream, reason, now)
+    else:
+        keep_in_touch(state, endpoint, now)
     retry = now + backoff_of(state, pending[0].message) if pending else 0
     for attempt in pending:
-        text, code = CONNECTION_CLOSED, _CONNECTION_CLOSED
-        end(state, attempt, _LOST, now, reason=text, code=code, retry=retry)
-    for attempt in queue:
+        end(state, attempt, _LOST, now, reason=CONNECTION_CLOSED, code=_CONNECTION_CLOSED, retry=retry)
+    # The next attempt of an earlier message may end a later one as abandoned.
+    for attempt in (each for each in queue if each.connection is connection):
         end(state, attempt, _NOT_SENT, now, reason=reason)

@@ -163,3 +163,53 @@ def test_a_replica_whose_app_is_back_is_chosen_again(*, down: bool) -> None:
     assert set(first.ids) & set(range(20, 40))
     assert second.is_open()
     assert stage.reported().count("endpoint_recovered") == 1
+
+
+def test_the_end_of_an_app_is_seen_whose_connection_was_replaced_before() -> None:
+    stage, other = pod(bounds=Bounds(unanswered=2))
+    for number in range(4):
+        other.ask(f"request number {number}")
+    stage.exchange.stop_apps(stage.now)
+    stage.carry()
+    for number in range(4):
+        other.say(b"cancel", b'"request number %d"' % number)
+    assert not stage.upstreams[0].is_open(), "it owed too many replies"
+    stage.pass_time(SECOND)
+    stage.upstream().drop()
+    stage.pass_time(SECOND)
+    assert other.words == [GOAWAY, BACK]
+
+
+@pytest.mark.parametrize("owes", [True, False])
+def test_a_sidecar_whose_connection_was_replaced_is_heard_when_its_app_is_back(*, owes: bool) -> None:
+    stage = Stage(service(1, mesh=True), bounds=Bounds(unanswered=2))
+    client = stage.client()
+    client.ask("a request that is answered")
+    for number in range(3):
+        leaver = stage.client()
+        leaver.ask(f"request number {number}")
+        if number == 2:
+            stage.upstream().say(GOAWAY, b"app")
+        leaver.drop()
+    first = stage.upstreams[0]
+    if owes:
+        first.reply("a request that is answered")
+    else:
+        first.drop()
+    stage.pass_time(SECOND)
+    assert not first.is_open()
+    assert stage.upstream().is_open()
+    client.ask("another request")
+    assert "another request" in stage.upstream().ids
+
+
+def test_an_unused_connection_to_an_app_that_is_about_to_stop_stays() -> None:
+    stage, other = pod(bounds=Bounds(connection_idle=SECOND, app_stop=60 * SECOND))
+    other.ask("1")
+    stage.upstream().reply("1")
+    stage.exchange.stop_apps(stage.now)
+    stage.pass_time(10 * SECOND)
+    assert stage.upstream().is_open()
+    stage.upstream().drop()
+    stage.pass_time(SECOND)
+    assert other.words == [GOAWAY, BACK]

@@ -114,3 +114,15 @@ def test_a_storm_of_messages_makes_no_storm_of_dials() -> None:
         client.ask(f"n{number}")
         stage.pass_time(MILLISECOND)
     assert len(stage.upstreams) < 15
+
+
+def test_an_event_that_waits_when_the_port_closes_is_counted_as_lost() -> None:
+    stage = Stage(service(1), bounds=GRACE)
+    stage.refusing = {"r0"}
+    client = stage.client()
+    client.emit()
+    stage.pass_time(SECOND)
+    assert stage.codes() == []
+    stage.pass_time(2 * SECOND)
+    assert stage.codes() == ["no_endpoints"]
+    assert not client.is_open()
