@@ -126,7 +126,7 @@ def test_attempts_that_failed_are_taken_from_the_events() -> None:
     attempt = {
         "name": ATTEMPT_FAILED,
         "timeUnixNano": "7",
-        "attributes": values(tcpservice__replica="orders-1", reason="Connection closed"),
+        "attributes": values(tcpservice__endpoint="orders-1", reason="Connection closed"),
     }
     events = [attempt, {"name": "exception", "timeUnixNano": "8"}, {**attempt, "attributes": []}]
     expected = (FailedAttempt("orders-1", "Connection closed", 7), FailedAttempt("", "", 7))
