@@ -90,7 +90,7 @@ class Admission:
 
     @asynccontextmanager
     async def enter(self, client: str) -> AsyncIterator[Place]:
-        """Hold a place for the review of a client. Raises Refused where the review has to give way."""
+        """Hold a place for the review of a client. Raises Refused if the review is refused for lack of memory."""
         loop = asyncio.get_running_loop()
         place: Place | None = None
         try:

@@ -36,7 +36,7 @@ COURTESY_S: Final = 2.0
 and fails at a Service that somebody else made in between."""
 
 PATIENCE_S: Final = 60.0
-"""How long the replacement of an evicted pod may take to become ready until people are told."""
+"""How long the replacement of an evicted pod may take to become ready before an Event reports it."""
 
 _LOOK_AGAIN_S: Final = 10.0
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
@@ -68,7 +68,7 @@ class Reconciler:
     """Keeps TcpServices in line while `may_write` says that this copy leads; `now` gives the time as RFC 3339.
 
     `courtesy` is how many seconds it leaves others to make the Service of a TcpService's name; `patience` is how many
-    seconds a workload may lack pods until people are told that evictions do not go on.
+    seconds a workload may lack pods before an Event reports that evictions have stopped.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Reconciler:
             await self._writer.release_service(release_of(service, key[1]))
 
     async def _is_short(self, wanted: Wanted, eviction: Eviction) -> bool:
-        """Whether a workload lacks ready pods; then it is asked again, and after a while people are told."""
+        """Whether a workload lacks ready pods; if so, it is checked again, and an Event reports it later."""
         key, loop = wanted.key, asyncio.get_running_loop()
         lacking = ""
         for workload, ready in sorted(eviction.ready.items()):

@@ -286,7 +286,7 @@ class State:
         return self._pods[namespace].values()
 
     def has_endpoints(self, service: Service) -> bool:
-        """Whether a Service other than `<name>-replicas` has endpoints, whoever made its slices."""
+        """Whether a Service other than `<name>-replicas` has endpoints, from any source of EndpointSlices."""
         return service.key in self._others
 
     def policies_in(self, namespace: str) -> list[Policy]:

@@ -388,7 +388,7 @@ def withdraw(state: State, message: Message, code: Code, text: str, now: int) ->
 
 
 def cancel(state: State, message: Message, now: int) -> None:
-    """End a message that nobody waits for any more."""
+    """End a message whose caller no longer needs the reply."""
     if message.attempt is not None:
         end(state, message.attempt, _WITHDRAWN, now)
     finish(state, message, _CANCELLED, now)
