@@ -97,6 +97,21 @@ def test_a_sidecar_that_asked_to_be_left_out_keeps_its_connection_to_hear_that_i
     assert stage.upstream("r0").ids[-1].startswith("b")
 
 
+def test_asking_twice_to_be_left_out_changes_nothing() -> None:
+    stage = Stage(service(2, mesh=True))
+    client = stage.client()
+    client.ask("1")
+    client.ask("2")
+    leaving = stage.upstream("r0")
+    leaving.say(b"goaway")
+    reported = stage.reported()
+    leaving.say(b"goaway")
+    assert stage.reported() == reported
+    for number in range(10):
+        client.ask(f"n{number}")
+    assert len(leaving.ids) == 1
+
+
 def test_replies_that_nobody_asked_for_cost_a_connection() -> None:
     stage = Stage(service(2), bounds=Bounds(unknown_replies=10))
     client = stage.client()
