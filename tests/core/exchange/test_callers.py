@@ -181,6 +181,37 @@ def test_a_slow_reader_is_served_at_the_pace_of_its_reading() -> None:
     assert slow.is_open()
 
 
+def test_a_slow_reader_that_disconnects_holds_up_nobody() -> None:
+    stage = Stage(service(1), bounds=Bounds(unsent_bytes=1000))
+    slow, other = stage.client(), stage.client()
+    slow.ask("1")
+    other.ask("2")
+    slow.hold(2000)
+    replica = stage.upstream()
+    replica.part("1", "x")
+    assert replica.is_paused()
+    slow.drop()
+    assert not replica.is_paused()
+    replica.reply("2")
+    assert [packet["id"] for packet in other.packets] == ["2"]
+
+
+def test_a_replica_may_go_while_it_waits_for_a_slow_reader() -> None:
+    stage = Stage(service(1), bounds=Bounds(unsent_bytes=1000))
+    slow = stage.client()
+    slow.ask("1")
+    slow.hold(2000)
+    replica = stage.upstream()
+    replica.part("1", "x")
+    assert replica.is_paused()
+    replica.drop()
+    slow.hold(0)
+    assert slow.codes() == {"1": "connection_closed"}
+    slow.ask("2")
+    stage.pass_time(SECOND)
+    assert stage.upstream().ids == ["2"]
+
+
 def test_under_memory_pressure_a_caller_that_reads_nothing_is_closed_soon_and_others_go_on() -> None:
     stage = Stage(service(1), bounds=Bounds(unsent_bytes=1000, pressure_stall=2 * SECOND))
     stuck, reading = stage.client(), stage.client()

@@ -117,6 +117,24 @@ def test_what_may_have_run_ends_in_nestjs_words_and_is_not_repeated() -> None:
     assert len([u for u in stage.upstreams if "1" in u.ids]) == 1
 
 
+def test_a_request_that_held_its_place_for_long_is_still_repeated_when_nobody_waits_for_the_place() -> None:
+    bounds = Bounds(downstream_requests=2, place_expiry=10 * SECOND)
+    stage = Stage(reads(2, timeouts=Timeouts(request=90 * SECOND)), bounds=bounds)
+    client = stage.client()
+    for id_ in ("1", "2", "3"):
+        client.ask(id_, "get")
+    stage.holder("1").reply("1")
+    stage.holder("2").reply("2")
+    stage.pass_time(20 * SECOND)
+    first = stage.holder("3")
+    first.drop()
+    stage.pass_time(SECOND)
+    again = stage.holder("3")
+    assert again is not first
+    again.reply("3")
+    assert stage.codes() == ["ok"] * 3
+
+
 def test_what_is_idempotent_is_repeated_elsewhere_after_its_pause() -> None:
     stage = Stage(reads(2))
     client = stage.client()
@@ -374,6 +392,35 @@ def test_a_replica_that_was_silent_is_trusted_again_when_it_answers_a_probe() ->
     for number in range(10, 20):
         client.ask(str(number))
     assert len(again.packets) > 1
+
+
+def test_many_requests_that_time_out_at_once_cost_one_probe() -> None:
+    stage = Stage(service(1, timeouts=Timeouts(request=10 * SECOND, backend_request=SECOND)))
+    client = stage.client()
+    client.ask("0")
+    replica = stage.upstream()
+    replica.reply("0")
+    stage.silent = {"r0"}
+    for number in range(1, 6):
+        client.ask(str(number))
+    stage.pass_time(2 * SECOND)
+    assert list(client.codes().values()) == ["timeout"] * 5
+    assert replica.patterns.count("tcpservice.dev/probe") == 1
+
+
+def test_a_dial_that_hangs_is_awaited_while_another_of_the_same_replica_has_failed() -> None:
+    stage = Stage(service(1, pool_size=2, timeouts=Timeouts(connect=30 * SECOND)))
+    stage.hanging = {"r0"}
+    clients = [stage.client(), stage.client()]
+    for number, client in enumerate(clients):
+        client.ask(str(number))
+    refused, hanging = stage.upstreams
+    refused.drop("refused")
+    stage.pass_time(3 * SECOND)
+    assert stage.upstreams == [refused, hanging]
+    assert stage.connect("r0") is hanging
+    assert hanging.ids == ["1"]
+    assert stage.connect("r0").ids == ["0"]
 
 
 def test_a_replica_that_stays_silent_is_dialled_again_and_again() -> None:

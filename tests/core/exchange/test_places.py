@@ -170,6 +170,27 @@ def test_a_caller_at_its_bound_does_not_hold_up_others() -> None:
     assert stage.upstream().ids == ["1", "3"]
 
 
+def test_a_caller_at_its_limit_goes_on_when_the_replica_that_holds_its_request_goes() -> None:
+    stage = Stage(service(2), bounds=Bounds(downstream_requests=1))
+    client = stage.client()
+    client.ask("1")
+    client.ask("2")
+    stage.holder("1").drop()
+    assert client.codes() == {"1": "connection_closed"}
+    assert stage.holder("2").name != stage.holder("1").name
+
+
+def test_a_caller_that_disconnects_gives_nobody_else_a_place() -> None:
+    stage = Stage(service(1), bounds=Bounds(downstream_requests=1))
+    greedy, leaving = stage.client(), stage.client()
+    greedy.ask("1")
+    greedy.ask("2")
+    leaving.drop()
+    assert stage.upstream().ids == ["1"]
+    stage.upstream().reply("1")
+    assert stage.upstream().ids == ["1", "2"]
+
+
 def test_a_replica_that_takes_no_bytes_is_not_chosen() -> None:
     stage = Stage(service(2), bounds=Bounds(upstream_backlog=100))
     client = stage.client()
