@@ -12,7 +12,7 @@ RUN pip install --quiet --no-cache-dir --root-user-action ignore --constraint re
 COPY pyproject.toml setup.py README.md ./
 COPY sidecar sidecar
 COPY operator operator
-RUN pip wheel --quiet --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
+RUN BUILD_EXTENSION=yes pip wheel --quiet --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM wheel AS sidecar-installed
 RUN python -m venv --without-pip /opt/tcpservice \
@@ -22,7 +22,7 @@ RUN python -m venv --without-pip /opt/tcpservice \
              /opt/tcpservice/lib/python3*/site-packages/tcpservice_cli \
              /opt/tcpservice/lib/python3*/site-packages/tcpservice_local \
              /opt/tcpservice/bin/tcpservice /opt/tcpservice/bin/tcpservice-operator \
-    && /opt/tcpservice/bin/python -c 'import tcpservice.wire._scan'
+    && /opt/tcpservice/bin/python -c 'from tcpservice.implementation import running; assert running() == "compiled"'
 
 FROM wheel AS operator-installed
 RUN python -m venv --without-pip /opt/tcpservice \

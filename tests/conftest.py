@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-import tcpservice_sidecar  # noqa: F401 - chooses the twin of the scan before a test imports the core
+from tcpservice.implementation import COMPILED, running
 
 TESTS = Path(__file__).parent
 FLOORS: dict[str, int] = json.loads((TESTS / "floors.json").read_text())
@@ -19,6 +19,24 @@ NO_SKIP = bool(os.environ.get("TCPSERVICE_NO_SKIP"))
 
 settings.register_profile("project", deadline=None, derandomize=NO_SKIP)
 settings.load_profile("project")
+
+SIDECAR = TESTS.parent / "sidecar"
+
+
+def _stale() -> list[str]:
+    """Name the compiled modules that are older than their sources."""
+    return [
+        str(library.relative_to(SIDECAR))
+        for library in SIDECAR.glob("tcpservice/**/*.so")
+        for source in library.parent.glob(f"{library.name.partition('.')[0]}.p*")
+        if source.stat().st_mtime > library.stat().st_mtime
+    ]
+
+
+def pytest_sessionstart() -> None:
+    if running() == COMPILED and (stale := _stale()):
+        pytest.exit(f"older than their sources: {', '.join(stale)}; run `make build/.built`", returncode=2)
+
 
 _passed: Counter[str] = Counter()
 _seconds: dict[str, float] = defaultdict(float)

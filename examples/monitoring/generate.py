@@ -76,9 +76,9 @@ def panels() -> list[dict[str, Any]]:
         ("Age of the oldest state in force", "s", {"oldest": f"max ({metrics.SNAPSHOT_AGE.prometheus})"}),
         ("Silence of the operator", "s", {"longest": f"max ({metrics.SILENCE.prometheus})"}),
         (
-            "Sidecars by version and scan",
+            "Sidecars by version and implementation",
             "short",
-            {"{{version}} {{scan}}": f"sum by (version, scan) ({metrics.BUILD.prometheus})"},
+            {"{{version}} {{implementation}}": f"sum by (version, implementation) ({metrics.BUILD.prometheus})"},
         ),
     ]
     return [_panel(place, *spec) for place, spec in enumerate(specs)]

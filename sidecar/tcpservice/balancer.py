@@ -6,7 +6,6 @@ may be picked at all is decided before (`Upstream.candidates`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from tcpservice.rng import Rng
@@ -22,43 +21,44 @@ class Loaded(Protocol):
 R = TypeVar("R", bound=Loaded)
 
 
-class Balancer(Protocol):
+class Balancer:
     """One strategy, with the state that one service needs."""
 
-    def choose(self, endpoints: Sequence[R], rng: Rng) -> R:
+    def choose(self, endpoints: list[R], rng: Rng) -> R:
         """Choose one of the endpoints, of which there is at least one."""
-        ...
+        raise NotImplementedError
 
 
-class LeastRequest:
+class LeastRequest(Balancer):
     """The less loaded of two random endpoints: near-even without comparing all, and quick to avoid a slow one."""
 
-    def choose(self, endpoints: Sequence[R], rng: Rng) -> R:
+    def choose(self, endpoints: list[R], rng: Rng) -> R:
         """Draw two different endpoints; on a tie the first drawn wins, so equals share evenly."""
         count = len(endpoints)
         if count == 1:
             return endpoints[0]
-        first, step = divmod(rng.below(count * (count - 1)), count - 1)
+        drawn = rng.below(count * (count - 1))
+        first, step = drawn // (count - 1), drawn % (count - 1)
         one, other = endpoints[first], endpoints[first - 1 - step]
         return other if other.load < one.load else one
 
 
-class RoundRobin:
+class RoundRobin(Balancer):
     """Each endpoint in turn."""
 
     def __init__(self) -> None:
         self._turn = 0
 
-    def choose(self, endpoints: Sequence[R], rng: Rng) -> R:  # noqa: ARG002 - the interface of Balancer
+    def choose(self, endpoints: list[R], rng: Rng) -> R:  # noqa: ARG002 - the interface of Balancer
         """Go on where the last message stopped, also when the number of endpoints has changed."""
         self._turn += 1
         return endpoints[self._turn % len(endpoints)]
 
 
-class Random:
+class Random(Balancer):
     """Any endpoint, each equally likely."""
 
-    def choose(self, endpoints: Sequence[R], rng: Rng) -> R:
+    def choose(self, endpoints: list[R], rng: Rng) -> R:
         """Draw one."""
         return endpoints[rng.below(len(endpoints))]
 

@@ -10,34 +10,43 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
-
 from tcpservice.pattern import Dialect, PatternTooDeep, read_routes, route_in
 from tcpservice.snapshot import MatchType, Retry, Service, Timeouts
 
 MAX_KNOWN: Final = 4096
 LONGEST_KNOWN: Final = 1024
 
+_V12: Final = Dialect.V12
 
-class Policy(Struct, frozen=True, kw_only=True):
-    """The rules for one message; `route` is the manifest's name for them, None where the service's own apply."""
 
-    route: str | None
-    idempotent: bool
-    timeouts: Timeouts
-    retry: Retry
+class Policy:
+    """The rules for one message; `route` is the manifest's name for them, None where the service's own apply.
+
+    `request_timeout`, `attempt_timeout` and `stream_timeout` are those of a request, of one attempt, and between the
+    responses of a stream, in ns, 0 for none.
+    """
+
+    __slots__ = ("attempt_timeout", "idempotent", "request_timeout", "retry", "route", "stream_timeout")
+
+    def __init__(self, route: str | None, timeouts: Timeouts, retry: Retry, *, idempotent: bool) -> None:
+        self.route = route
+        self.idempotent = idempotent
+        self.request_timeout = timeouts.request
+        self.attempt_timeout = timeouts.backend_request
+        self.stream_timeout = timeouts.stream_idle
+        self.retry = retry
 
 
 class Policies:
     """The routes of one service, by pattern."""
 
     def __init__(self, service: Service) -> None:
-        self._default = Policy(route=None, idempotent=False, timeouts=service.timeouts, retry=service.retry)
+        self._default = Policy(None, service.timeouts, service.retry, idempotent=False)
         self._exact: dict[str, Policy] = {}
         self._exact_v10: dict[str, Policy] = {}
         prefixes: list[tuple[str, Policy]] = []
         for route in service.routes:
-            policy = Policy(route=route.name, idempotent=route.idempotent, timeouts=route.timeouts, retry=route.retry)
+            policy = Policy(route.name, route.timeouts, route.retry, idempotent=route.idempotent)
             if route.match is MatchType.EXACT:
                 self._exact[route.pattern] = policy
                 self._exact_v10[route_in(route.pattern, Dialect.V10)] = policy
@@ -45,16 +54,16 @@ class Policies:
                 prefixes.append((route.pattern, policy))
         self._prefixes = sorted(prefixes, key=lambda entry: len(entry[0]), reverse=True)
         every = (self._default, *self._exact.values(), *(policy for _, policy in prefixes))
-        self.request_limits = sorted({policy.timeouts.request for policy in every} - {0})
+        self.request_limits = sorted({policy.request_timeout for policy in every} - {0})
         self.known: dict[bytes, Policy] = {}
         self.known_v10: dict[bytes, Policy] = {}
 
-    def find(self, pattern: bytes, dialect: Dialect = Dialect.V12) -> Policy:
+    def find(self, pattern: bytes, dialect: Dialect = _V12) -> Policy:
         """Return the rules for a pattern given as JSON text (empty: the message has none).
 
         `dialect` is that of the app. Raises PatternTooDeep.
         """
-        known = self.known if dialect is Dialect.V12 else self.known_v10
+        known = self.known if dialect is _V12 else self.known_v10
         policy = known.get(pattern)
         if policy is not None:
             return policy
@@ -75,7 +84,7 @@ class Policies:
         route = read_routes(pattern).of(dialect)
         if route is None:
             return self._default
-        exact = (self._exact if dialect is Dialect.V12 else self._exact_v10).get(route)
+        exact = (self._exact if dialect is _V12 else self._exact_v10).get(route)
         if exact is not None:
             return exact
         return next((policy for prefix, policy in self._prefixes if route.startswith(prefix)), self._default)

@@ -25,7 +25,8 @@ class Rng:
         state ^= (state << 25) & _MASK
         state ^= state >> 27
         self._state = state
-        return (((state * _MULTIPLIER) & _MASK) >> 32) * limit >> 32
+        drawn = ((state * _MULTIPLIER) & _MASK) >> 32
+        return drawn * limit >> 32
 
     def jitter(self, duration: int) -> int:
         """Draw from the upper half of a duration in nanoseconds, so that many waiters do not act at once."""

@@ -5,10 +5,3 @@ Nothing here decides what happens to a message. A module each for: flags (`setti
 Opaque services (`relay`), manifests on disk (`source`), names (`upstreams`), people's views (`admin`, `metrics`,
 `logs`), and the whole (`app`).
 """
-
-import os
-import sys
-
-if os.environ.get("TCPSERVICE_SCAN") == "reference":
-    # Chosen here, before anything imports the core, which knows no environment: the import of the twin then fails.
-    sys.modules["tcpservice.wire._scan"] = None  # type: ignore[assignment]

@@ -10,7 +10,8 @@ import asyncio
 from typing import Final
 
 from tcpservice.snapshot import Endpoint
-from tcpservice.wire.frames import Frame, FrameReader, encode_frame
+from tcpservice.wire.frames import FrameReader, encode_frame
+from tcpservice.wire.scan import Frame
 from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.stream import Stream
 

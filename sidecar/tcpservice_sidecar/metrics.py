@@ -13,9 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from tcpservice import __version__
+from tcpservice import __version__, implementation
 from tcpservice.exchange import Exchange, Finished
-from tcpservice.wire.scan import TWIN
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of the histograms' buckets; the last bucket has none."""
@@ -68,7 +67,7 @@ SNAPSHOT_AGE: Final = Instrument("tcpservice.snapshot_age", GAUGE, "s", "Time si
 SILENCE: Final = Instrument(
     "tcpservice.discovery_silence", GAUGE, "s", "Time since the operator said what holds; only in a cluster."
 )
-BUILD: Final = Instrument("tcpservice.build_info", GAUGE, "1", "Always 1.", ("version", "scan"))
+BUILD: Final = Instrument("tcpservice.build_info", GAUGE, "1", "Always 1.", ("version", "implementation"))
 
 CATALOGUE: Final = (
     CLIENT_DURATION, SERVER_DURATION, RETRIES, DROPPED, SPANS, IN_FLIGHT, AT_APP, QUEUED, ENDPOINTS, CONNECTIONS,
@@ -159,4 +158,4 @@ class Metrics:
         yield Point(SNAPSHOT_AGE, (), time.monotonic() - self._swapped)
         if self.silence is not None:
             yield Point(SILENCE, (), self.silence())
-        yield Point(BUILD, (__version__, TWIN), 1)
+        yield Point(BUILD, (__version__, implementation.running()), 1)

@@ -18,10 +18,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import tcpservice
+from tcpservice import implementation
 from tcpservice.exchange import Bounds
 from tcpservice.snapshot import SECOND
 from tcpservice.spec.units import parse_duration, parse_quantity
-from tcpservice.wire.scan import TWIN
 from tcpservice_flags import (
     Address,
     Parser,
@@ -144,7 +144,7 @@ _CLUSTER: Final[tuple[tuple[str, str, Callable[[str], Any], Any, str, str], ...]
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Settings:
     """Read the flags; exits with status 0 for --help and --version. Raises SettingsError."""
     variables = os.environ if environment is None else environment
-    _check_scan(variables.get("TCPSERVICE_SCAN", ""))
+    _check_implementation(variables.get(implementation.VARIABLE) or "auto")
     ignored: list[str] = []
     in_pod = _IN_POD in variables
     parser = _parser(ignored if in_pod else None)
@@ -190,12 +190,14 @@ def _discovery(given: argparse.Namespace) -> Discovery | None:
     )
 
 
-def _check_scan(choice: str) -> None:
-    """Check which twin of the scan is asked for; the choice itself fell when this package was imported."""
-    if choice not in ("", "auto", "compiled", "reference"):
-        raise SettingsError(f"TCPSERVICE_SCAN: expected auto, compiled or reference, got {choice!r}")
-    if choice == "compiled" and choice != TWIN:
-        raise SettingsError("TCPSERVICE_SCAN: the compiled scan was not built; install again where a C compiler is")
+def _check_implementation(choice: str) -> None:
+    """Check which form of the core is asked for; the choice itself fell when the core was imported."""
+    if choice not in implementation.CHOICES:
+        raise SettingsError(f"{implementation.VARIABLE}: expected auto, compiled or python, got {choice!r}")
+    if choice == implementation.COMPILED != implementation.running():
+        raise SettingsError(
+            f"{implementation.VARIABLE}: the compiled form was not built; install again where a C compiler is"
+        )
 
 
 def _telemetry(variables: Mapping[str, str], ignored: list[str] | None) -> Telemetry:
@@ -286,7 +288,7 @@ def _parser(ignored: list[str] | None) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--version", action="version", version=f"{PROGRAM} {tcpservice.__version__} (scan: {TWIN})")
+    add("--version", action="version", version=f"{PROGRAM} {tcpservice.__version__} ({implementation.running()})")
     add("--file", metavar="PATH", type=Path, action="append", default=[],
         help="TcpService and EndpointSlice manifests: a file, or a folder of .yaml files; may be repeated; "
         "changes are taken in")  # fmt: skip

@@ -10,7 +10,8 @@ import asyncio
 from contextlib import suppress
 from typing import Final, Protocol, cast
 
-from tcpservice.wire.frames import Frame, FrameReader, Item, Malformed, Oversized
+from tcpservice.wire.frames import FrameReader, Item, Malformed, Oversized
+from tcpservice.wire.scan import Frame
 from tcpservice_sockets import acknowledge_at_once, notice_death, peer_name, send_at_once, socket_of
 from tcpservice_transport.options import Limits
 from tcpservice_transport.unacknowledged import unacknowledged

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Frame, Oversized, encode_frame
+from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Oversized, encode_frame
 from tcpservice.wire.nesting import MAX_NESTING
-from tcpservice.wire.scan import units
+from tcpservice.wire.scan import Frame, units
 from tcpservice.wire.shape import DEEP, INVALID
 from tcpservice_transport.errors import NO_HANDLER, NoHandlerError, RpcError
 from tcpservice_transport.values import from_json, to_json

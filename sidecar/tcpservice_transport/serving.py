@@ -18,9 +18,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tcpservice.errors import Code
-from tcpservice.wire.frames import Frame, Oversized
+from tcpservice.wire.frames import Oversized
 from tcpservice.wire.nesting import MAX_NESTING
 from tcpservice.wire.requests import oversized_id
+from tcpservice.wire.scan import Frame
 from tcpservice_transport.answers import Replies, Serializer, begin, finish, hear
 from tcpservice_transport.connection import Connection
 from tcpservice_transport.errors import NoHandlerError

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tcpservice.javascript import truthy
-from tcpservice.wire.frames import Frame, Oversized
+from tcpservice.wire.frames import Oversized
 from tcpservice.wire.requests import oversized_id
+from tcpservice.wire.scan import Frame
 from tcpservice_transport.addresses import Address
 from tcpservice_transport.calls import Call
 from tcpservice_transport.connection import Connection

@@ -47,8 +47,8 @@ def test_a_route_brings_its_own_values_and_others_have_the_services() -> None:
     found = policies()
     assert found.find(b'{"cmd":"sum"}').retry.attempts == 9
     assert found.find(b'{"cmd":"sum"}').idempotent
-    assert found.find(b'"orders.list"').timeouts.request == 7
-    assert found.find(b'"else"').timeouts.request == 5
+    assert found.find(b'"orders.list"').request_timeout == 7
+    assert found.find(b'"else"').request_timeout == 5
     assert not found.find(b'"else"').idempotent
 
 

@@ -14,7 +14,8 @@ from typing import Final
 
 from fuzz import streams
 from fuzz.seam import REFUSES_EMPTY
-from tcpservice.wire.frames import Frame, FrameReader
+from tcpservice.wire.frames import FrameReader
+from tcpservice.wire.scan import Frame
 from tcpservice.wire.shape import DEEP, INVALID, OBJECT
 
 STOPPED: Final = 3

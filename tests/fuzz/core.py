@@ -17,7 +17,8 @@ from fuzz import campaign, streams
 from fuzz.campaign import Finding
 from fuzz.seam import OPENING, REFUSES_EMPTY, World
 from tcpservice.snapshot import MILLISECOND, SECOND
-from tcpservice.wire.frames import Control, Frame, FrameReader
+from tcpservice.wire.frames import Control, FrameReader
+from tcpservice.wire.scan import Frame
 from tcpservice.wire.shape import DEEP, INVALID, OBJECT
 
 ROUNDS = 12

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from random import Random
 
 from core.wire import texts
-from tcpservice.wire.frames import Frame, encode_frame
+from tcpservice.wire.frames import encode_frame
+from tcpservice.wire.scan import Frame
 from tcpservice.wire.utf16 import units
 
 IDS = [

@@ -16,21 +16,18 @@ from types import ModuleType
 from core.wire.twins import NUMBERS
 from fuzz import campaign, streams
 from fuzz.campaign import Finding
+from tcpservice.implementation import COMPILED, running
 from tcpservice.pattern import PatternTooDeep, read_routes
-from tcpservice.wire import reference
-from tcpservice.wire.frames import TAIL_KEPT, Control, Frame, FrameReader, Item, Malformed, Oversized
+from tcpservice.wire import reference, scan
+from tcpservice.wire.frames import TAIL_KEPT, Control, FrameReader, Item, Malformed, Oversized
 from tcpservice.wire.ids import with_id
 from tcpservice.wire.replies import read_reply
 from tcpservice.wire.requests import Refused, TooDeep, oversized_id, read_request
+from tcpservice.wire.scan import Frame
 from tcpservice.wire.shape import DEEP, INVALID
 from tcpservice.wire.utf16 import units
 
-try:
-    from tcpservice.wire import _scan
-except ImportError:
-    _scan = None  # type: ignore[assignment]
-
-compiled: ModuleType | None = _scan
+compiled: ModuleType | None = scan if running() == COMPILED else None
 UNBOUNDED = 1 << 30
 KINDS: list[list[Callable[[Random], bytes]]] = [streams.PIECES, [streams.small], [streams.small, streams.control]]
 

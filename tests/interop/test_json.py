@@ -7,8 +7,8 @@ from random import Random
 
 from core.wire import texts
 from interop.node import node
-from tcpservice.wire.frames import Frame
 from tcpservice.wire.nesting import MAX_NESTING, nesting
+from tcpservice.wire.scan import Frame
 from tcpservice.wire.shape import DEEP, INVALID
 
 COUNT = 60_000

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from interop.processes import Child
 from interop.sidecar import Sidecar
 from shell.running import logged
+from tcpservice import implementation
 from tcpservice.exchange import Bounds
-from tcpservice.wire.scan import TWIN
 from tcpservice_flags import Address, SettingsError, parse_address
 from tcpservice_sidecar.addresses import Named, Upstream
 from tcpservice_sidecar.settings import read_settings
@@ -153,21 +153,21 @@ def test_help_and_version(flag: str, capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("choice", "words"), [("fast", "expected auto, compiled or reference, got 'fast'"), ("compiled", "was not built")]
+    ("choice", "words"), [("fast", "expected auto, compiled or python, got 'fast'"), ("compiled", "was not built")]
 )
-def test_a_scan_that_cannot_be_had(choice: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tcpservice_sidecar.settings.TWIN", "reference")
-    with pytest.raises(SettingsError, match=f"TCPSERVICE_SCAN: .*{words}"):
-        read_settings([*UPSTREAM, *LISTEN], {"TCPSERVICE_SCAN": choice})
+def test_an_implementation_that_cannot_be_had(choice: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(implementation, "running", lambda: "python")
+    with pytest.raises(SettingsError, match=f"TCPSERVICE_IMPL: .*{words}"):
+        read_settings([*UPSTREAM, *LISTEN], {"TCPSERVICE_IMPL": choice})
 
 
-@pytest.mark.parametrize("choice", ["reference", TWIN])
-def test_the_version_says_which_scan_runs(choice: str) -> None:
-    child = Child([COMMAND, "--version"], env={"TCPSERVICE_SCAN": choice}).start()
+@pytest.mark.parametrize("choice", ["python", implementation.running()])
+def test_the_version_says_which_implementation_runs(choice: str) -> None:
+    child = Child([COMMAND, "--version"], env={"TCPSERVICE_IMPL": choice}).start()
     line = child.line()
     assert child.wait() == 0
     child.stop()
-    assert line.endswith(f"(scan: {choice})")
+    assert line.endswith(f"({choice})")
 
 
 def test_each_bound_is_explained_with_its_default(

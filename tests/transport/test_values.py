@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tcpservice.wire.frames import Frame, FrameReader
+from tcpservice.wire.frames import FrameReader
+from tcpservice.wire.scan import Frame
 from tcpservice_transport.errors import NotJson, UnexpectedValue
 from tcpservice_transport.packets import Unreadable, decode, encode
 from tcpservice_transport.values import as_type, to_json

@@ -121,12 +121,12 @@ def overdue(state: State) -> Message:
 
 def may_read(state: State, downstream: DownstreamConnection) -> bool:
     """Whether another message of this connection may be admitted."""
-    bounds = state.bounds
-    if state.request_bytes >= bounds.request_bytes:
+    if state.request_bytes >= state.most_request_bytes:
         return False
     if downstream.origin is _MESH:
         return True
-    return downstream.waiting_first < bounds.downstream_requests and downstream.bytes < bounds.downstream_bytes
+    most = state.most_downstream_requests
+    return downstream.waiting_first < most and downstream.bytes < state.most_downstream_bytes
 
 
 def may_continue_frame(state: State, downstream: DownstreamConnection) -> bool:

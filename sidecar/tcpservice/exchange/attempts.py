@@ -35,6 +35,7 @@ from tcpservice.exchange.records import (
     Upstream,
     UpstreamConnection,
     UpstreamEndpoint,
+    new_attempt,
 )
 from tcpservice.exchange.state import State
 from tcpservice.exchange.transitions import ConnectionEvent, ConnectionState, EndpointState
@@ -80,6 +81,9 @@ _REFUSED: Final = Outcome.REFUSED
 _REPLIED: Final = Outcome.REPLIED
 _TIMED_OUT: Final = Outcome.TIMED_OUT
 _WITHDRAWN: Final = Outcome.WITHDRAWN
+_ATTEMPT: Final = Reason.ATTEMPT
+_QUEUE: Final = Reason.QUEUE
+_STREAM: Final = Reason.STREAM
 
 
 # Pick
@@ -121,7 +125,7 @@ def _is_exhausted(message: Message) -> bool:
 
 def _why_not_sent(message: Message) -> tuple[Code, str]:
     code = _CONNECTION_CLOSED if message.may_have_run else _NO_ENDPOINTS
-    key = message.upstream.service.key
+    key = message.upstream.key
     if not message.upstream.endpoints:
         return code, f"{key} has no endpoint"
     why = message.failed[-1].reason if message.failed else "none can be reached"
@@ -133,7 +137,7 @@ def pick(state: State, upstream: Upstream, tried: tuple[UpstreamEndpoint, ...]) 
     candidates = upstream.candidates
     if not candidates:
         return None
-    backlog = state.bounds.upstream_backlog
+    backlog = state.upstream_backlog
     if tried:
         candidates = [each for each in candidates if each not in tried] or candidates
     else:
@@ -152,7 +156,7 @@ def wait(state: State, message: Message, now: int) -> None:
     waiting[message] = None
     if not state.clock.timers:
         expire_places(state, now)
-    state.timers.set(message, Reason.QUEUE, max(now, message.arrived + state.bounds.queue_timeout))
+    state.timers.set(message, _QUEUE, max(now, message.arrived + state.bounds.queue_timeout))
 
 
 def pump(state: State, upstream: Upstream, now: int) -> None:
@@ -172,7 +176,7 @@ def pump(state: State, upstream: Upstream, now: int) -> None:
             fail(state, message, *_why_not_sent(message), now)
             continue
         del waiting[message]
-        state.timers.cancel(message, Reason.QUEUE)
+        state.timers.cancel(message, _QUEUE)
         start(state, message, endpoint, now)
 
 
@@ -181,14 +185,14 @@ def pump(state: State, upstream: Upstream, now: int) -> None:
 
 def start(state: State, message: Message, endpoint: UpstreamEndpoint, now: int) -> None:
     """Begin an attempt: write the message, or queue it on the connection that is being made."""
-    attempt = message.attempt = message.last = Attempt(message, endpoint)
+    attempt = message.attempt = message.last = new_attempt(message, endpoint)
     message.attempts += 1
     endpoint.in_flight += 1
     endpoint.bytes += message.size
     endpoint.load += message.holds_place
-    timeout = message.policy.timeouts.backend_request
+    timeout = message.policy.attempt_timeout
     if timeout:
-        state.timers.set(message, Reason.ATTEMPT, now + timeout)
+        state.timers.set(message, _ATTEMPT, now + timeout)
     connection = connection_for(state, endpoint, message.downstream, now)
     attempt.connection = connection
     attempt.conn = connection.conn
@@ -217,9 +221,9 @@ def write(state: State, connection: UpstreamConnection, attempt: Attempt, now: i
         state.write(connection.conn, frame.raw)
     else:
         state.write(connection.conn, with_id(frame, request.id_at, request.id_end, key))
-    if message.size > state.bounds.retry_bytes and state.request_bytes > state.bounds.request_bytes // 2:
+    if message.size > state.retry_bytes and state.request_bytes > state.most_request_bytes // 2:
         drop_frame(state, message)
-    if len(state.pending) + len(state.silent) > state.bounds.pending:
+    if len(state.pending) + len(state.silent) > state.most_pending:
         text = "too many requests without a reply; this one was silent longest"
         withdraw(state, overdue(state), _ABANDONED, text, now)
 
@@ -247,7 +251,6 @@ def end(
     attempt: Attempt,
     outcome: Outcome,
     now: int,
-    *,
     reason: str = "",
     code: Code = _OK,
     retry: int = 0,
@@ -305,14 +308,14 @@ def _release(state: State, attempt: Attempt, outcome: Outcome, now: int) -> Upst
     message, endpoint, connection = attempt.message, attempt.endpoint, attempt.connection
     assert connection is not None
     message.attempt = attempt.connection = None
-    del attempt.message  # no cycle is left behind, so that both are freed without the garbage collector
+    attempt.message = None  # type: ignore[assignment]  # no cycle is left for the garbage collector
     endpoint.in_flight -= 1
     endpoint.bytes -= message.size
     endpoint.load -= message.holds_place
     connection.live -= 1
     if message.timers:
-        state.timers.cancel(message, Reason.ATTEMPT)
-        state.timers.cancel(message, Reason.STREAM)
+        state.timers.cancel(message, _ATTEMPT)
+        state.timers.cancel(message, _STREAM)
     if endpoint.upstream.waiting:
         state.pump[endpoint.upstream] = None
     if outcome is _REPLIED:
@@ -333,7 +336,7 @@ def _tell_endpoint(state: State, connection: UpstreamConnection, attempt: Attemp
 
     The request stays known on the connection until then; a connection that owes too many such replies is replaced.
     """
-    if connection.endpoint.address.mesh:
+    if connection.endpoint.mesh:
         state.write(connection.conn, encode_control(CANCEL, attempt.key))
     if connection.unanswered > state.bounds.unanswered and connection.state is _READY:
         drain_connection(state, connection, now)
@@ -418,9 +421,9 @@ def _queue_timed_out(state: State, message: Message, now: int) -> None:
     if upstream.candidates:
         code, text = _OVERLOADED, "no endpoint had room for it in time"
     elif upstream.service.awaited:
-        code, text = _NO_ENDPOINTS, f"the endpoints of {upstream.service.key} did not become known in time"
+        code, text = _NO_ENDPOINTS, f"the endpoints of {upstream.key} did not become known in time"
     else:
-        code, text = _NO_ENDPOINTS, f"no endpoint of {upstream.service.key} could be reached in time"
+        code, text = _NO_ENDPOINTS, f"no endpoint of {upstream.key} could be reached in time"
     state.report_rarely(code, f"messages waited too long: {text}", upstream, now)
     fail(state, message, code, text, now)
 
@@ -433,4 +436,4 @@ def dial_failed(state: State, upstream: Upstream, reason: str, now: int) -> None
         message.rounds += 1
         if message.request.id is not None and _is_exhausted(message):
             code, _ = _why_not_sent(message)
-            fail(state, message, code, f"no endpoint of {upstream.service.key} took it: {reason}", now)
+            fail(state, message, code, f"no endpoint of {upstream.key} took it: {reason}", now)

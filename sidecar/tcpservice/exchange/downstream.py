@@ -11,7 +11,15 @@ from __future__ import annotations
 from typing import Final
 
 from tcpservice.errors import Code, ProtocolError
-from tcpservice.exchange import admission
+from tcpservice.exchange.admission import (
+    count_buffered,
+    count_unsent,
+    may_continue_frame,
+    may_read,
+    pause,
+    resume,
+    wait_for_admission,
+)
 from tcpservice.exchange.attempts import cancel, withdraw
 from tcpservice.exchange.endings import close_downstream, forget_downstream
 from tcpservice.exchange.endpoint_health import expect_connection
@@ -22,9 +30,10 @@ from tcpservice.exchange.state import State
 from tcpservice.exchange.tracing import keep
 from tcpservice.exchange.transitions import DownstreamEvent, DownstreamState
 from tcpservice.snapshot import SECOND, Protocol
-from tcpservice.wire.frames import Control, Frame, Item, Malformed, Oversized
+from tcpservice.wire.frames import Control, Item, Malformed, Oversized
 from tcpservice.wire.mesh import CANCEL, KEEP, OPAQUE, PING, PONG, encode_control, read_control
 from tcpservice.wire.requests import Refused
+from tcpservice.wire.scan import Frame
 
 # CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
 _NO_ENDPOINTS: Final = Code.NO_ENDPOINTS
@@ -88,7 +97,7 @@ def receive(state: State, downstream: DownstreamConnection, data: bytes, now: in
         _read(state, downstream, data, now)
     else:
         downstream.reader.feed(data, 0)
-        admission.count_buffered(state, downstream)
+        count_buffered(state, downstream)
 
 
 def continue_reading(state: State, downstream: DownstreamConnection, now: int) -> None:
@@ -105,37 +114,37 @@ def _read(state: State, downstream: DownstreamConnection, data: bytes, now: int)
     if not items:
         items.extend(reader.feed(data, FRAMES_PER_BATCH))
     handled = 0
-    while items and admission.may_read(state, downstream):
+    while items and may_read(state, downstream):
         handled += 1
         _handle(state, downstream, items.popleft(), now)
         if downstream.state >= _CLOSING:
             return
         if not items and handled < FRAMES_PER_TURN and reader.has_more:
             items.extend(reader.feed(b"", FRAMES_PER_BATCH))
-    admission.count_buffered(state, downstream)
+    count_buffered(state, downstream)
     if items or downstream.buffered or downstream.timers or downstream.state is not _READING:
-        _decide(state, downstream, now, same_frame=same_frame and not handled)
-    elif not admission.may_read(state, downstream):
-        admission.wait_for_admission(state, downstream, now)
+        _decide(state, downstream, now, same_frame and not handled)
+    elif not may_read(state, downstream):
+        wait_for_admission(state, downstream, now)
 
 
-def _decide(state: State, downstream: DownstreamConnection, now: int, *, same_frame: bool) -> None:
+def _decide(state: State, downstream: DownstreamConnection, now: int, same_frame: bool) -> None:
     """Decide how reading goes on after a turn."""
-    if not admission.may_read(state, downstream):
-        admission.wait_for_admission(state, downstream, now)
+    if not may_read(state, downstream):
+        wait_for_admission(state, downstream, now)
     elif downstream.items or downstream.reader.has_more:
-        admission.pause(state, downstream)
+        pause(state, downstream)
         state.unparsed[downstream] = None
     elif downstream.state is _ENDING:
         begin_close(state, downstream, now)
-    elif downstream.reader.partial and not admission.may_continue_frame(state, downstream):
-        admission.pause(state, downstream)
+    elif downstream.reader.partial and not may_continue_frame(state, downstream):
+        pause(state, downstream)
     else:
-        admission.resume(state, downstream)
-        _watch_frame(state, downstream, now, same_frame=same_frame)
+        resume(state, downstream)
+        _watch_frame(state, downstream, now, same_frame)
 
 
-def _watch_frame(state: State, downstream: DownstreamConnection, now: int, *, same_frame: bool) -> None:
+def _watch_frame(state: State, downstream: DownstreamConnection, now: int, same_frame: bool) -> None:
     """Give a frame that has begun the time to arrive: however slowly its bytes come, it has to come to its end."""
     timers = downstream.timers
     if not downstream.reader.partial:
@@ -257,7 +266,7 @@ def _within_rate(state: State, downstream: DownstreamConnection, now: int) -> bo
 
 def unsent(state: State, downstream: DownstreamConnection, size: int, now: int) -> None:
     """Note how many bytes of replies a caller has not taken; close one that takes none of them for a time."""
-    admission.count_unsent(state, downstream, size, now)
+    count_unsent(state, downstream, size, now)
     bounds = state.bounds
     short = state.unsent_bytes > bounds.unsent_bytes
     patience = min(bounds.stall, bounds.pressure_stall) if short else bounds.stall
@@ -324,7 +333,7 @@ def unreachable(state: State, downstream: DownstreamConnection, now: int) -> Non
     """Close a connection to a service that cannot be reached, unless it still waits for replies of endpoints."""
     for message in list(downstream.messages):
         if message.attempt is None:
-            text = f"no endpoint of {message.upstream.service.key} can be reached"
+            text = f"no endpoint of {message.upstream.key} can be reached"
             withdraw(state, message, _NO_ENDPOINTS, text, now)
     if downstream.conn in state.connections and not downstream.messages:
         begin_close(state, downstream, now)

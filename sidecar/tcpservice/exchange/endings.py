@@ -44,19 +44,23 @@ def finish(state: State, message: Message, code: Code, now: int) -> None:
     """
     if message.timers:
         state.timers.cancel_all(message)
-    if message.upstream.waiting:
-        message.upstream.waiting.pop(message, None)
-    downstream = message.downstream
+    downstream, upstream = message.downstream, message.upstream
+    if upstream.waiting:
+        upstream.waiting.pop(message, None)
     downstream.heard = now
     release(state, message)
-    endpoint = message.last.endpoint.address.name if message.last else None
-    state.rows.append(
-        Finished(
-            message.upstream.service.key, message.policy.route, "event" if message.request.id is None else "request",
-            code, endpoint, message.attempts + message.rounds, message.responses, message.arrived, now,
-            downstream.origin is _MESH,
-        )
-    )  # fmt: skip
+    row = Finished.__new__(Finished)
+    row.service = upstream.key
+    row.route = message.policy.route
+    row.kind = "event" if message.request.id is None else "request"
+    row.code = code
+    row.endpoint = message.last.endpoint.name if message.last else None
+    row.attempts = message.attempts + message.rounds
+    row.responses = message.responses
+    row.started = message.arrived
+    row.ended = now
+    row.mesh = downstream.origin is _MESH
+    state.rows.append(row)
     if state.tracing:
         ended(state, message, code, now)
     message.frame = None

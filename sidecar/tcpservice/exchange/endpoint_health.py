@@ -191,7 +191,7 @@ def _found(state: State, upstream: Upstream) -> None:
     if upstream.state is UpstreamState.REACHABLE:
         return
     if upstream.state is UpstreamState.CLOSED:
-        state.commands.append(StartListening(upstream.service.key))
+        state.commands.append(StartListening(upstream.key))
     state.timers.cancel(upstream, Reason.UNREACHABLE)
     state.move(upstream, UpstreamEvent.FOUND)
 
@@ -213,7 +213,7 @@ def close_port(state: State, upstream: Upstream, now: int) -> list[DownstreamCon
     """
     if upstream.state is UpstreamState.UNREACHABLE:
         state.move(upstream, UpstreamEvent.GRACE_OVER)
-        state.commands.append(StopListening(upstream.service.key))
+        state.commands.append(StopListening(upstream.key))
     connections = [
         each for each in state.downstreams if each.upstream is upstream and each.state is not DownstreamState.CLOSING
     ]

@@ -4,7 +4,8 @@ Used by `downstream` for every frame of a caller. This module composes the steps
 is named for it.
 
 1. *decode* (`wire.requests`): the scan has proved that the frame is JSON and found pattern, id and metadata.
-2. *route* (`route`): the pattern finds the policy: the route's name, its timeouts, whether it is idempotent.
+2. *route* (`route`, `policy`): the connection finds the service, the pattern the policy: the route's name, its
+   timeouts, whether it is idempotent.
 3. *authorize* (`authorize`): whether the caller may send this message. Every caller may, until identities exist.
 4. *admit* (`admission.admit`): the message is counted. What bounds memory is that connections are paused, not that
    messages are refused; so nothing that was read is lost.
@@ -24,24 +25,30 @@ keep their order. An error while one frame is handled costs that frame's connect
 
 from __future__ import annotations
 
+from typing import Final
+
 from tcpservice.errors import Code
 from tcpservice.exchange.admission import admit
 from tcpservice.exchange.attempts import dispatch
 from tcpservice.exchange.endings import error_frame
-from tcpservice.exchange.records import DownstreamConnection, Message, Reason, Upstream
+from tcpservice.exchange.records import DownstreamConnection, Message, Reason, Upstream, new_message
 from tcpservice.exchange.state import State
 from tcpservice.exchange.tracing import begin
 from tcpservice.pattern import PatternTooDeep
-from tcpservice.policy import Policy
-from tcpservice.wire.frames import Frame, Oversized
+from tcpservice.wire.frames import Oversized
 from tcpservice.wire.requests import Request, TooDeep, oversized_id, read_request
+from tcpservice.wire.scan import Frame
+
+# CPython 3.11 looks up a member of an enum slowly; this name is as quick as any (docs/decisions.md).
+_REQUEST: Final = Reason.REQUEST
 
 
 def take_message(state: State, downstream: DownstreamConnection, frame: Frame, now: int) -> None:
     """Take one message from its frame to its first attempt. Raises Refused for a body that no endpoint could read."""
     try:
         request = read_request(frame)
-        upstream, policy = route(downstream, request)
+        upstream = route(downstream)
+        policy = upstream.policies.find(request.pattern)
     except (TooDeep, PatternTooDeep) as error:
         _too_deep(state, downstream, frame, error)
         return
@@ -49,27 +56,28 @@ def take_message(state: State, downstream: DownstreamConnection, frame: Frame, n
         _not_passed_on(state, downstream, frame, request)
         return
     arrived = downstream.arrived or now
-    message = Message(downstream, upstream, frame, request, policy, state.new_sequence(), arrived)
+    message = new_message(downstream, upstream, frame, request, policy, state.new_sequence(), arrived)
     if not authorize(message):
         _deny(state, message)
         return
     admit(state, message)
     upstream.budget.count_request(now)
-    if policy.timeouts.request:
-        state.timers.set(message, Reason.REQUEST, arrived + policy.timeouts.request)
+    timeout = policy.request_timeout
+    if timeout:
+        state.timers.set(message, _REQUEST, arrived + timeout)
     if state.tracing:
         begin(state, message)
     dispatch(state, message, now)
 
 
-def route(downstream: DownstreamConnection, request: Request) -> tuple[Upstream, Policy]:
-    """Find where a message goes, and by which policy. Raises PatternTooDeep.
+def route(downstream: DownstreamConnection) -> Upstream:
+    """Find where a message goes.
 
     A message crosses at most one mesh hop: one that came by the mesh goes to the pod's own app.
     """
     upstream = downstream.upstream
     assert upstream is not None
-    return upstream, upstream.policies.find(request.pattern)
+    return upstream
 
 
 def authorize(message: Message) -> bool:  # noqa: ARG001 - identities come with mutual TLS

@@ -112,8 +112,12 @@ class Span(NamedTuple):
     ended: int
 
 
-class Finished(NamedTuple):
+class Finished:
     """One message that came to its end. Times in ns; `endpoint` is the last one tried, `route` the manifest's name."""
+
+    __slots__ = (
+        "attempts", "code", "ended", "endpoint", "kind", "mesh", "responses", "route", "service", "started",
+    )  # fmt: skip
 
     service: str
     route: str | None

@@ -53,8 +53,8 @@ def connection_for(
 
 
 def _slot(endpoint: UpstreamEndpoint, downstream: DownstreamConnection) -> int:
-    size, pool = endpoint.upstream.service.pool_size, endpoint.pool
-    if endpoint.address.mesh:
+    size, pool = endpoint.upstream.pool_size, endpoint.pool
+    if endpoint.mesh:
         return 0
     if size:
         while len(pool) < size:
@@ -66,13 +66,20 @@ def _slot(endpoint: UpstreamEndpoint, downstream: DownstreamConnection) -> int:
         pool.append(None)
     if len(pool) == 1:
         return 0
-    slot = min(range(len(pool)), key=lambda each: _load(pool[each]))
+    slot = _least_used(pool)
     endpoint.slots[downstream] = slot
     return slot
 
 
 def _should_grow(endpoint: UpstreamEndpoint) -> bool:
-    return endpoint.latency >= SLOW and all(_load(each) >= BUSY for each in endpoint.pool)
+    if endpoint.latency < SLOW:
+        return False
+    return all([_load(each) >= BUSY for each in endpoint.pool])  # noqa: C419 - a generator does not compile as well
+
+
+def _least_used(pool: list[UpstreamConnection | None]) -> int:
+    loads = [_load(each) for each in pool]
+    return loads.index(min(loads))
 
 
 def _load(connection: UpstreamConnection | None) -> int:
@@ -84,7 +91,7 @@ def probe(state: State, connection: UpstreamConnection, now: int) -> None:
     connection.probed = now
     if not connection.asked:
         connection.asked = now
-    if connection.endpoint.address.mesh:
+    if connection.endpoint.mesh:
         state.write(connection.conn, encode_control(PING, b"%d" % now))
     else:
         body = _PROBE % fresh_id(connection)

@@ -4,6 +4,9 @@ Plain mutable records, used by all parts of the `exchange` and by nothing else. 
 caller. An *upstream* is a service with its *endpoints*; each endpoint has a pool of *upstream connections*. A *message*
 is a request or an event of a caller; it is sent to an endpoint by an *attempt*, and may need several. Times are integer
 nanoseconds, 0 for none. States change in `State.move` only.
+
+Records that arise for each message are made by a function and have no `__init__`, which the compiled form would call
+with arguments boxed in a tuple.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections import OrderedDict, deque
 from enum import IntEnum
 from typing import Final
 
-from tcpservice.balancer import balancer_for
+from tcpservice.balancer import Balancer, balancer_for
 from tcpservice.errors import Code
 from tcpservice.exchange.outputs import FailedAttempt
 from tcpservice.exchange.retry_budget import RetryBudget
@@ -21,9 +24,10 @@ from tcpservice.exchange.transitions import ConnectionState, DownstreamState, En
 from tcpservice.policy import Policies, Policy
 from tcpservice.snapshot import Endpoint, Service
 from tcpservice.timers import TimerOwner
-from tcpservice.wire.frames import Frame, FrameReader, Item
+from tcpservice.wire.frames import FrameReader, Item
 from tcpservice.wire.mesh import MeshHop
 from tcpservice.wire.requests import Request
+from tcpservice.wire.scan import Frame
 
 FRAMES_PIPELINED: Final = 4
 """An endpoint is sent at most this many frames of the largest size ahead of its replies (its `maxBufferSize`)."""
@@ -147,7 +151,7 @@ class UpstreamConnection(TimerOwner):
         self.slot = slot
         self.state = ConnectionState.CONNECTING
         mesh = endpoint.address.mesh
-        self.hop: MeshHop | None = MeshHop(endpoint.upstream.service.key) if mesh else None
+        self.hop: MeshHop | None = MeshHop(endpoint.upstream.key) if mesh else None
         self.reader = FrameReader(limit, control=mesh)
         self.queue: dict[Attempt, None] = {}
         self.pending: dict[bytes, Attempt] = {}
@@ -180,14 +184,16 @@ class UpstreamEndpoint(TimerOwner):
     """
 
     __slots__ = (
-        "address", "bytes", "failures", "in_flight", "last_failure", "latency", "load", "pool", "slots", "state",
-        "upstream",
+        "address", "bytes", "failures", "in_flight", "last_failure", "latency", "load", "mesh", "name", "pool",
+        "slots", "state", "upstream",
     )  # fmt: skip
 
     def __init__(self, upstream: Upstream, address: Endpoint) -> None:
         self.timers = None
         self.upstream = upstream
         self.address = address
+        self.mesh = address.mesh
+        self.name = address.name
         self.state = EndpointState.HEALTHY
         self.pool: list[UpstreamConnection | None] = [None]
         self.slots: dict[DownstreamConnection, int] = {}
@@ -226,8 +232,9 @@ class Upstream(TimerOwner):
     """
 
     __slots__ = (
-        "announced", "balancer", "budget", "callers", "candidates", "endpoints", "is_app", "most_bytes",
-        "most_requests", "policies", "sampler", "served", "service", "sorted", "state", "stopping", "waiting",
+        "announced", "balancer", "budget", "callers", "candidates", "endpoints", "is_app", "key", "most_bytes",
+        "most_requests", "policies", "pool_size", "sampler", "served", "service", "sorted", "state", "stopping",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, service: Service, *, is_app: bool = False) -> None:
@@ -242,7 +249,7 @@ class Upstream(TimerOwner):
         self.waiting: OrderedDict[Message, None] = OrderedDict()
         self.sorted = True
         self._take(service)
-        self.balancer = balancer_for(service.algorithm)
+        self.balancer: Balancer = balancer_for(service.algorithm)
         self.budget = RetryBudget(service.retry_constraint)
         self.sampler = Sampler(service.tracing.sampled_per_billion)
         self.served: set[str] = set()
@@ -260,6 +267,8 @@ class Upstream(TimerOwner):
 
     def _take(self, service: Service) -> None:
         self.service = service
+        self.key = service.key
+        self.pool_size = service.pool_size
         self.policies = Policies(service)
         self.most_requests = service.limits.max_requests_per_replica or NO_LIMIT
         self.most_bytes = FRAMES_PIPELINED * service.limits.max_frame_size
@@ -310,37 +319,62 @@ class Message(TimerOwner):
         "upstream",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        downstream: DownstreamConnection,
-        upstream: Upstream,
-        frame: Frame,
-        request: Request,
-        policy: Policy,
-        sequence: int,
-        arrived: int,
-    ) -> None:
-        self.timers = None
-        self.downstream = downstream
-        self.upstream = upstream
-        self.frame: Frame | None = frame
-        self.request = request
-        self.policy = policy
-        self.sequence = sequence
-        self.arrived = arrived
-        self.size = self.held = len(frame.raw)
-        self.holds_place = False
-        self.attempt: Attempt | None = None
-        self.last: Attempt | None = None
-        self.attempts = 0
-        self.rounds = 0
-        self.failed: tuple[FailedAttempt, ...] = ()
-        self.tried: tuple[UpstreamEndpoint, ...] = ()
-        self.may_have_run = False
-        self.responses = 0
-        self.answered = 0
-        self.kept: str | None = None
-        self.trace: Trace | None = None
+    downstream: DownstreamConnection
+    upstream: Upstream
+    frame: Frame | None
+    request: Request
+    policy: Policy
+    sequence: int
+    arrived: int
+    size: int
+    held: int
+    holds_place: bool
+    attempt: Attempt | None
+    last: Attempt | None
+    attempts: int
+    rounds: int
+    failed: tuple[FailedAttempt, ...]
+    tried: tuple[UpstreamEndpoint, ...]
+    may_have_run: bool
+    responses: int
+    answered: int
+    kept: str | None
+    trace: Trace | None
+
+
+def new_message(
+    downstream: DownstreamConnection,
+    upstream: Upstream,
+    frame: Frame,
+    request: Request,
+    policy: Policy,
+    sequence: int,
+    arrived: int,
+) -> Message:
+    """Make the record of a message that has arrived."""
+    message = Message.__new__(Message)
+    message.timers = None
+    message.downstream = downstream
+    message.upstream = upstream
+    message.frame = frame
+    message.request = request
+    message.policy = policy
+    message.sequence = sequence
+    message.arrived = arrived
+    message.size = message.held = len(frame.raw)
+    message.holds_place = False
+    message.attempt = None
+    message.last = None
+    message.attempts = 0
+    message.rounds = 0
+    message.failed = ()
+    message.tried = ()
+    message.may_have_run = False
+    message.responses = 0
+    message.answered = 0
+    message.kept = None
+    message.trace = None
+    return message
 
 
 class Attempt:
@@ -353,13 +387,24 @@ class Attempt:
 
     __slots__ = ("conn", "connection", "endpoint", "key", "message", "written")
 
-    def __init__(self, message: Message, endpoint: UpstreamEndpoint) -> None:
-        self.message = message
-        self.endpoint = endpoint
-        self.connection: UpstreamConnection | None = None
-        self.conn = 0
-        self.key = b""
-        self.written = 0
+    message: Message
+    endpoint: UpstreamEndpoint
+    connection: UpstreamConnection | None
+    conn: int
+    key: bytes
+    written: int
+
+
+def new_attempt(message: Message, endpoint: UpstreamEndpoint) -> Attempt:
+    """Make the record of an attempt that begins."""
+    attempt = Attempt.__new__(Attempt)
+    attempt.message = message
+    attempt.endpoint = endpoint
+    attempt.connection = None
+    attempt.conn = 0
+    attempt.key = b""
+    attempt.written = 0
+    return attempt
 
 
 class Ended:

@@ -16,10 +16,11 @@ _SLICES: Final = 10
 class RetryBudget:
     """Counts requests and retries in slices of the interval."""
 
-    __slots__ = ("_constraint", "_free", "_free_since", "_head", "_requests", "_retries")
+    __slots__ = ("_constraint", "_free", "_free_since", "_head", "_interval", "_requests", "_retries")
 
     def __init__(self, constraint: RetryConstraint) -> None:
         self._constraint = constraint
+        self._interval = constraint.interval
         self._requests = [0] * _SLICES
         self._retries = [0] * _SLICES
         self._head = 0
@@ -45,7 +46,7 @@ class RetryBudget:
 
     def _slice(self, now: int) -> int:
         """Return the slice of `now`, emptying those that have gone by."""
-        head = now * _SLICES // self._constraint.interval
+        head = now * _SLICES // self._interval
         if head <= self._head:
             return self._head % _SLICES
         for passed in range(max(self._head + 1, head - _SLICES + 1), head + 1):

@@ -42,6 +42,8 @@ from tcpservice.timers import TimerOwner, Timers
 class State:
     """The tables of one exchange and its outputs.
 
+    The bounds that are looked at for every message stand here, too.
+
     `request_bytes`, `partial_bytes` and `unsent_bytes` are what the bounds of the same names limit. `pending` holds
     the requests that hold a place, in the order of their arrival; `silent` those that hold none any more, the one that
     was silent for longest first. `unparsed` are connections with complete frames that wait for the next turn, `paused`
@@ -51,6 +53,12 @@ class State:
 
     def __init__(self, bounds: Bounds, seed: int, *, tracing: bool, strict: bool) -> None:
         self.bounds = bounds
+        self.most_request_bytes = bounds.request_bytes
+        self.most_downstream_requests = bounds.downstream_requests
+        self.most_downstream_bytes = bounds.downstream_bytes
+        self.most_pending = bounds.pending
+        self.upstream_backlog = bounds.upstream_backlog
+        self.retry_bytes = bounds.retry_bytes
         self.tracing = tracing
         self.strict = strict
         self.rng = Rng(seed)
@@ -133,18 +141,18 @@ class State:
     def report(self, key: str, text: str, about: DownstreamConnection | UpstreamConnection | UpstreamEndpoint) -> None:
         """Add a line for the log."""
         if isinstance(about, DownstreamConnection):
-            service = about.upstream.service.key if about.upstream else ""
+            service = about.upstream.key if about.upstream else ""
             self.notices.append(Notice(key, text, service, conn=about.conn))
             return
         endpoint = about.endpoint if isinstance(about, UpstreamConnection) else about
-        self.notices.append(Notice(key, text, endpoint.upstream.service.key, endpoint=endpoint.address.name))
+        self.notices.append(Notice(key, text, endpoint.upstream.key, endpoint=endpoint.address.name))
 
     def report_rarely(self, key: str, text: str, upstream: Upstream, now: int) -> None:
         """Add a line for the log about a service, at most one a second of each kind."""
-        about = (key, upstream.service.key)
+        about = (key, upstream.key)
         if now - self._reported.get(about, -SECOND) >= SECOND:
             self._reported[about] = now
-            self.notices.append(Notice(key, text, upstream.service.key))
+            self.notices.append(Notice(key, text, upstream.key))
 
 
 _TABLES: dict[type, Table] = {

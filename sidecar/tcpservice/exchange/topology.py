@@ -80,7 +80,7 @@ def _adopt(state: State, upstream: Upstream, service: Service, now: int) -> None
         if endpoint is None:
             upstream.endpoints[key] = UpstreamEndpoint(upstream, address)
         else:
-            endpoint.address = address
+            endpoint.address, endpoint.name = address, address.name
     for key in unwanted:
         remove(state, upstream.endpoints.pop(key), now)
     for endpoint in upstream.endpoints.values():

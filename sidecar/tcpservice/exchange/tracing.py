@@ -199,7 +199,7 @@ def _tell(state: State, message: Message, trace: Trace, code: Code, now: int, ke
     inbound = message.downstream.origin is _INBOUND
     span = Span(
         trace.trace, trace.client or trace.server, trace.parent, "client" if trace.client else "server", inbound,
-        method, original, message.upstream.service.key, "event" if message.request.id is None else "request", code,
+        method, original, message.upstream.key, "event" if message.request.id is None else "request", code,
         kept, endpoint, message.failed, message.responses, message.arrived, now,
     )  # fmt: skip
     if trace.client and trace.server:

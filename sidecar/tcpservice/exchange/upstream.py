@@ -28,11 +28,12 @@ from tcpservice.exchange.records import Attempt, Failure, Reason, UpstreamConnec
 from tcpservice.exchange.state import State
 from tcpservice.exchange.transitions import ConnectionEvent, ConnectionState, EndpointState
 from tcpservice.snapshot import SECOND
-from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Control, Frame, Item, Malformed, Oversized
+from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Control, Item, Malformed, Oversized
 from tcpservice.wire.ids import with_id
 from tcpservice.wire.mesh import APP, BACK, GOAWAY, LOST, PING, PONG, REFUSED, encode_control, read_control
 from tcpservice.wire.replies import Reply, read_reply
 from tcpservice.wire.requests import Refused, TooDeep, oversized_id
+from tcpservice.wire.scan import Frame
 
 # CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
 _CONNECTION_CLOSED: Final = Code.CONNECTION_CLOSED
@@ -50,6 +51,9 @@ _NOT_SENT: Final = Outcome.NOT_SENT
 _OUTCOME_NO_HANDLER: Final = Outcome.NO_HANDLER
 _REFUSED: Final = Outcome.REFUSED
 _REPLIED: Final = Outcome.REPLIED
+_ATTEMPT: Final = Reason.ATTEMPT
+_REQUEST: Final = Reason.REQUEST
+_STREAM: Final = Reason.STREAM
 
 FRAMES_PER_TURN: Final = 256
 """Frames of one connection that are handled before others get their turn."""
@@ -208,11 +212,11 @@ def _deliver(
         end(state, attempt, _REPLIED, now, code=reply.code)
         return
     responded(state, message)
-    state.timers.cancel(message, Reason.REQUEST)
-    state.timers.cancel(message, Reason.ATTEMPT)
-    idle = message.policy.timeouts.stream_idle
+    state.timers.cancel(message, _REQUEST)
+    state.timers.cancel(message, _ATTEMPT)
+    idle = message.policy.stream_timeout
     if idle:
-        state.timers.set(message, Reason.STREAM, now + idle)
+        state.timers.set(message, _STREAM, now + idle)
 
 
 def _unknown(state: State, connection: UpstreamConnection, now: int) -> None:

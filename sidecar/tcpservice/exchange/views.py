@@ -49,7 +49,7 @@ class ServiceView(Struct, frozen=True, kw_only=True, rename="camel"):
 def view(upstream: Upstream) -> ServiceView:
     """Describe one service."""
     return ServiceView(
-        service=upstream.service.key,
+        service=upstream.key,
         algorithm=upstream.service.algorithm.value,
         state=upstream.state.name.lower(),
         waiting=len(upstream.waiting),

@@ -18,7 +18,7 @@ from typing import Any, Final, final
 from tcpservice.wire.reference import MAX_PREFIX
 from tcpservice.wire.scan import Frame, advance, cut
 
-__all__ = ["Control", "Frame", "FrameReader", "Item", "Malformed", "Oversized", "encode_frame", "parse_length"]
+__all__ = ["Control", "FrameReader", "Item", "Malformed", "Oversized", "encode_frame", "parse_length"]
 
 HEAD_KEPT: Final = 4096
 TAIL_KEPT: Final = 512

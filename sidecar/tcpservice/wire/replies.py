@@ -11,11 +11,16 @@ from typing import Final
 
 from tcpservice.errors import Code
 from tcpservice.javascript import parse, truthy
-from tcpservice.wire.frames import Frame
 from tcpservice.wire.ids import is_utf8
 from tcpservice.wire.members import why_not_json
 from tcpservice.wire.requests import Refused, TooDeep
+from tcpservice.wire.scan import Frame, part
 from tcpservice.wire.shape import DEEP, OBJECT, OTHER
+
+# CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
+_OK: Final = Code.OK
+_RPC_EXCEPTION: Final = Code.RPC_EXCEPTION
+_CODE_NO_HANDLER: Final = Code.NO_HANDLER
 
 _NO_HANDLER: Final = b'"There is no matching message handler defined in the remote service."'
 _FALSE: Final = frozenset({b"false", b"null", b"0", b'""'})
@@ -31,12 +36,11 @@ class Reply:
 
     __slots__ = ("code", "final", "id", "id_at", "id_end")
 
-    def __init__(self, id_text: bytes | None, id_at: int, id_end: int, *, final: bool, code: Code) -> None:
-        self.id = id_text
-        self.id_at = id_at
-        self.id_end = id_end
-        self.final = final
-        self.code = code
+    code: Code
+    final: bool
+    id: bytes | None
+    id_at: int
+    id_end: int
 
 
 def read_reply(frame: Frame) -> Reply:
@@ -47,28 +51,40 @@ def read_reply(frame: Frame) -> Reply:
     if kind == DEEP:
         raise TooDeep(frame)
     if kind == OTHER:
-        return Reply(None, -1, -1, final=False, code=Code.OK)
+        return _answer(None, -1, -1, False, _OK)
     raise Refused(why_not_json(frame.body))
 
 
 def _read(frame: Frame) -> Reply:
     raw, id_at, id_end = frame.raw, frame.id_at, frame.id_end
-    id_text = raw[id_at:id_end] if id_at >= 0 else None
+    id_text = part(raw, id_at, id_end) if id_at >= 0 else None
     if id_text is not None and not is_utf8(id_text):
         id_text = id_text.decode("utf-8", "replace").encode()
     disposed_at = frame.is_disposed_at
-    final = disposed_at >= 0 and _is_true(raw[disposed_at : frame.is_disposed_end])
+    final = disposed_at >= 0 and _is_true(part(raw, disposed_at, frame.is_disposed_end))
     if frame.err_at < 0:
-        return Reply(id_text, id_at, id_end, final=final, code=Code.OK)
+        return _answer(id_text, id_at, id_end, final, _OK)
     error = raw[frame.err_at : frame.err_end]
     if error == _NO_HANDLER and disposed_at < 0:
-        return Reply(id_text, id_at, id_end, final=True, code=Code.NO_HANDLER)
+        return _answer(id_text, id_at, id_end, True, _CODE_NO_HANDLER)
     failed = _is_true(error)
-    return Reply(id_text, id_at, id_end, final=final or failed, code=Code.RPC_EXCEPTION if failed else Code.OK)
+    return _answer(id_text, id_at, id_end, final or failed, _RPC_EXCEPTION if failed else _OK)
+
+
+def _answer(id_text: bytes | None, id_at: int, id_end: int, final: bool, code: Code) -> Reply:
+    reply = Reply.__new__(Reply)
+    reply.id = id_text
+    reply.id_at = id_at
+    reply.id_end = id_end
+    reply.final = final
+    reply.code = code
+    return reply
 
 
 def _is_true(text: bytes) -> bool:
     """`Boolean(value)` of a value's JSON text; a number may be written as nothing in many ways."""
+    if text == b"true":
+        return True
     if text in _FALSE:
         return False
     return text[:1] in _SURELY_TRUE or truthy(parse(text.decode()))

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Frame, Oversized
-from tcpservice.wire.ids import is_stable
+from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Oversized
+from tcpservice.wire.ids import is_stable, looks_stable
 from tcpservice.wire.members import first_members, why_not_json
 from tcpservice.wire.nesting import MAX_NESTING
+from tcpservice.wire.scan import Frame, part
 from tcpservice.wire.shape import DEEP, OBJECT, OTHER
 
 _ID: Final = b',"id":'
@@ -31,29 +32,16 @@ class Request:
     with a serializer of its own needs `protocol: Opaque`.
     """
 
-    __slots__ = ("id", "id_at", "id_end", "metadata", "pattern", "stable")
+    __slots__ = ("foreign", "id", "id_at", "id_end", "metadata", "passable", "pattern", "stable")
 
-    passable: bool = True
-    foreign: str | None = None
-
-    def __init__(self, pattern: bytes, id_text: bytes | None, *, stable: bool = True) -> None:
-        self.pattern = pattern
-        self.id = id_text
-        self.id_at = -1
-        self.id_end = -1
-        self.stable = stable
-        self.metadata: tuple[int, int] | None = None
-
-
-class _WithoutPattern(Request):
-    """A request without a pattern, which costs ordinary ones nothing."""
-
-    __slots__ = ("foreign", "passable")
-
-    def __init__(self, id_text: bytes | None, *, stable: bool, passable: bool, foreign: str | None) -> None:
-        super().__init__(b"", id_text, stable=stable)
-        self.passable = passable
-        self.foreign = foreign
+    pattern: bytes
+    id: bytes | None
+    id_at: int
+    id_end: int
+    stable: bool
+    metadata: tuple[int, int] | None
+    passable: bool
+    foreign: str | None
 
 
 class Refused(ValueError):
@@ -78,23 +66,44 @@ def read_request(frame: Frame) -> Request:
     if kind == DEEP:
         raise TooDeep(frame)
     if kind == OTHER:
-        return _WithoutPattern(None, stable=True, passable=False, foreign="it is no JSON object")
+        return _not_passable("it is no JSON object")
     raise Refused(why_not_json(frame.body))
 
 
 def _read(frame: Frame) -> Request:
     raw, id_at = frame.raw, frame.id_at
-    id_text = _decoded(raw[id_at : frame.id_end]) if id_at >= 0 else None
+    id_text = _decoded(part(raw, id_at, frame.id_end)) if id_at >= 0 else None
     stable = id_text is None or is_stable(id_text)
     if frame.pattern_at >= 0:
-        request = Request(_decoded(raw[frame.pattern_at : frame.pattern_end]), id_text, stable=stable)
+        request = _request(_decoded(part(raw, frame.pattern_at, frame.pattern_end)), id_text, stable)
     elif frame.data_at >= 0:
-        request = _WithoutPattern(id_text, stable=stable, passable=True, foreign=_why_foreign(frame))
+        request = _request(b"", id_text, stable)
+        request.foreign = _why_foreign(frame)
     else:
-        return _WithoutPattern(None, stable=True, passable=False, foreign=_why_foreign(frame))
+        return _not_passable(_why_foreign(frame))
     request.id_at, request.id_end = id_at, frame.id_end
     if frame.metadata_at >= 0:
         request.metadata = (frame.metadata_at, frame.metadata_end)
+    return request
+
+
+def _request(pattern: bytes, id_text: bytes | None, stable: bool) -> Request:
+    request = Request.__new__(Request)
+    request.pattern = pattern
+    request.id = id_text
+    request.id_at = -1
+    request.id_end = -1
+    request.stable = stable
+    request.metadata = None
+    request.passable = True
+    request.foreign = None
+    return request
+
+
+def _not_passable(foreign: str | None) -> Request:
+    request = _request(b"", None, True)
+    request.passable = False
+    request.foreign = foreign
     return request
 
 
@@ -119,7 +128,7 @@ def oversized_id(item: Oversized) -> bytes | None:
     """
     id_at = item.tail.rfind(_ID)
     text = item.tail[id_at + len(_ID) : -1] if id_at >= 0 else b""
-    if text and item.tail.endswith(b"}") and is_stable(text):
+    if text and item.tail.endswith(b"}") and looks_stable(text):
         return _decoded(text)
     found = first_members(item.head).get("id")
     return found.encode() if found is not None else None

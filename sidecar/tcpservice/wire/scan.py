@@ -1,18 +1,10 @@
-"""The scan: the compiled twin where it was built, else the Python reference; both do the same.
+"""The scan in its Python form, which runs where `scan.pyx` is not compiled; both do the same.
 
-Used by `frames` and everywhere else in the wire. `TWIN` says which of the two runs.
+Used by `frames` and everywhere else in the wire.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from tcpservice.wire.reference import Frame, advance, cut, part, units
 
-if TYPE_CHECKING:
-    from tcpservice.wire.reference import TWIN, Frame, advance, cut, units
-else:
-    try:
-        from tcpservice.wire._scan import TWIN, Frame, advance, cut, units
-    except ImportError:
-        from tcpservice.wire.reference import TWIN, Frame, advance, cut, units
-
-__all__ = ["TWIN", "Frame", "advance", "cut", "units"]
+__all__ = ["Frame", "advance", "cut", "part", "units"]

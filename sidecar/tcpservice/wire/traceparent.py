@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from tcpservice.wire.frames import Frame, encode_frame
+from tcpservice.wire.frames import encode_frame
 from tcpservice.wire.requests import Request
+from tcpservice.wire.scan import Frame
 
 SAMPLED: Final = 1
 

@@ -25,8 +25,9 @@ from tcpservice.exchange import (
     StopListening,
 )
 from tcpservice.snapshot import SECOND, Endpoint, Service, Snapshot
-from tcpservice.wire.frames import Control, Frame, FrameReader
+from tcpservice.wire.frames import Control, FrameReader
 from tcpservice.wire.mesh import FEATURES, Preface, encode_control, encode_preface, read_preface
+from tcpservice.wire.scan import Frame
 
 PROBE = "tcpservice.dev/probe"
 NO_HANDLER = "There is no matching message handler defined in the remote service."

@@ -47,6 +47,7 @@ def raises(*_: object) -> None:
     raise ZeroDivisionError("a bug")
 
 
+@pytest.mark.replaces_functions
 def test_an_error_while_a_callers_frame_is_handled_ends_its_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Broken()
     bad, good = broken.connect(), broken.connect()
@@ -62,6 +63,7 @@ def test_an_error_while_a_callers_frame_is_handled_ends_its_connection_only(monk
     assert broken.exchange.in_flight() == 1
 
 
+@pytest.mark.replaces_functions
 def test_in_tests_an_error_of_the_sidecars_own_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(service(1))
     client = stage.client()
@@ -74,6 +76,7 @@ def test_in_tests_an_error_of_the_sidecars_own_is_raised(monkeypatch: pytest.Mon
         stage.upstream().reply("1")
 
 
+@pytest.mark.replaces_functions
 def test_an_error_while_a_reply_is_handled_ends_that_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Broken()
     conn = broken.connect()
@@ -88,6 +91,7 @@ def test_an_error_while_a_reply_is_handled_ends_that_connection_only(monkeypatch
     assert [row.code.value for row in broken.exchange.finished()] == ["connection_closed"]
 
 
+@pytest.mark.replaces_functions
 def test_an_error_after_a_connection_was_closed_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Broken()
     broken.exchange.receive(broken.connect(), encoded({"pattern": "a", "data": 1, "id": "1"}), 1)
@@ -234,6 +238,7 @@ def test_another_version_of_a_sidecar_is_understood() -> None:
     assert stage.exchange.counts() == {"ignored_control_frames": 1}
 
 
+@pytest.mark.replaces_functions
 def test_a_message_that_is_denied_is_answered_and_goes_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(message_path, "authorize", lambda _: False)
     stage = Stage(service(1))

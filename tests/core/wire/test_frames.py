@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tcpservice.wire.frames import Control, Frame, FrameReader, Item, Malformed, Oversized, encode_frame, parse_length
+from tcpservice.wire.frames import Control, FrameReader, Item, Malformed, Oversized, encode_frame, parse_length
+from tcpservice.wire.scan import Frame
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "vectors.json").read_text())
 LIMIT = 1 << 20

@@ -6,7 +6,7 @@ import pytest
 
 from core.wire.twins import shape
 from tcpservice.wire import reference
-from tcpservice.wire.frames import Frame
+from tcpservice.wire.scan import Frame
 from tcpservice.wire.shape import DEEP, INVALID, OBJECT, OTHER
 
 

@@ -13,10 +13,10 @@ from tcpservice import javascript
 from tcpservice.pattern import PatternTooDeep, exact_route, read_routes
 from tcpservice.policy import Policies
 from tcpservice.snapshot import MatchType, Route, Service
-from tcpservice.wire.frames import Frame
 from tcpservice.wire.ids import is_utf8, with_id
 from tcpservice.wire.replies import read_reply
 from tcpservice.wire.requests import Refused, TooDeep, read_request
+from tcpservice.wire.scan import Frame
 from tcpservice.wire.shape import DEEP, INVALID
 from tcpservice.wire.utf16 import units
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from tcpservice.errors import Code, ProtocolError
 from tcpservice.wire import mesh
-from tcpservice.wire.frames import Frame, FrameReader, Oversized, encode_frame
+from tcpservice.wire.frames import FrameReader, Oversized, encode_frame
 from tcpservice.wire.ids import is_stable, with_id
 from tcpservice.wire.members import first_members
 from tcpservice.wire.replies import Reply, read_reply
 from tcpservice.wire.requests import Refused, Request, TooDeep, oversized_id, read_request
+from tcpservice.wire.scan import Frame
 from tcpservice.wire.utf16 import units
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "vectors.json").read_text())

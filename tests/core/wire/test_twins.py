@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from random import Random
 from types import ModuleType
 
@@ -11,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.wire.twins import difference, shape
-from tcpservice.wire import reference
+from tcpservice.implementation import COMPILED, running
+from tcpservice.wire import reference, scan
 from tcpservice.wire.shape import DEEP, INVALID
 
 
 @pytest.fixture(scope="module")
 def compiled() -> ModuleType:
-    try:
-        return importlib.import_module("tcpservice.wire._scan")
-    except ImportError:
-        pytest.skip("the compiled scan is not built, or the reference was asked for: no twin to compare")
+    if running() != COMPILED:
+        pytest.skip("the compiled form is not built, or plain Python was asked for: nothing to compare")
+    return scan
 
 
 @settings(max_examples=2000)

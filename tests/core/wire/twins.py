@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from core.wire import texts
-from tcpservice.wire import reference
+from tcpservice.implementation import COMPILED, running
+from tcpservice.wire import reference, scan
 
 NUMBERS = (
     "kind", "pattern_at", "pattern_end", "data_at", "metadata_at", "metadata_end", "id_at", "id_end", "err_at",
@@ -77,15 +78,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 2**32)
     given = parser.parse_args()
-    try:
-        from tcpservice.wire import _scan
-    except ImportError:
-        print("the compiled scan is not built: nothing to compare")
+    if running() != COMPILED:
+        print("the compiled form is not built: nothing to compare")
         return 2
     random, cases = Random(given.seed), 0
     until = time.monotonic() + given.seconds
     while time.monotonic() < until:
-        found = difference(_scan, random)
+        found = difference(scan, random)
         cases += 1
         if found is not None:
             print(f"seed {given.seed}, case {cases}: {found}")

@@ -9,8 +9,6 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp, memcpy
 
-TWIN = "compiled"
-
 cdef enum:
     OBJECT = 0
     OTHER = 1
@@ -30,6 +28,16 @@ cdef enum:
     ENDED = 10
     VALUE_FOLLOWS = 11
     FINISHED = 12
+
+cdef extern from *:
+    """
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    #define first_byte(mask) (__builtin_ctzll(mask) >> 3)
+    #else
+    #define first_byte(mask) 0  /* the bytes are looked at one by one */
+    #endif
+    """
+    int first_byte(unsigned long long mask) nogil
 
 ctypedef const unsigned char* Text
 ctypedef unsigned long long Word
@@ -54,88 +62,48 @@ cdef struct Reader:
 cdef class Frame:
     """A whole frame with the shape of its JSON; see `reference.Frame`."""
 
-    cdef readonly bytes raw
-    cdef readonly Py_ssize_t at
-    cdef readonly Py_ssize_t units
-    cdef readonly Py_ssize_t offset
-    cdef Shape shape
-
     def __init__(self, bytes raw not None, Py_ssize_t at, Py_ssize_t units, Py_ssize_t offset):
-        self.raw = raw
-        self.at = at
-        self.units = units
-        self.offset = offset
-        scan(<Text>PyBytes_AS_STRING(raw), at, PyBytes_GET_SIZE(raw), &self.shape)
+        fill(self, raw, at, units, offset)
 
     @property
     def body(self):
         """The JSON text alone."""
         return self.raw[self.at :]
 
-    @property
-    def kind(self):
-        return self.shape.kind
 
-    @property
-    def pattern_at(self):
-        return self.shape.begin[PATTERN]
-
-    @property
-    def pattern_end(self):
-        return self.shape.end[PATTERN]
-
-    @property
-    def data_at(self):
-        return self.shape.begin[DATA]
-
-    @property
-    def metadata_at(self):
-        return self.shape.begin[METADATA]
-
-    @property
-    def metadata_end(self):
-        return self.shape.end[METADATA]
-
-    @property
-    def id_at(self):
-        return self.shape.begin[ID]
-
-    @property
-    def id_end(self):
-        return self.shape.end[ID]
-
-    @property
-    def err_at(self):
-        return self.shape.begin[ERR]
-
-    @property
-    def err_end(self):
-        return self.shape.end[ERR]
-
-    @property
-    def is_disposed_at(self):
-        return self.shape.begin[DISPOSED]
-
-    @property
-    def is_disposed_end(self):
-        return self.shape.end[DISPOSED]
-
-    @property
-    def unknown_at(self):
-        return self.shape.begin[UNKNOWN]
-
-    @property
-    def unknown_end(self):
-        return self.shape.end[UNKNOWN]
+cdef void fill(Frame frame, bytes raw, Py_ssize_t at, Py_ssize_t units, Py_ssize_t offset) noexcept:
+    """Set what a frame holds: its bytes, and where the values stand that matter."""
+    cdef Shape shape
+    frame.raw = raw
+    frame.at = at
+    frame.units = units
+    frame.offset = offset
+    scan(<Text>PyBytes_AS_STRING(raw), at, PyBytes_GET_SIZE(raw), &shape)
+    frame.kind = shape.kind
+    frame.pattern_at, frame.pattern_end = shape.begin[PATTERN], shape.end[PATTERN]
+    frame.data_at = shape.begin[DATA]
+    frame.metadata_at, frame.metadata_end = shape.begin[METADATA], shape.end[METADATA]
+    frame.id_at, frame.id_end = shape.begin[ID], shape.end[ID]
+    frame.err_at, frame.err_end = shape.begin[ERR], shape.end[ERR]
+    frame.is_disposed_at, frame.is_disposed_end = shape.begin[DISPOSED], shape.end[DISPOSED]
+    frame.unknown_at, frame.unknown_end = shape.begin[UNKNOWN], shape.end[UNKNOWN]
 
 
-def cut(
-    bytes data not None, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t offset, list frames not None, Py_ssize_t most
-):
+cpdef bytes part(bytes text, Py_ssize_t start, Py_ssize_t end):
+    """Copy bytes of a frame; see `reference.part`."""
+    end = min(max(end, 0), PyBytes_GET_SIZE(text))
+    start = min(max(start, 0), end)
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(text) + start, end - start)
+
+
+cpdef Py_ssize_t cut(
+    bytes data, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t offset, list frames, Py_ssize_t most
+) except -1:
     """Cut the run of plain frames at `at`; see `reference.cut`. Frames that are valid UTF-8 are plain here, too."""
     cdef Text text = <Text>PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
     cdef Py_ssize_t length, begin, end
+    cdef Frame frame
     while at < size and most > 0:
         begin = read_prefix(text, at, size, limit, &length)
         if begin < 0 or size - begin < length:
@@ -143,9 +111,9 @@ def cut(
         end = find_end(text, begin, size, length)
         if end < 0 or end - begin > limit:
             break
-        frames.append(
-            Frame(PyBytes_FromStringAndSize(<const char*>text + at, end - at), begin - at, length, offset + at)
-        )
+        frame = Frame.__new__(Frame)
+        fill(frame, PyBytes_FromStringAndSize(<const char*>text + at, end - at), begin - at, length, offset + at)
+        frames.append(frame)
         at = end
         most -= 1
     return at
@@ -174,7 +142,7 @@ def advance(bytes data not None, Py_ssize_t start, object units_wanted):
     return start, units_wanted - most + wanted
 
 
-def units(bytes text not None):
+cpdef Py_ssize_t units(bytes text) except -1:
     """Count the UTF-16 code units of UTF-8 bytes; see `utf16.units`."""
     cdef Text data = <Text>PyBytes_AS_STRING(text)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
@@ -466,13 +434,15 @@ cdef inline int which(Text key, Py_ssize_t size) noexcept nogil:
 
 cdef Py_ssize_t read_string(Text text, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
     """Read a string whose quote stands at `at`; return where it ends, -1 for what is none."""
-    cdef Word word
+    cdef Word word, found
     cdef unsigned char char
     at += 1
     while True:
         while size - at >= 8:
             memcpy(&word, text + at, 8)
-            if has_special(word):
+            found = special(word)
+            if found:
+                at += first_byte(found)
                 break
             at += 8
         if at >= size:
@@ -489,13 +459,14 @@ cdef Py_ssize_t read_string(Text text, Py_ssize_t at, Py_ssize_t size) noexcept 
             return -1
 
 
-cdef inline bint has_special(Word word) noexcept nogil:
-    """Whether one of eight bytes is a quote, a backslash or a control character; it may say yes for none, never no."""
+cdef inline Word special(Word word) noexcept nogil:
+    """Mark the first quote, backslash or control character of eight bytes; later marks may be wrong. 0: there is none.
+    """
     cdef Word ones = 0x0101010101010101ULL
     cdef Word tops = 0x8080808080808080ULL
     cdef Word quotes = word ^ (ones * 0x22)
     cdef Word slashes = word ^ (ones * 0x5C)
-    return ((((quotes - ones) & ~quotes) | ((slashes - ones) & ~slashes) | ((word - ones * 0x20) & ~word)) & tops) != 0
+    return (((quotes - ones) & ~quotes) | ((slashes - ones) & ~slashes) | ((word - ones * 0x20) & ~word)) & tops
 
 
 cdef inline Py_ssize_t read_escape(Text text, Py_ssize_t at, Py_ssize_t size) noexcept nogil:

@@ -1,0 +1,46 @@
+# C types of attempts.py, for its compiled form.
+
+cimport cython
+
+from tcpservice.exchange.admission cimport drop_frame
+from tcpservice.exchange.endings cimport fail, finish
+from tcpservice.exchange.pool cimport connection_for, fresh_id
+from tcpservice.exchange.records cimport (
+    Attempt,
+    Message,
+    Upstream,
+    UpstreamConnection,
+    UpstreamEndpoint,
+    new_attempt,
+)
+from tcpservice.exchange.state cimport State
+from tcpservice.timers cimport Timers
+from tcpservice.wire.scan cimport Frame
+from tcpservice.wire.ids cimport with_id
+from tcpservice.wire.requests cimport Request
+
+cdef object _OK
+cdef object _DRAINING
+cdef object _READY
+cdef object _LOST
+cdef object _REPLIED
+cdef object _TIMED_OUT
+cdef object _WITHDRAWN
+cdef int _ATTEMPT
+cdef int _QUEUE
+cdef int _STREAM
+
+@cython.locals(upstream=Upstream, endpoint=UpstreamEndpoint)
+cpdef dispatch(State state, Message message, long long now)
+@cython.locals(endpoint=UpstreamEndpoint, each=UpstreamEndpoint, backlog="long long", candidates=list)
+cpdef UpstreamEndpoint pick(State state, Upstream upstream, tuple tried)
+cpdef wait(State state, Message message, long long now)
+@cython.locals(attempt=Attempt, timeout="long long", connection=UpstreamConnection)
+cpdef start(State state, Message message, UpstreamEndpoint endpoint, long long now)
+@cython.locals(message=Message, frame=Frame, request=Request, key=bytes)
+cpdef write(State state, UpstreamConnection connection, Attempt attempt, long long now)
+cdef bytes _key(UpstreamConnection connection, Message message, bytes id_text)
+@cython.locals(message=Message, silent=UpstreamConnection, written=bint)
+cpdef end(State state, Attempt attempt, outcome, long long now, str reason=*, code=*, long long retry=*)
+@cython.locals(message=Message, endpoint=UpstreamEndpoint, connection=UpstreamConnection)
+cdef UpstreamConnection _release(State state, Attempt attempt, outcome, long long now)

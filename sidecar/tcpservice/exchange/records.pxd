@@ -1,0 +1,165 @@
+# C types of records.py, for its compiled form. Times and sums of bytes are 64-bit integers.
+
+cimport cython
+
+from tcpservice.balancer cimport Balancer
+from tcpservice.exchange.retry_budget cimport RetryBudget
+from tcpservice.exchange.sampling cimport Sampler
+from tcpservice.policy cimport Policies, Policy
+from tcpservice.timers cimport TimerOwner
+from tcpservice.wire.scan cimport Frame
+from tcpservice.wire.frames cimport FrameReader
+from tcpservice.wire.requests cimport Request
+
+cdef object _HEALTHY
+cdef object _PROBATION
+
+@cython.final
+cdef class DownstreamConnection(TimerOwner):
+    cdef readonly long long conn
+    cdef public Upstream upstream
+    cdef readonly object origin
+    cdef public object state
+    cdef public object hop
+    cdef readonly FrameReader reader
+    cdef readonly object items
+    cdef readonly dict messages
+    cdef public long long waiting_first
+    cdef public long long bytes
+    cdef public long long buffered
+    cdef public long long unsent
+    cdef public long long progress
+    cdef public long long heard
+    cdef public long long arrived
+    cdef public long long serial
+    cdef public long long control_second
+    cdef public long long control_used
+    cdef public dict throttled
+
+@cython.final
+cdef class UpstreamConnection(TimerOwner):
+    cdef readonly long long conn
+    cdef readonly UpstreamEndpoint endpoint
+    cdef readonly long long slot
+    cdef public object state
+    cdef public object hop
+    cdef readonly FrameReader reader
+    cdef readonly dict queue
+    cdef public dict pending
+    cdef readonly dict short_ids
+    cdef public long long live
+    cdef public long long backlog
+    cdef public long long heard
+    cdef public long long used
+    cdef public long long asked
+    cdef public long long probed
+    cdef public long long serial
+    cdef public long long unknown
+    cdef public long long control_second
+    cdef public long long control_used
+    cdef readonly dict throttling
+
+@cython.final
+cdef class UpstreamEndpoint(TimerOwner):
+    cdef readonly Upstream upstream
+    cdef public object address
+    cdef readonly bint mesh
+    cdef public str name
+    cdef public object state
+    cdef readonly list pool
+    cdef readonly dict slots
+    cdef public long long in_flight
+    cdef public long long load
+    cdef public long long bytes
+    cdef public long long latency
+    cdef public long long failures
+    cdef public object last_failure
+
+    @cython.locals(connection=UpstreamConnection)
+    cpdef bint has_room(self, long long backlog) except -1
+    cpdef list connections(self)
+
+@cython.final
+cdef class Upstream(TimerOwner):
+    cdef readonly bint is_app
+    cdef public object state
+    cdef public long long callers
+    cdef public bint stopping
+    cdef public bint announced
+    cdef readonly dict endpoints
+    cdef public list candidates
+    cdef readonly object waiting
+    cdef public bint sorted
+    cdef public Balancer balancer
+    cdef public RetryBudget budget
+    cdef public Sampler sampler
+    cdef readonly set served
+    cdef public object service
+    cdef public str key
+    cdef public long long pool_size
+    cdef public Policies policies
+    cdef public long long most_requests
+    cdef public long long most_bytes
+
+cdef class Trace:
+    cdef public object trace
+    cdef public object parent
+    cdef public bint sampled
+    cdef public object server
+    cdef public object client
+
+@cython.final
+cdef class Message(TimerOwner):
+    cdef readonly DownstreamConnection downstream
+    cdef readonly Upstream upstream
+    cdef public Frame frame
+    cdef public Request request
+    cdef readonly Policy policy
+    cdef readonly long long sequence
+    cdef readonly long long arrived
+    cdef public long long size
+    cdef public long long held
+    cdef public bint holds_place
+    cdef public Attempt attempt
+    cdef public Attempt last
+    cdef public long long attempts
+    cdef public long long rounds
+    cdef public tuple failed
+    cdef public tuple tried
+    cdef public bint may_have_run
+    cdef public long long responses
+    cdef public long long answered
+    cdef public str kept
+    cdef public Trace trace
+
+@cython.final
+@cython.freelist(1024)
+cdef class Attempt:
+    cdef public Message message
+    cdef readonly UpstreamEndpoint endpoint
+    cdef public UpstreamConnection connection
+    cdef public long long conn
+    cdef public bytes key
+    cdef public long long written
+
+@cython.locals(message=Message)
+cpdef Message new_message(
+    DownstreamConnection downstream,
+    Upstream upstream,
+    Frame frame,
+    Request request,
+    Policy policy,
+    long long sequence,
+    long long arrived,
+)
+@cython.locals(attempt=Attempt)
+cpdef Attempt new_attempt(Message message, UpstreamEndpoint endpoint)
+
+cdef class Ended:
+    cdef readonly Message message
+    cdef readonly object code
+    cdef readonly long long at
+
+cdef class OpaqueConnection:
+    cdef readonly long long conn
+    cdef readonly UpstreamEndpoint endpoint

@@ -1,0 +1,20 @@
+# C types of timers.py, for its compiled form.
+
+cdef int _SHIFT
+
+cimport cython
+
+@cython.freelist(1024)
+cdef class TimerOwner:
+    cdef public dict timers
+
+cdef class Timers:
+    cdef dict _buckets
+    cdef list _order
+
+    cpdef set(self, TimerOwner owner, int reason, long long due)
+    cpdef cancel(self, TimerOwner owner, int reason)
+    cpdef cancel_all(self, TimerOwner owner)
+    cpdef next_due(self)
+    cpdef pop(self, long long now)
+    cdef _drop_empty(self)
