@@ -25,7 +25,7 @@ from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice.updates import LONGEST_LINE
 from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.logs import Log
-from tcpservice_sidecar.pause import Pause
+from tcpservice_sidecar.polling import PollWait
 from tcpservice_sidecar.resolving import Resolving
 from tcpservice_sidecar.settings import Discovery
 
@@ -62,7 +62,7 @@ class DiscoverySource:
         self._resolving = Resolving(settings, connector, apps)
         self._log = log
         self._failing = failing
-        self._pause = Pause(_LOOK_S)
+        self._pause = PollWait(_LOOK_S)
         self._said = ""
         self._began = time.monotonic_ns()
 

@@ -1,7 +1,7 @@
 """Where an endpoint may listen: an app on this host may be bound to one of several addresses.
 
-Used by whoever connects (`dialer`, `relay`, `appcheck`). Bound to `localhost`, as NestJS is by default, an app listens
-on ::1 alone where that comes first; bound to the pod's own address, on neither loopback address.
+Used by whoever connects (`connector`, `relay`, `appcheck`). Bound to `localhost`, as NestJS is by default, an
+app listens on ::1 alone where that comes first; bound to the pod's own address, on neither loopback address.
 """
 
 from __future__ import annotations

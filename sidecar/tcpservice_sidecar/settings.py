@@ -1,4 +1,4 @@
-"""The flags of `tcpservice-sidecar`, also read from `TCPSERVICE_*`: the only place that looks at the environment.
+"""The flags of `tcpservice-sidecar`, also read from `TCPSERVICE_*`.
 
 Used by `app`. What is wrong is one line that names the flag and says what is expected; the exit status is then 2. In a
 pod that holds only for what the sidecar cannot serve without: a native sidecar that does not start stops its whole pod.

@@ -15,7 +15,7 @@ from typing import Final
 from tcpservice.snapshot import Snapshot
 from tcpservice.spec import Reading, read
 from tcpservice_sidecar.logs import Log
-from tcpservice_sidecar.pause import Pause
+from tcpservice_sidecar.polling import PollWait
 
 _LOOK_S: Final = 0.5
 _ENDINGS: Final = (".yaml", ".yml", ".json")
@@ -28,7 +28,7 @@ class FileSource:
         self._paths = paths
         self._log = log
         self._texts: list[tuple[str, str]] = []
-        self._pause = Pause(_LOOK_S)
+        self._pause = PollWait(_LOOK_S)
 
     def look(self) -> None:
         """Look at the files now."""

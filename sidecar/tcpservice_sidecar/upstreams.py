@@ -14,7 +14,7 @@ from tcpservice_flags import Address
 from tcpservice_sidecar.addresses import Upstream
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.names import Names, is_address
-from tcpservice_sidecar.pause import Pause
+from tcpservice_sidecar.polling import PollWait
 
 DEFAULT_NAMESPACE: Final = "default"
 _RESOLVE_S: Final = 5.0
@@ -35,7 +35,7 @@ class UpstreamSource:
         self._names = names
         self._resolved: dict[Address, tuple[str, ...]] = {}
         self._failed: set[Address] = set()
-        self._pause = Pause(_RESOLVE_S)
+        self._pause = PollWait(_RESOLVE_S)
         self._last = Snapshot()
 
     def look(self) -> None:

@@ -18,7 +18,7 @@ from shell.running import ask, caller, events, logged, packet, serve, view, wait
 from tcpservice_sidecar.addresses import parse_upstream
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.names import Names
-from tcpservice_sidecar.pause import Pause
+from tcpservice_sidecar.polling import PollWait
 from tcpservice_sidecar.upstreams import UpstreamSource
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def test_a_file_that_cannot_be_read_changes_nothing_and_is_reported_once(tmp_pat
 
 def test_a_pause_lasts_until_it_is_cut_short() -> None:
     async def scene() -> None:
-        pause = Pause(1000.0)
+        pause = PollWait(1000.0)
         pause.cut()
         await asyncio.wait_for(pause.wait(), 5)
         waiting = asyncio.ensure_future(pause.wait())
@@ -86,7 +86,7 @@ def test_a_pause_lasts_until_it_is_cut_short() -> None:
         assert not waiting.done()
         pause.cut()
         await asyncio.wait_for(waiting, 5)
-        await Pause(0.0).wait()
+        await PollWait(0.0).wait()
 
     asyncio.run(scene())
 

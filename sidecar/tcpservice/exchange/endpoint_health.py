@@ -1,6 +1,7 @@
 """Endpoint health: a circuit breaker for each endpoint, and whether a service can be reached at all.
 
-Used by `attempts` and `upstream`, which report what happened. An endpoint that refuses, breaks the protocol, falls
+Used by `attempts` and `upstream`, which report what happened, by `topology` and `local_app`, which change what is
+known, and by the `exchange` for timers. An endpoint that refuses, breaks the protocol, falls
 silent or loses its connection is ejected: it is not picked, and after a backoff that doubles with each failure in a row
 it is dialled again. Once connected it is probed, and picked again when it answers. So the way back risks no message of
 a caller. An endpoint that accepts connections but answers no probe gets one request, whose outcome decides. Only an

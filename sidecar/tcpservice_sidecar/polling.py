@@ -1,6 +1,6 @@
-"""A pause between two looks at something, which can be cut short.
+"""The wait between two polls, which can be cut short.
 
-Used by `source` and `upstreams`: they look at files and names again and again, and at once when asked.
+Used by `source`, `upstreams` and `discovery`: they look at files and names again and again, and at once when asked.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 from contextlib import suppress
 
 
-class Pause:
+class PollWait:
     """Waits of so many seconds each."""
 
     def __init__(self, seconds: float) -> None:
