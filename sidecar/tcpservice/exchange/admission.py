@@ -1,10 +1,10 @@
 """Admission and back-pressure: what the sidecar holds in memory, and who is not read while that is too much.
 
-Used wherever a message or a connection begins, ends or is read. Four sums are kept: bytes of messages, bytes
-of frames that have not arrived whole, bytes of replies that callers have not read, and requests without a response. While a sum is above its
-bound, the connections that would add to it are paused; they go on in their order when it falls. A paused connection
-loses nothing: TCP slows its sender down. Only when pausing is not enough does the sidecar close a connection, the one
-that holds most.
+Used wherever a message or a connection begins, ends or is read. Four sums are kept: bytes of messages, bytes of frames
+that have not arrived whole, bytes of replies that callers have not read, and requests without a response. While a sum
+is above its bound, the connections that would add to it are paused; they go on in their order when it falls. A paused
+connection loses nothing: TCP slows its sender down. Only when pausing is not enough does the sidecar close a
+connection, the one that holds most.
 """
 
 from __future__ import annotations
