@@ -22,6 +22,7 @@ from tcpservice_flags import USAGE_ERROR, Address, SettingsError, usage_line
 from tcpservice_sidecar.admin import Admin
 from tcpservice_sidecar.appcheck import AppCheck
 from tcpservice_sidecar.connector import Connector
+from tcpservice_sidecar.garbage import settle
 from tcpservice_sidecar.gate import Gate
 from tcpservice_sidecar.hosts import Hosts
 from tcpservice_sidecar.io import ExchangeIO, now_ns
@@ -199,6 +200,7 @@ class Sidecar:
         for name, address in bound:
             sys.stdout.write(f"listening {name}={address}\n")
         sys.stdout.flush()
+        settle()
         self._ready = True
         self._exchange.expect_apps(now_ns())
         self._io.touch()

@@ -1,20 +1,19 @@
 """Metrics: sums over the rows of finished messages, and gauges read when somebody asks.
 
 Used by `app` (rows in), `admin` (Prometheus) and `telemetry` (OTLP): one catalogue of what there is, from which the
-dashboard and the alerts in `examples/monitoring` are made, too. On the path of a message stands one dictionary look-up
-and three additions.
+dashboard and the alerts in `examples/monitoring` are made, too. `Durations` of the core counts each
+message.
 """
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from tcpservice import __version__, implementation
-from tcpservice.exchange import Exchange, Finished
+from tcpservice.exchange import Durations, Exchange
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of the histograms' buckets; the last bucket has none."""
@@ -75,16 +74,6 @@ CATALOGUE: Final = (
 )  # fmt: skip
 
 
-class Series:
-    """The durations of the messages with the same labels: how many in each bucket, and their sum in ns."""
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(_NANOSECONDS) + 1)
-        self.total = 0
-
-
 class Point(NamedTuple):
     """One value of an instrument, by its labels' values; of a histogram, the counts of its buckets and the sum."""
 
@@ -99,25 +88,12 @@ class Metrics:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._series: dict[tuple[bool, str, str | None, str, str], Series] = {}
-        self._retries: Counter[str] = Counter()
+        self._durations = Durations(_NANOSECONDS)
+        self.add = self._durations.add
         self.spans: Counter[str] = Counter()
         self.started = time.time_ns()
         self._swapped = time.monotonic()
         self.silence: Callable[[], float] | None = None
-
-    def add(self, rows: Iterable[Finished]) -> None:
-        """Count finished messages."""
-        for row in rows:
-            key = (row.mesh, row.service, row.route, row.kind, row.code)
-            series = self._series.get(key)
-            if series is None:
-                series = self._series[key] = Series()
-            duration = row.ended - row.started
-            series.counts[bisect_left(_NANOSECONDS, duration)] += 1
-            series.total += duration
-            if row.attempts > 1:
-                self._retries[row.service] += row.attempts - 1
 
     def swapped(self) -> None:
         """Note that a snapshot was taken in."""
@@ -126,11 +102,11 @@ class Metrics:
     def points(self) -> Iterator[Point]:
         """Give every value there is now, instrument by instrument."""
         for mesh, instrument in ((False, CLIENT_DURATION), (True, SERVER_DURATION)):
-            for (at_app, service, route, kind, code), series in self._series.items():
+            for (at_app, service, route, kind, code), series in self._durations.series.items():
                 if at_app is mesh:
                     labels = (service, route or "", kind, str(code))
                     yield Point(instrument, labels, series.total / 1e9, tuple(series.counts))
-        for service, count in self._retries.items():
+        for service, count in self._durations.retries.items():
             yield Point(RETRIES, (service,), count)
         counts = self._exchange.counts()
         over = counts.pop("spans_over_limit", 0)

@@ -19,10 +19,11 @@ Begin to read with `message_path`. One module holds one idea:
 | `local_app`, `draining`, `opaque` | the pod's own app; stopping without loss; services of other protocols |
 | `tracing`, `sampling`, `retry_budget` | which messages are traced; how many retries there may be |
 | `records`, `transitions`, `state` | the records, the tables of their states, and the whole state |
-| `bounds`, `outputs`, `views` | what goes in once; what comes out |
+| `bounds`, `outputs`, `views`, `durations` | what goes in once; what comes out |
 """
 
 from tcpservice.exchange.bounds import Bounds
+from tcpservice.exchange.durations import Durations
 from tcpservice.exchange.exchange import Exchange
 from tcpservice.exchange.outputs import (
     Close,
@@ -43,6 +44,7 @@ __all__ = [
     "Close",
     "Command",
     "Connect",
+    "Durations",
     "Exchange",
     "Finished",
     "HandOver",

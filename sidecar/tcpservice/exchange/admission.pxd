@@ -22,4 +22,5 @@ cpdef bint may_read(State state, DownstreamConnection downstream) except -1
 cpdef bint may_continue_frame(State state, DownstreamConnection downstream) except -1
 @cython.locals(size="long long")
 cpdef count_buffered(State state, DownstreamConnection downstream)
+cpdef bint partials_exceed(State state) except -1
 cpdef bint is_slow_reader(State state, DownstreamConnection downstream) except -1

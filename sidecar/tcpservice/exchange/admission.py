@@ -149,9 +149,14 @@ def count_buffered(state: State, downstream: DownstreamConnection) -> None:
         state.freed = True
 
 
+def partials_exceed(state: State) -> bool:
+    """Whether unfinished frames hold so much that pausing was not enough."""
+    return state.partial_bytes > state.most_partial_bytes
+
+
 def largest_partial(state: State) -> DownstreamConnection | None:
     """Return the connection to close because pausing was not enough; None while it is."""
-    if state.partial_bytes <= 2 * state.bounds.partial_bytes + state.bounds.request_bytes // 4:
+    if not partials_exceed(state):
         return None
     head = next(iter(state.large), None)
     return max((each for each in state.downstreams if each is not head), key=lambda each: each.buffered, default=None)

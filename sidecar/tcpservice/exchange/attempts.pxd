@@ -34,6 +34,8 @@ cdef int _STREAM
 cpdef dispatch(State state, Message message, long long now)
 @cython.locals(endpoint=UpstreamEndpoint, each=UpstreamEndpoint, backlog="long long", candidates=list)
 cpdef UpstreamEndpoint pick(State state, Upstream upstream, tuple tried)
+@cython.locals(message=Message, endpoint=UpstreamEndpoint)
+cpdef pump(State state, Upstream upstream, long long now)
 cpdef wait(State state, Message message, long long now)
 @cython.locals(attempt=Attempt, timeout="long long", connection=UpstreamConnection)
 cpdef start(State state, Message message, UpstreamEndpoint endpoint, long long now)

@@ -163,10 +163,7 @@ def pump(state: State, upstream: Upstream, now: int) -> None:
     """Go on with the messages that wait for an endpoint, in their order, as far as endpoints have room."""
     waiting = upstream.waiting
     if not upstream.sorted:
-        ordered = sorted(waiting, key=lambda message: message.sequence)
-        waiting.clear()
-        waiting.update(dict.fromkeys(ordered))
-        upstream.sorted = True
+        _sort(upstream)
     while waiting:
         message = next(iter(waiting))
         endpoint = pick(state, upstream, message.tried)
@@ -178,6 +175,13 @@ def pump(state: State, upstream: Upstream, now: int) -> None:
         del waiting[message]
         state.timers.cancel(message, _QUEUE)
         start(state, message, endpoint, now)
+
+
+def _sort(upstream: Upstream) -> None:
+    ordered = sorted(upstream.waiting, key=lambda message: message.sequence)
+    upstream.waiting.clear()
+    upstream.waiting.update(dict.fromkeys(ordered))
+    upstream.sorted = True
 
 
 # Attempt

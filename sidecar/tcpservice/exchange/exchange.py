@@ -17,7 +17,10 @@ from tcpservice.exchange import (
     topology,
     upstream,
 )
+from tcpservice.exchange.admission import partials_exceed
+from tcpservice.exchange.attempts import pump as pump_waiting
 from tcpservice.exchange.bounds import Bounds
+from tcpservice.exchange.downstream import receive as receive_downstream
 from tcpservice.exchange.endings import close_upstream
 from tcpservice.exchange.outputs import Command, Finished, Notice, Span
 from tcpservice.exchange.records import (
@@ -33,6 +36,7 @@ from tcpservice.exchange.records import (
 )
 from tcpservice.exchange.state import State
 from tcpservice.exchange.transitions import ConnectionState, DownstreamState
+from tcpservice.exchange.upstream import receive as receive_upstream
 from tcpservice.exchange.views import ServiceView, view
 from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice.timers import TimerOwner
@@ -87,11 +91,16 @@ class Exchange:
         if type(connection) is UpstreamConnection:
             self._read_upstream(connection, data, now)
         elif type(connection) is DownstreamConnection:
-            downstream.receive(self._state, connection, data, now)
-            while (largest := admission.largest_partial(self._state)) is not None:
-                self._state.report("memory_short", "closed: it held the most of too many unfinished frames", largest)
-                downstream.close(self._state, largest, now)
+            receive_downstream(self._state, connection, data, now)
+            if partials_exceed(self._state):
+                self._close_largest(now)
         self._settle(now)
+
+    def _close_largest(self, now: int) -> None:
+        """Close connections that hold the most of too many unfinished frames, as pausing was not enough."""
+        while (largest := admission.largest_partial(self._state)) is not None:
+            self._state.report("memory_short", "closed: it held the most of too many unfinished frames", largest)
+            downstream.close(self._state, largest, now)
 
     def _read_upstream(self, connection: UpstreamConnection, data: bytes | None, now: int) -> None:
         """Read from an endpoint; without data, go on with frames that were left for this turn.
@@ -102,7 +111,7 @@ class Exchange:
             if data is None:
                 upstream.continue_reading(self._state, connection, now)
             else:
-                upstream.receive(self._state, connection, data, now)
+                receive_upstream(self._state, connection, data, now)
         except Exception as error:
             if self._state.strict:
                 raise
@@ -233,7 +242,7 @@ class Exchange:
         while state.pump or state.freed:
             pump, state.pump = state.pump, {}
             for target in pump:
-                attempts.pump(state, target, now)
+                pump_waiting(state, target, now)
             if state.freed:
                 state.freed = False
                 self._resume(now)

@@ -3,6 +3,7 @@
 cimport cython
 
 @cython.final
+@cython.no_gc
 @cython.freelist(1024)
 cdef class Finished:
     cdef readonly str service

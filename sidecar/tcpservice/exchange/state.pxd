@@ -8,6 +8,7 @@ cdef class State:
     cdef readonly long long most_request_bytes
     cdef readonly long long most_downstream_requests
     cdef readonly long long most_downstream_bytes
+    cdef readonly long long most_partial_bytes
     cdef readonly long long most_pending
     cdef readonly long long upstream_backlog
     cdef readonly long long retry_bytes

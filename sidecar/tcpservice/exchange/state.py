@@ -56,6 +56,7 @@ class State:
         self.most_request_bytes = bounds.request_bytes
         self.most_downstream_requests = bounds.downstream_requests
         self.most_downstream_bytes = bounds.downstream_bytes
+        self.most_partial_bytes = 2 * bounds.partial_bytes + bounds.request_bytes // 4
         self.most_pending = bounds.pending
         self.upstream_backlog = bounds.upstream_backlog
         self.retry_bytes = bounds.retry_bytes

@@ -12,6 +12,8 @@ cdef bytes _NO_HANDLER
 cdef frozenset _FALSE
 cdef frozenset _SURELY_TRUE
 
+@cython.no_gc
+@cython.freelist(64)
 cdef class Reply:
     cdef public bytes id
     cdef public Py_ssize_t id_at

@@ -5,6 +5,8 @@ cimport cython
 from tcpservice.wire.scan cimport Frame, part
 from tcpservice.wire.ids cimport is_stable
 
+@cython.no_gc
+@cython.freelist(256)
 cdef class Request:
     cdef public bytes pattern
     cdef public bytes id
