@@ -116,6 +116,17 @@ def overdue(state: State) -> Message:
     return next(iter(state.silent), None) or next(iter(state.pending))
 
 
+# Connections of callers
+
+
+def may_connect(state: State) -> bool:
+    """Whether one more connection of a caller may be taken; one that may not is counted as refused."""
+    if len(state.downstreams) + len(state.opaque) < state.bounds.connections:
+        return True
+    state.counts["refused_connections"] += 1
+    return False
+
+
 # Reading from callers
 
 

@@ -53,8 +53,7 @@ def accept(
     state: State, upstream: Upstream | None, origin: Origin, limit: int, now: int
 ) -> DownstreamConnection | None:
     """Take a new connection; None where there are too many. A mesh connection names its service in its preface."""
-    if len(state.downstreams) >= state.bounds.connections:
-        state.counts["refused_connections"] += 1
+    if not admission.may_connect(state):
         return None
     downstream = DownstreamConnection(state.new_conn(), upstream, origin, limit, now)
     downstream.serial = downstream.conn
@@ -213,6 +212,7 @@ def _receive_preface(state: State, downstream: DownstreamConnection, data: bytes
     state.write(downstream.conn, hop.answer())
     if OPAQUE in hop.features:
         forget_downstream(state, downstream, now)
+        state.opaque.add(downstream.conn)
         state.commands.append(HandOver(downstream.conn, hop.service, rest))
         return None
     state.move(downstream, DownstreamEvent.PREFACE)
