@@ -15,11 +15,12 @@ from tcpservice.errors import ProtocolError
 from tcpservice.exchange import HandOver
 from tcpservice.snapshot import Endpoint, Service
 from tcpservice.wire.mesh import MAX_PREFACE, OPAQUE, Preface, encode_preface, read_preface
-from tcpservice_sidecar.channel import SEND_BUFFER, Channel, Receiver
-from tcpservice_sidecar.connector import Connector, connect_error
+from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.io import ExchangeIO, now_ns
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.stream import Stream
+from tcpservice_sockets.channel import SEND_BUFFER, Channel, Receiver
+from tcpservice_sockets.connecting import connect_error
 
 _LOOK_S: Final = 0.05
 _OWN_APP_S: Final = 1.0
@@ -102,7 +103,7 @@ class Relays:
         except TimeoutError:
             reason = "connect timed out"
         except (OSError, ProtocolError) as error:
-            reason = connect_error(error, endpoint) if isinstance(error, OSError) else str(error)
+            reason = connect_error(error, endpoint.host, endpoint.port) if isinstance(error, OSError) else str(error)
         except BaseException:
             self._io.exchange.closed(conn, "the dial was cancelled", now_ns())
             raise
@@ -191,7 +192,7 @@ class _Half:
         else:
             self._other.channel.resume_reading()
 
-    def closed(self, reason: str) -> None:  # noqa: ARG002 - both directions are over, whatever the reason
+    def closed(self, error: str) -> None:  # noqa: ARG002 - both directions are over, whatever the reason
         """End both directions."""
         self._closed = True
         self.over.set()

@@ -21,6 +21,8 @@ from tcpservice.errors import Code
 from tcpservice.wire.frames import Frame, Oversized
 from tcpservice.wire.nesting import MAX_NESTING
 from tcpservice.wire.requests import oversized_id
+from tcpservice_sockets.acknowledging import DelayedAcknowledgement
+from tcpservice_sockets.channel import PlainChannel
 from tcpservice_transport.answers import Replies, Serializer, begin, finish, hear
 from tcpservice_transport.connection import Connection
 from tcpservice_transport.errors import NoHandlerError
@@ -73,6 +75,7 @@ class Serving:
         self._unheard: set[str] = set()
         self._loop: asyncio.AbstractEventLoop
         self._changed: asyncio.Event
+        self._acknowledgement: DelayedAcknowledgement
         self.on_connect: list[PeerListener] = []
         self.on_disconnect: list[PeerListener] = []
 
@@ -80,10 +83,11 @@ class Serving:
         """Serve in the event loop that runs now."""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
+        self._acknowledgement = DelayedAcknowledgement(self._loop)
 
-    def connection(self) -> Connection:
+    def channel(self) -> PlainChannel:
         """Make the protocol of a socket that is accepted."""
-        return Connection(self, self._limits)
+        return PlainChannel(Connection(self, self._limits, self._acknowledgement))
 
     @property
     def in_flight(self) -> int:
