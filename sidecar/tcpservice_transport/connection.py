@@ -15,6 +15,7 @@ from tcpservice_sockets.acknowledging import DelayedAcknowledgement
 from tcpservice_sockets.channel import SEND_BUFFER, Channel
 from tcpservice_sockets.lingering import Lingering, Patience
 from tcpservice_transport.options import Limits
+from tcpservice_transport.unread import Unread
 
 _BATCH: Final = 1024
 _PARTING_S: Final = 1.0
@@ -46,26 +47,39 @@ class Events(Protocol):
 
 
 class Connection:
-    """The receiver of one channel; `peer` is the other side's address."""
+    """The receiver of one channel; `peer` is the other side's address.
+
+    `unread` watches how the peers of a server take their replies; None at a client's end.
+    """
 
     __slots__ = (
         "_acknowledgement", "_broken", "_channel", "_events", "_flush_set", "_full", "_limits", "_lingering", "_loop",
-        "_out", "_parting", "_paused", "_queued", "_read_at", "_reader", "_reason", "_stall", "_waiters", "peer",
+        "_out", "_parting", "_paused", "_queued", "_read_at", "_reader", "_reason", "_stall", "_throttled", "_unread",
+        "_waiters", "_written", "peer",
     )  # fmt: skip
 
     _channel: Channel
 
-    def __init__(self, events: Events, limits: Limits, acknowledgement: DelayedAcknowledgement) -> None:
+    def __init__(
+        self,
+        events: Events,
+        limits: Limits,
+        acknowledgement: DelayedAcknowledgement,
+        unread: Unread | None = None,
+    ) -> None:
         self._events = events
         self._limits = limits
         self._acknowledgement = acknowledgement
+        self._unread = unread
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader(limits.frame)
         self._out: list[bytes] = []
         self._queued = 0
+        self._written = 0
         self._flush_set = False
         self._full = False
         self._paused = False
+        self._throttled = False
         self._broken = False
         self._parting = False
         self._lingering: Lingering | None = None
@@ -103,6 +117,7 @@ class Connection:
         out = self._out
         if out and self.open:
             self._channel.write(out)
+            self._written += self._queued
             self._acknowledgement.written(self._channel)
         out.clear()
         self._queued = 0
@@ -149,12 +164,13 @@ class Connection:
         if self._parting:
             return
         self.ignore()
-        self._paused = False
+        self._paused = self._throttled = False
         self._read_or_pause()
         self.flush()
         if self._channel.closing:
             return
         self._parting = True
+        self._forget_backlog()
         patience = Patience(self._limits.stall, _PARTING_S, _PARTING_CHECK_S)
         self._lingering = Lingering(self._channel, patience, self._give_up)
 
@@ -206,6 +222,7 @@ class Connection:
         """Tell that the connection is gone, and why; in NestJS's own words where the peer just closed it."""
         self._out.clear()
         self._acknowledgement.written(self._channel)
+        self._forget_backlog()
         if self._stall is not None:
             self._stall.cancel()
         if self._lingering is not None:
@@ -241,7 +258,7 @@ class Connection:
         self._stall = None
         if not self._reader.partial or self._broken:
             return
-        if self._paused:  # the silence is not the peer's
+        if self._paused or self._throttled:  # the silence is not the peer's
             self._watch()
             return
         left = self._read_at + self._limits.stall - self._loop.time()
@@ -252,18 +269,37 @@ class Connection:
 
     # What the peer has not taken
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait in this process."""
+        return self._channel.unsent
+
+    @property
+    def taken(self) -> int:
+        """How many bytes the peer has taken."""
+        return self._written - self._channel.undelivered
+
+    def throttle(self, *, slow: bool) -> None:
+        """Read nothing from a peer that takes its replies slowly, until it is slow no more."""
+        if slow is not self._throttled:
+            self._throttled = slow
+            self._read_or_pause()
+
     def _read_or_pause(self) -> None:
         if not self.open:
             return
-        if self._paused:
+        if self._paused or self._throttled:
             self._channel.pause_reading()
         else:
             self._channel.resume_reading()
 
     def _report(self) -> None:
-        size = self._channel.unsent
-        if size > self._limits.unread and self.open:
-            self.abort(f"{size} bytes wait for it, as it does not read (Limits.unread)")
+        if self._unread is not None and self.open:
+            self._unread.report(self)
+
+    def _forget_backlog(self) -> None:
+        if self._unread is not None:
+            self._unread.forget(self)
 
     def _give_up(self, undelivered: int) -> None:
         self.abort(f"it did not take {undelivered} bytes" if undelivered else "Connection closed")

@@ -42,6 +42,7 @@ from tcpservice_transport.packets import (
 )
 from tcpservice_transport.peer import Peer
 from tcpservice_transport.tracing import incoming
+from tcpservice_transport.unread import Unread
 from tcpservice_transport.values import as_written, from_json
 
 Deserializer = Callable[[object], Packet]
@@ -76,6 +77,7 @@ class Serving:
         self._loop: asyncio.AbstractEventLoop
         self._changed: asyncio.Event
         self._acknowledgement: DelayedAcknowledgement
+        self._unread: Unread
         self.on_connect: list[PeerListener] = []
         self.on_disconnect: list[PeerListener] = []
 
@@ -84,10 +86,11 @@ class Serving:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._acknowledgement = DelayedAcknowledgement(self._loop)
+        self._unread = Unread(self._limits)
 
     def channel(self) -> PlainChannel:
         """Make the protocol of a socket that is accepted."""
-        return PlainChannel(Connection(self, self._limits, self._acknowledgement))
+        return PlainChannel(Connection(self, self._limits, self._acknowledgement, self._unread))
 
     @property
     def in_flight(self) -> int:

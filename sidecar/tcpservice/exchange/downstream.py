@@ -22,6 +22,7 @@ from tcpservice.exchange.state import State
 from tcpservice.exchange.tracing import keep
 from tcpservice.exchange.transitions import DownstreamEvent, DownstreamState
 from tcpservice.snapshot import SECOND, Protocol
+from tcpservice.unread import patience
 from tcpservice.wire.frames import Control, Frame, Item, Malformed, Oversized
 from tcpservice.wire.mesh import CANCEL, KEEP, OPAQUE, PING, PONG, encode_control, read_control
 from tcpservice.wire.requests import Refused
@@ -141,8 +142,8 @@ def _watch_frame(state: State, downstream: DownstreamConnection, now: int, *, sa
         if timers:
             state.timers.cancel(downstream, Reason.FRAME)
     elif not same_frame or not timers or Reason.FRAME not in timers:
-        patience = state.bounds.stall + downstream.reader.wanted * SECOND // SLOWEST_UPLOAD
-        state.timers.set(downstream, Reason.FRAME, now + patience)
+        longest = state.bounds.stall + downstream.reader.wanted * SECOND // SLOWEST_UPLOAD
+        state.timers.set(downstream, Reason.FRAME, now + longest)
 
 
 def _handle(state: State, downstream: DownstreamConnection, item: Item, now: int) -> None:
@@ -260,8 +261,7 @@ def unsent(state: State, downstream: DownstreamConnection, size: int, now: int) 
     admission.count_unsent(state, downstream, size, now)
     bounds = state.bounds
     short = state.unsent_bytes > bounds.unsent_bytes
-    patience = min(bounds.stall, bounds.pressure_stall) if short else bounds.stall
-    if size and now - downstream.progress >= patience:
+    if size and now - downstream.progress >= patience(bounds.stall, bounds.pressure_stall, short=short):
         state.report("downstream_unread", f"reads none of {size} bytes of replies", downstream)
         close(state, downstream, now)
 
