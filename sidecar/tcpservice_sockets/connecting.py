@@ -18,10 +18,10 @@ def common_error(error: OSError) -> OSError:
 
     asyncio and aiohappyeyeballs have only the texts of the errors, joined.
     """
-    numbers = set(_ERRNO.findall(str(error))) if error.errno is None else ()
+    numbers = set(_ERRNO.findall(str(error)))
     if len(numbers) != 1:
         return error
-    number = int(next(iter(numbers)))
+    number = int(numbers.pop())
     return OSError(number, os.strerror(number))
 
 
