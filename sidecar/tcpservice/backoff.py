@@ -14,10 +14,11 @@ FIRST_BACKOFF: Final = 100 * MILLISECOND
 LONGEST_BACKOFF: Final = 10 * SECOND
 
 
-def backoff(failures: int, rng: Rng, longest: int = LONGEST_BACKOFF) -> int:
+def backoff(failures: int, rng: Rng, longest: int = LONGEST_BACKOFF, first: int = FIRST_BACKOFF) -> int:
     """Return how long to wait (ns) after so many failures in a row (at least one).
 
-    The time doubles with each failure up to `longest`, and is then drawn from the upper half of it.
+    The time is `first` after one failure and doubles with each further one, up to `longest`; it is then drawn from the
+    upper half.
     """
     doublings = min(failures - 1, longest.bit_length())
-    return rng.jitter(min(FIRST_BACKOFF << doublings, longest))
+    return rng.jitter(min(first << doublings, longest))

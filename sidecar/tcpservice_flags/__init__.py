@@ -10,7 +10,24 @@ import argparse
 import errno
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
+
+from tcpservice.addresses import Address
+
+__all__ = [
+    "MAX_PORT",
+    "USAGE_ERROR",
+    "Address",
+    "Parser",
+    "SettingsError",
+    "argument",
+    "bind_error",
+    "from_environment",
+    "parse_address",
+    "parse_count",
+    "parse_port",
+    "usage_line",
+]
 
 T = TypeVar("T")
 
@@ -24,17 +41,6 @@ _ADDRESS: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:\
 
 class SettingsError(Exception):
     """The flags do not make sense, alone or together; the text names the flag."""
-
-
-class Address(NamedTuple):
-    """A host (IP address or name) and a port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Write the address as it is typed."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Parser(argparse.ArgumentParser):

@@ -8,22 +8,19 @@ Of several addresses it tries the next when one fails, or does not answer within
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import re
 from typing import Final
 
 from aiohappyeyeballs import addr_to_addr_infos, start_connection
 
 from tcpservice.snapshot import Endpoint
-from tcpservice_sidecar.channel import Channel, PlainChannel, Receiver
 from tcpservice_sidecar.hosts import Hosts
 from tcpservice_sidecar.names import Names
 from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.tls import TlsChannel
+from tcpservice_sockets.channel import Channel, PlainChannel, Receiver
+from tcpservice_sockets.connecting import common_error
 
 _NEXT_S: Final = 0.25
-_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 
 class Connector:
@@ -63,7 +60,7 @@ class Connector:
         try:
             sock = await start_connection(infos, happy_eyeballs_delay=_NEXT_S)
         except OSError as error:
-            raise _common(error) from error
+            raise common_error(error) from error
         try:
             _, channel = await loop.create_connection(lambda: PlainChannel(receiver), sock=sock)
         except BaseException:
@@ -96,21 +93,4 @@ class _Opening:
 
     def unsent_changed(self) -> None: ...
 
-    def closed(self, reason: str) -> None: ...
-
-
-def _common(error: OSError) -> OSError:
-    """Return the one error that all addresses of a name gave; aiohappyeyeballs has only their texts, joined."""
-    numbers = set(_ERRNO.findall(str(error)))
-    if len(numbers) != 1:
-        return error
-    number = int(numbers.pop())
-    return OSError(number, os.strerror(number))
-
-
-def connect_error(error: OSError, endpoint: Endpoint) -> str:
-    """Word a failed connect as Node does (`connect ECONNREFUSED 10.0.0.1:3001`): people search for that."""
-    number = error.errno
-    name = errno.errorcode.get(number) if number is not None and number > 0 else None
-    text = name or (os.strerror(number) if number is not None and number > 0 else str(error))
-    return f"connect {text} {endpoint.host}:{endpoint.port}"
+    def closed(self, error: str) -> None: ...

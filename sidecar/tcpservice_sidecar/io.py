@@ -26,20 +26,21 @@ from tcpservice.exchange import (
     StartListening,
     StopListening,
 )
-from tcpservice_sidecar.channel import Channel
-from tcpservice_sidecar.connector import Connector, connect_error
-
-ACKNOWLEDGE_S: Final = 0.001
-"""How long at least, and twice that at most, what was read waits for a write that acknowledges it on its way.
-
-The kernel would wait 40 ms. Replies of quick apps come within this time, and then no system call is needed for it.
-"""
+from tcpservice_sidecar.connector import Connector
+from tcpservice_sockets.acknowledging import DelayedAcknowledgement
+from tcpservice_sockets.channel import Channel
+from tcpservice_sockets.connecting import connect_error
+from tcpservice_sockets.lingering import Lingering, Patience
+from tcpservice_sockets.timer import LoopTimer
 
 LINGER_S: Final = 2.0
 """How long a connection that is closed and has nothing to send may stay open until the peer closes it, too."""
 
 FLUSH_S: Final = 5.0
 """How long a connection that is closed waits for a peer that takes no byte of the rest."""
+
+LOOK_S: Final = 0.5
+"""How often the sidecar looks whether the peer of a closed connection has taken bytes."""
 
 UNACCEPTED: Final = -1
 """The number of a downstream connection that the exchange has not taken."""
@@ -65,14 +66,11 @@ class ExchangeIO:
         self.on_spans: Callable[[list[Span]], None] = _unset
         self.connections: dict[int, Connection] = {}
         self.open: set[Connection] = set()
+        self.acknowledgement = DelayedAcknowledgement(loop)
         self._unread: set[Connection] = set()
-        self._read: set[Connection] = set()
-        self._read_before: set[Connection] = set()
         self._turn_set = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_due: int | None = None
+        self._timer = LoopTimer(loop, self._tick)
         self._backlog_check: asyncio.TimerHandle | None = None
-        self._acknowledging: asyncio.TimerHandle | None = None
 
     def touch(self) -> None:
         """Take what the exchange has to give at the end of this turn."""
@@ -80,17 +78,12 @@ class ExchangeIO:
             self._turn_set = True
             self.loop.call_soon(self._end_turn)
 
-    def read(self, connection: Connection) -> None:
-        """Note that something was read, which is to be acknowledged soon unless an answer does it."""
-        self._read.add(connection)
-        self.touch()
-
     def forget(self, connection: Connection) -> None:
         """Note that a socket is closed."""
         self.open.discard(connection)
         self.connections.pop(connection.conn, None)
         self._unread.discard(connection)
-        self._answered(connection)
+        self.acknowledgement.written(connection.channel)
 
     def _end_turn(self) -> None:
         self._turn_set = False
@@ -99,9 +92,6 @@ class ExchangeIO:
             connection = self.connections.get(conn)
             if connection is not None:
                 connection.write(parts)
-                self._answered(connection)
-        if self._read and self._acknowledging is None:
-            self._acknowledging = self.loop.call_later(ACKNOWLEDGE_S, self._acknowledge)
         for notice in exchange.notices():
             connection = self.connections.get(notice.conn) if notice.conn is not None else None
             self.on_notice(notice, connection.peer if connection else None)
@@ -113,7 +103,7 @@ class ExchangeIO:
         spans = exchange.spans()
         if spans:
             self.on_spans(spans)
-        self._set_timer()
+        self._timer.set(exchange.next_due())
 
     def _obey(self, command: Command) -> None:
         if isinstance(command, Connect):
@@ -163,41 +153,15 @@ class ExchangeIO:
         try:
             await self._connector.connect(command.endpoint, connection)
         except OSError as error:
-            self.exchange.closed(command.conn, connect_error(error, command.endpoint), now_ns())
+            where = command.endpoint.host, command.endpoint.port
+            self.exchange.closed(command.conn, connect_error(error, *where), now_ns())
             self.touch()
 
     # Time
 
-    def _set_timer(self) -> None:
-        due = self.exchange.next_due()
-        if due == self._timer_due:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_due = due
-        if due is not None:
-            delay = max(0, due - now_ns()) / 1e9
-            self._timer = self.loop.call_later(delay, self._tick)
-
     def _tick(self) -> None:
-        self._timer = self._timer_due = None
         self.exchange.tick(now_ns())
         self.touch()
-
-    # What was read and not answered yet
-
-    def _answered(self, connection: Connection) -> None:
-        self._read.discard(connection)
-        self._read_before.discard(connection)
-
-    def _acknowledge(self) -> None:
-        """Acknowledge what was read before the last time; what was read since then may yet be answered."""
-        for connection in self._read_before:
-            connection.acknowledge()
-        self._read_before, self._read = self._read, set()
-        again = self._read_before
-        self._acknowledging = self.loop.call_later(ACKNOWLEDGE_S, self._acknowledge) if again else None
 
     # What peers have not taken yet
 
@@ -228,7 +192,7 @@ def _unset(*_: object) -> None:
 class Connection:
     """One connection of the exchange: the receiver of its channel, until the exchange has let it go."""
 
-    __slots__ = ("_accept", "_closing", "_has_backlog", "_io", "_upstream", "channel", "conn", "peer")
+    __slots__ = ("_accept", "_closing", "_has_backlog", "_io", "_lingering", "_upstream", "channel", "conn", "peer")
 
     channel: Channel
 
@@ -240,6 +204,7 @@ class Connection:
         self._accept = accept
         self._closing = False
         self._has_backlog = False
+        self._lingering: Lingering | None = None
         self.conn = conn
         self.peer = "?"
 
@@ -269,7 +234,8 @@ class Connection:
         """Take one read."""
         if not self._closing:
             self._io.exchange.receive(self.conn, data, now_ns())
-            self._io.read(self)
+            self._io.acknowledgement.read(self.channel)
+            self._io.touch()
 
     def ended(self) -> None:
         """Take the end of what the peer sends; what it is owed can still be written."""
@@ -283,12 +249,14 @@ class Connection:
             self._has_backlog = True
             self._io.report(self)
 
-    def closed(self, reason: str) -> None:
+    def closed(self, error: str) -> None:
         """Forget the connection."""
         io = self._io
         io.forget(self)
+        if self._lingering is not None:
+            self._lingering.stop()
         if self.conn != UNACCEPTED:
-            io.exchange.closed(self.conn, reason, now_ns())
+            io.exchange.closed(self.conn, f"connection lost: {error}" if error else "closed the connection", now_ns())
             io.touch()
 
     # Called by the I/O
@@ -302,13 +270,10 @@ class Connection:
         channel = self.channel
         waits = channel.unsent
         channel.write(parts)
+        self._io.acknowledgement.written(channel)
         if waits or self._has_backlog:
             self._has_backlog = bool(waits)
             self._io.report(self)
-
-    def acknowledge(self) -> None:
-        """Acknowledge what was read, as no write did."""
-        self.channel.acknowledge()
 
     def pause(self) -> None:
         """Stop reading."""
@@ -321,8 +286,7 @@ class Connection:
     def close(self, *, abort: bool) -> None:
         """Close: at once, or once all is written.
 
-        A downstream connection is then kept open for a moment, and what still comes is thrown away: a close with bytes
-        unread makes the kernel send RST, which can destroy replies that the peer has not read yet.
+        A downstream connection lingers, and what still comes is thrown away.
         """
         self._closing = True
         channel = self.channel
@@ -331,19 +295,5 @@ class Connection:
             return
         if self._upstream:
             channel.close()
-        else:
-            channel.half_close()
-            channel.resume_reading()
-        self._io.loop.call_later(LINGER_S, self._finish, channel.unsent, self._io.loop.time())
-
-    def _finish(self, unsent: int, progressed: float) -> None:
-        """Break off what does not end: a peer that takes nothing, or one that has taken all and does not close."""
-        channel = self.channel
-        now, left = self._io.loop.time(), channel.unsent
-        if self not in self._io.open:
-            return
-        if left == unsent and (left == 0 or now - progressed >= FLUSH_S):
-            channel.abort()
-            return
-        again = progressed if left == unsent else now
-        self._io.loop.call_later(LINGER_S, self._finish, left, again)
+        self._lingering = Lingering(channel, Patience(FLUSH_S, LINGER_S, LOOK_S), lambda _: channel.abort())
+        channel.resume_reading()

@@ -14,13 +14,13 @@ from typing import Final
 
 from tcpservice.snapshot import Protocol, Service
 from tcpservice_flags import Address, SettingsError, bind_error
-from tcpservice_sidecar.channel import PlainChannel, Receiver
 from tcpservice_sidecar.io import UNACCEPTED, Connection, ExchangeIO, now_ns
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.relay import Relays
 from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.tls import TlsChannel
 from tcpservice_sockets import EVERYWHERE, bind, reserve, unreserve
+from tcpservice_sockets.channel import PlainChannel, Receiver
 
 _BACKLOG: Final = 1024
 _AGAIN_S: Final = 1.0

@@ -15,11 +15,12 @@ from tcpservice.errors import ProtocolError
 from tcpservice.exchange import HandOver
 from tcpservice.snapshot import Endpoint, Service
 from tcpservice.wire.mesh import MAX_PREFACE, OPAQUE, Preface, encode_preface, read_preface
-from tcpservice_sidecar.channel import SEND_BUFFER, Channel, Receiver
-from tcpservice_sidecar.connector import Connector, connect_error
+from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.io import ExchangeIO, now_ns
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.stream import Stream
+from tcpservice_sockets.channel import SEND_BUFFER, Channel, Receiver
+from tcpservice_sockets.connecting import connect_error
 
 _LOOK_S: Final = 0.05
 _OWN_APP_S: Final = 1.0
@@ -38,41 +39,52 @@ class Relays:
 
     def downstream(self, service: Service) -> Receiver:
         """Make the receiver of a new downstream connection to a service."""
-        return _Half(lambda half: self._begin(self._serve(service, half)))
+        return _Half(lambda half: self._accept(service, half))
 
     def take_over(self, command: HandOver, channel: Channel) -> None:
         """Go on with another sidecar's connection, of which the opening line has been read."""
-        half = _Half(lambda half: self._begin(self._serve_app(command.service, half)))
+        half = _Half(lambda half: self._begin(command.conn, half, self._serve_app(command.service, half)))
         channel.hand_over(half)
         if command.rest:
             half.received(command.rest)
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
-        task = self._io.loop.create_task(work)
+    def _accept(self, service: Service, downstream: _Half) -> None:
+        """Serve a downstream connection, unless the sidecar has too many of them."""
+        conn = self._io.exchange.accept_opaque()
+        if conn is None:
+            downstream.channel.abort()
+        else:
+            self._begin(conn, downstream, self._serve(service, downstream))
+
+    def _begin(self, conn: int, downstream: _Half, work: Coroutine[None, None, None]) -> None:
+        task = self._io.loop.create_task(self._until_closed(conn, downstream, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _until_closed(self, conn: int, downstream: _Half, work: Coroutine[None, None, None]) -> None:
+        """Relay a downstream connection, then close it; the exchange learns that it has ended."""
+        try:
+            await work
+        finally:
+            downstream.channel.close()
+            self._io.exchange.closed(conn, "the connection has ended", now_ns())
+            self._io.touch()
 
     async def _serve(self, service: Service, downstream: _Half) -> None:
         """Relay a downstream connection to an endpoint; endpoints that refuse are passed over."""
         tried: frozenset[Endpoint] = frozenset()
-        try:
-            await self._await_endpoints(service)
-            while (chosen := self._io.exchange.relay(service, tried)) is not None:
-                conn, endpoint = chosen
-                if await self._relay(conn, service, endpoint, downstream):
-                    return
-                tried |= {endpoint}
-            self._log.warn("no_endpoints", "no replica took the connection", service=service.key)
-        finally:
-            downstream.channel.close()
+        await self._await_endpoints(service)
+        while (chosen := self._io.exchange.relay(service, tried)) is not None:
+            conn, endpoint = chosen
+            if await self._relay(conn, service, endpoint, downstream):
+                return
+            tried |= {endpoint}
+        self._log.warn("no_endpoints", "no replica took the connection", service=service.key)
 
     async def _serve_app(self, key: str, downstream: _Half) -> None:
-        try:
-            chosen = self._io.exchange.relay_app(key)
-            if chosen is not None:
-                await self._relay(chosen[0], None, chosen[1], downstream)
-        finally:
-            downstream.channel.close()
+        chosen = self._io.exchange.relay_app(key)
+        if chosen is not None:
+            await self._relay(chosen[0], None, chosen[1], downstream)
 
     async def _await_endpoints(self, service: Service) -> None:
         """Wait until the endpoints of the service are known, within the time that a message waits for a place."""
@@ -91,7 +103,7 @@ class Relays:
         except TimeoutError:
             reason = "connect timed out"
         except (OSError, ProtocolError) as error:
-            reason = connect_error(error, endpoint) if isinstance(error, OSError) else str(error)
+            reason = connect_error(error, endpoint.host, endpoint.port) if isinstance(error, OSError) else str(error)
         except BaseException:
             self._io.exchange.closed(conn, "the dial was cancelled", now_ns())
             raise
@@ -180,7 +192,7 @@ class _Half:
         else:
             self._other.channel.resume_reading()
 
-    def closed(self, reason: str) -> None:  # noqa: ARG002 - both directions are over, whatever the reason
+    def closed(self, error: str) -> None:  # noqa: ARG002 - both directions are over, whatever the reason
         """End both directions."""
         self._closed = True
         self.over.set()

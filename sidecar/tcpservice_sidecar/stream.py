@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from tcpservice_sidecar.channel import Channel, Receiver
+from tcpservice_sockets.channel import Channel, Receiver
 
 _MOST_WAITING: Final = 64 * 1024
 
@@ -44,9 +44,9 @@ class Stream:
     def unsent_changed(self) -> None:
         """Do nothing: what a conversation sends is small."""
 
-    def closed(self, reason: str) -> None:
+    def closed(self, error: str) -> None:
         """Let the reader see the end."""
-        self._closed = reason
+        self._closed = error
         self.ended()
 
     async def read(self) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, cast
 
-from tcpservice_sidecar.channel import Channel, Receiver
+from tcpservice_sockets.channel import Channel, Receiver
 
 HANDSHAKE_S: Final = 5.0
 _READ: Final = 256 * 1024
@@ -65,13 +65,13 @@ class TlsChannel:
         if self._open:
             self._receiver.unsent_changed()
 
-    def closed(self, reason: str) -> None:
+    def closed(self, error: str) -> None:
         """Pass it on, if the receiver knows the connection."""
         self._stop_timer()
         if self._open:
-            self._receiver.closed(reason)
+            self._receiver.closed(error)
         else:
-            self._refuse(reason)
+            self._refuse(f"connection lost: {error}" if error else "closed the connection")
 
     # Channel
 
@@ -84,6 +84,11 @@ class TlsChannel:
     def unsent(self) -> int:
         """How many encrypted bytes wait in this process."""
         return self._channel.unsent
+
+    @property
+    def undelivered(self) -> int:
+        """How many encrypted bytes the peer's kernel has not acknowledged."""
+        return self._channel.undelivered
 
     @property
     def closing(self) -> bool:
@@ -102,13 +107,14 @@ class TlsChannel:
             self._channel.abort()
         self._flush()
 
-    def half_close(self) -> None:
+    def half_close(self) -> bool:
         """Send what waits, then close_notify."""
         if not self._half_closed and not self._channel.closing:
             self._half_closed = True
             with suppress(ssl.SSLError):  # it asks for the peer's close_notify, which comes when the peer ends, too
                 self._tls.unwrap()
             self._flush()
+        return True
 
     def close(self) -> None:
         """Send what waits and close_notify, then close."""

@@ -1,9 +1,9 @@
 """Sockets: what TCP must not do to messages, and who is at the other side.
 
-Used by the sidecar and by the transport for Python apps. Both ends of NestJS leave Nagle's algorithm on, so that a
-small frame waits until the one before it is acknowledged, and Linux delays acknowledgements by 40 ms. Ours send at once
-(TCP_NODELAY) and, where they read from NestJS and have nothing to send back within a moment, acknowledge by themselves
-(TCP_QUICKACK).
+Used by the sidecar and by the transport for Python apps, as are all modules of this package. Both ends of NestJS leave
+Nagle's algorithm on, so that a small frame waits until the one before it is acknowledged, and Linux delays
+acknowledgements by 40 ms. Ours send at once (TCP_NODELAY) and, where they read from NestJS and have nothing to send
+back within a moment, acknowledge by themselves (TCP_QUICKACK).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
+
+from tcpservice.addresses import Address
 
 EVERYWHERE: Final = "*"
 """As a host to listen on: all addresses of this machine, of both families."""
@@ -122,8 +124,7 @@ def peer_name(transport: asyncio.BaseTransport) -> str:
     name = transport.get_extra_info("peername")
     if not isinstance(name, tuple):
         return "?"
-    host = name[0].removeprefix(_MAPPED)
-    return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"
+    return str(Address(name[0].removeprefix(_MAPPED), name[1]))
 
 
 def send_at_once(sock: socket.socket) -> None:

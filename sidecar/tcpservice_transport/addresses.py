@@ -1,22 +1,14 @@
 """Where servers are: hosts and ports, as apps write them.
 
-Used by `client`.
+Used by `client`. Flags of commands are read by `tcpservice_flags`, which is stricter: their texts stand in lists, while
+an app also gives pairs, IPv6 addresses without brackets and host names in any script.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
-
-class Address(NamedTuple):
-    """One server."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+from tcpservice.addresses import Address
 
 
 def read_address(given: str | tuple[str, int]) -> Address:

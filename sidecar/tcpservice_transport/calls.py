@@ -10,8 +10,8 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
+from tcpservice.addresses import Address
 from tcpservice.timers import TimerOwner
-from tcpservice_transport.addresses import Address
 from tcpservice_transport.errors import Overloaded, TransportError
 
 END: Final = object()

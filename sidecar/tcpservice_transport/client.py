@@ -19,8 +19,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from threading import get_ident
 from typing import Any, Final, Literal, NamedTuple, Self, TypeVar, overload
 
+from tcpservice.addresses import Address
 from tcpservice.timers import TimerOwner
-from tcpservice_transport.addresses import Address, read_addresses
+from tcpservice_transport.addresses import read_addresses
 from tcpservice_transport.calls import END, Call, Single, Stream
 from tcpservice_transport.clock import Clock
 from tcpservice_transport.errors import (

@@ -43,10 +43,10 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     `frame`: the largest frame that is taken, in bytes and UTF-16 units (NestJS's own default). `in_flight`: for each
     connection, the requests of a client that wait, above which `send` raises Overloaded, and the handlers of a server
-    that run, above which it is not read. `unread`: bytes that the other side has not taken, above which a server closes
-    its connection, and bytes of one stream that a client's app has not taken. `stall`: seconds after which a peer is
-    cut off that stopped in the middle of a frame, as by NestJS, or that takes nothing of what it is still owed while
-    its connection is closed.
+    that run, above which it is not read. `unread`: bytes of replies that all peers of a server have not taken, above
+    which the server does not read those that take them slowly, and cuts off one that takes nothing for 2 seconds; and
+    bytes of one stream that a client's app has not taken. `stall`: seconds after which a peer is cut off that stopped
+    in the middle of a frame, as by NestJS, or that takes nothing of the replies that wait for it.
     """
 
     frame: int = 128 * 1024 * 1024

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final
 
+from tcpservice.addresses import Address
 from tcpservice.balancer import LeastRequest
 from tcpservice.rng import Rng
-from tcpservice_transport.addresses import Address
 from tcpservice_transport.calls import Call
 from tcpservice_transport.errors import ClientClosed, Overloaded, Unreachable
 from tcpservice_transport.session import Session
@@ -36,11 +36,11 @@ class Pool:
         told: Callable[[Status], object],
     ) -> None:
         watcher = Watcher(self._changed, ended, told)
-        self._upstreams = [Upstream(address, dialing, watcher) for address in addresses]
+        self._rng = Rng(random.getrandbits(64))
+        self._upstreams = [Upstream(address, dialing, watcher, self._rng) for address in addresses]
         self._most_waiting = dialing.limits.in_flight
         self._usable: list[Session] = []
         self._short = True
-        self._rng = Rng(random.getrandbits(64))
         self._balancer = LeastRequest()
         self._waiters: dict[asyncio.Future[None], None] = {}
         self._closed = False

@@ -91,7 +91,7 @@ class Server:
         loop = asyncio.get_running_loop()
         self._serving.begin()
         try:
-            self._listening = await loop.create_server(self._serving.connection, self.host, self.port, ssl=self._tls)
+            self._listening = await loop.create_server(self._serving.channel, self.host, self.port, ssl=self._tls)
         except (OSError, OverflowError, ValueError) as error:  # ValueError: a host that can be none
             reason = getattr(error, "strerror", None) or error
             raise ListenError(f"cannot listen on {self.host}:{self.port}: {reason}") from error

@@ -22,6 +22,8 @@ from tcpservice.wire.frames import Oversized
 from tcpservice.wire.nesting import MAX_NESTING
 from tcpservice.wire.requests import oversized_id
 from tcpservice.wire.scan import Frame
+from tcpservice_sockets.acknowledging import DelayedAcknowledgement
+from tcpservice_sockets.channel import PlainChannel
 from tcpservice_transport.answers import Replies, Serializer, begin, finish, hear
 from tcpservice_transport.connection import Connection
 from tcpservice_transport.errors import NoHandlerError
@@ -41,6 +43,7 @@ from tcpservice_transport.packets import (
 )
 from tcpservice_transport.peer import Peer
 from tcpservice_transport.tracing import incoming
+from tcpservice_transport.unread import Unread
 from tcpservice_transport.values import as_written, from_json
 
 Deserializer = Callable[[object], Packet]
@@ -74,6 +77,8 @@ class Serving:
         self._unheard: set[str] = set()
         self._loop: asyncio.AbstractEventLoop
         self._changed: asyncio.Event
+        self._acknowledgement: DelayedAcknowledgement
+        self._unread: Unread
         self.on_connect: list[PeerListener] = []
         self.on_disconnect: list[PeerListener] = []
 
@@ -81,10 +86,12 @@ class Serving:
         """Serve in the event loop that runs now."""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
+        self._acknowledgement = DelayedAcknowledgement(self._loop)
+        self._unread = Unread(self._limits)
 
-    def connection(self) -> Connection:
+    def channel(self) -> PlainChannel:
         """Make the protocol of a socket that is accepted."""
-        return Connection(self, self._limits)
+        return PlainChannel(Connection(self, self._limits, self._acknowledgement, self._unread))
 
     @property
     def in_flight(self) -> int:

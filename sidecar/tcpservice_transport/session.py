@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from tcpservice.addresses import Address
 from tcpservice.javascript import truthy
 from tcpservice.wire.frames import Oversized
 from tcpservice.wire.requests import oversized_id
 from tcpservice.wire.scan import Frame
-from tcpservice_transport.addresses import Address
 from tcpservice_transport.calls import Call
 from tcpservice_transport.connection import Connection
 from tcpservice_transport.errors import ConnectionLost, FrameTooLarge, Overloaded, ProtocolError, TransportError

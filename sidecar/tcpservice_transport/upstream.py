@@ -1,7 +1,9 @@
 """One address of a client: its connections, dialled when they are needed, and left alone for a while after a failure.
 
 Used by `pool`. Nothing happens here by itself: a client that sends nothing dials nothing, and an address that was lost
-is dialled again when a message wants a connection and its time has come.
+is dialled again when a message wants a connection and its time has come. That is why the sidecar's circuit breaker is
+not used here: it dials and probes by itself, so that the way back risks no message. Dialling is the event loop's own,
+because the sidecar's needs aiodns and aiohappyeyeballs, and `pip install tcpservice` pulls in neither.
 """
 
 from __future__ import annotations
@@ -9,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import random
-import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -18,7 +18,13 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-from tcpservice_transport.addresses import Address
+from tcpservice.addresses import Address
+from tcpservice.backoff import backoff
+from tcpservice.rng import Rng
+from tcpservice.snapshot import MILLISECOND, SECOND
+from tcpservice_sockets.acknowledging import DelayedAcknowledgement
+from tcpservice_sockets.channel import PlainChannel
+from tcpservice_sockets.connecting import common_error, connect_error
 from tcpservice_transport.calls import Call
 from tcpservice_transport.connection import Connection
 from tcpservice_transport.errors import ConnectionLost
@@ -26,10 +32,9 @@ from tcpservice_transport.options import Limits
 from tcpservice_transport.session import Deserializer, Session
 
 _DIAL_S: Final = 3.0
-_FIRST_BACKOFF_S: Final = 0.05
-_LONGEST_BACKOFF_S: Final = 1.0
+_FIRST_BACKOFF: Final = 50 * MILLISECOND
+_LONGEST_BACKOFF: Final = SECOND
 _SHORT_LIFE_S: Final = 1.0
-_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 State = Literal["connected", "leaving", "disconnected"]
 
@@ -62,7 +67,7 @@ class Watcher(NamedTuple):
 class Upstream:
     """One address and its `sessions` in use; `reason` says why there is none, `error` is that of the last dial."""
 
-    def __init__(self, address: Address, dialing: Dialing, watcher: Watcher) -> None:
+    def __init__(self, address: Address, dialing: Dialing, watcher: Watcher, rng: Rng) -> None:
         self.address = address
         self.sessions: list[Session] = []
         self.reason = "not dialled yet"
@@ -70,7 +75,9 @@ class Upstream:
         self.failed_at = float("-inf")
         self._dialing = dialing
         self._watcher = watcher
+        self._rng = rng
         self._loop = asyncio.get_running_loop()
+        self._acknowledgement = DelayedAcknowledgement(self._loop)
         self._dials: dict[asyncio.Task[None], Session] = {}
         self._all: dict[Session, float] = {}
         self._failures = 0
@@ -168,14 +175,15 @@ class Upstream:
 
     async def _dial(self, session: Session) -> None:
         dialing, address = self._dialing, self.address
+        connection = Connection(session, dialing.limits, self._acknowledgement)
         try:
             async with asyncio.timeout(_DIAL_S):
                 await self._loop.create_connection(
-                    lambda: Connection(session, dialing.limits), address.host, address.port, ssl=dialing.tls
+                    lambda: PlainChannel(connection), address.host, address.port, ssl=dialing.tls
                 )
         except Exception as error:  # whatever it is, the next dial waits for its time
             if not self._closed:
-                self._failed(error)
+                self._failed(common_error(error) if isinstance(error, OSError) else error)
         else:
             if self._closed:
                 session.close(ConnectionLost("the client was closed"))
@@ -192,16 +200,16 @@ class Upstream:
 
     def _back_off(self, reason: str) -> None:
         self.reason = reason
-        longest = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2**self._failures)
-        self._failures = min(self._failures + 1, 10)
-        self._retry_at = self._loop.time() + random.uniform(longest / 2, longest)  # noqa: S311 - spreads load, keeps no secret
+        self._failures += 1
+        wait = backoff(self._failures, self._rng, _LONGEST_BACKOFF, _FIRST_BACKOFF)
+        self._retry_at = self._loop.time() + wait / SECOND
 
     def _tell(self, state: State, reason: str) -> None:
         self._watcher.told(Status(str(self.address), state, reason))
 
 
 def _reason(error: Exception) -> str:
-    """Say why a dial failed; asyncio puts its own words around the system's, and several errors into one text."""
+    """Say why a dial failed; asyncio puts its own words around the system's."""
     if not isinstance(error, OSError):
         return f"{type(error).__name__}: {error}"
     if isinstance(error, TimeoutError) and error.errno is None:
@@ -212,9 +220,8 @@ def _reason(error: Exception) -> str:
         return f"TLS failed: {error.reason or error}"
     if isinstance(error, ConnectionResetError) and not error.args:
         return "it closed the connection in the TLS handshake; is it a server with TLS?"
-    number = _errno(error)
-    if number is not None and number > 0:
-        return os.strerror(number)
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__
 
 
@@ -222,15 +229,8 @@ def _as_node_says(error: Exception, address: Address) -> str:
     if isinstance(error, socket.gaierror):
         code = "EAI_AGAIN" if error.errno == socket.EAI_AGAIN else "ENOTFOUND"
         return f"getaddrinfo {code} {address.host}"
-    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
-        number = errno.ETIMEDOUT if isinstance(error, TimeoutError) else _errno(error)
-        if number is not None and number in errno.errorcode:
-            return f"connect {errno.errorcode[number]} {address}"
+    if isinstance(error, TimeoutError):
+        return connect_error(OSError(errno.ETIMEDOUT, ""), *address)
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno is not None:
+        return connect_error(error, *address)
     return f"{address}: {_reason(error)}"
-
-
-def _errno(error: OSError) -> int | None:
-    """Return the system's number; asyncio has it only in the text where a name has several addresses."""
-    if error.errno is None and (several := _ERRNO.search(str(error))):
-        return int(several[1])
-    return error.errno

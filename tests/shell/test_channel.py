@@ -22,7 +22,6 @@ from shell.secured import Mutual, context_for, mutual
 from tcpservice.exchange import Bounds, Exchange
 from tcpservice.snapshot import Endpoint, Protocol, Service, Snapshot
 from tcpservice_flags import Address
-from tcpservice_sidecar.channel import Channel, PlainChannel, Receiver
 from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.hosts import Hosts
 from tcpservice_sidecar.io import UNACCEPTED, Connection, ExchangeIO, now_ns
@@ -33,6 +32,7 @@ from tcpservice_sidecar.relay import Relays
 from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.stream import Stream
 from tcpservice_sidecar.tls import TlsChannel
+from tcpservice_sockets.channel import Channel, PlainChannel, Receiver
 
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 ORDERS = Service(namespace="shop", name="orders", port=3001)
@@ -314,13 +314,15 @@ class Double:
         self.sent: list[bytes] = []
         self.done: list[str] = []
         self.peer, self.identity, self.unsent, self.closing = "double:1", None, 0, False
+        self.undelivered = 0
         receiver.opened(self)
 
     def write(self, parts: list[bytes]) -> None:
         self.sent.append(b"".join(parts))
 
-    def half_close(self) -> None:
+    def half_close(self) -> bool:
         self.done.append("half_close")
+        return True
 
     def close(self) -> None:
         self.done.append("close")

@@ -10,12 +10,13 @@ import pytest
 
 from shell.test_channel import Scene, end, run
 from tcpservice.snapshot import Endpoint
-from tcpservice_sidecar.channel import PlainChannel
-from tcpservice_sidecar.connector import Connector, connect_error
+from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.hosts import Hosts
 from tcpservice_sidecar.names import Names
 from tcpservice_sidecar.security import Plain
 from tcpservice_sidecar.stream import Stream
+from tcpservice_sockets.channel import PlainChannel
+from tcpservice_sockets.connecting import connect_error
 
 __all__ = ["run"]
 
@@ -87,6 +88,6 @@ def test_a_port_that_nobody_has_is_refused_in_nodes_words(host: str, run: Callab
         endpoint = Endpoint(host=host, port=port, name="orders")
         with pytest.raises(OSError) as raised:  # noqa: PT011 - its number is what counts
             await Connector(Plain(), Hosts(), Fixed()).connect(endpoint, Stream())
-        assert connect_error(raised.value, endpoint) == f"connect ECONNREFUSED {host}:{port}"
+        assert connect_error(raised.value, host, port) == f"connect ECONNREFUSED {host}:{port}"
 
     run(scene)

@@ -56,7 +56,15 @@ class Echo:
 
 
 @contextmanager
-def fleet(way: str, folder: Path, count: int, *, dead: bool = False) -> Iterator[Sidecar]:
+def fleet(
+    way: str,
+    folder: Path,
+    count: int,
+    *,
+    dead: bool = False,
+    flags: tuple[str, ...] = (),
+    pod_flags: tuple[str, ...] = (),
+) -> Iterator[Sidecar]:
     with ExitStack() as stack:
         documents = [tcp_service("orders", OPAQUE)]
         own = write_documents(folder / "own.yaml", documents)
@@ -66,7 +74,7 @@ def fleet(way: str, folder: Path, count: int, *, dead: bool = False) -> Iterator
             port = echo.port
             if way == "two":
                 app = ("--app", f"orders=127.0.0.1:{port}")
-                pod = stack.enter_context(Sidecar("--file", str(own), "--mesh", "127.0.0.1:0", *app))
+                pod = stack.enter_context(Sidecar("--file", str(own), "--mesh", "127.0.0.1:0", *app, *pod_flags))
                 port = pod.ports["mesh"]
             port_name = "mesh" if way == "two" else "app"
             documents.append(endpoint_slice("orders", port, serial=serial, port_name=port_name))
@@ -74,7 +82,7 @@ def fleet(way: str, folder: Path, count: int, *, dead: bool = False) -> Iterator
             documents.append(endpoint_slice("orders", 1, serial=count, port_name="app"))
         path = write_documents(folder / "all.yaml", documents)
         yield stack.enter_context(
-            Sidecar("--file", str(path), "--listen", "orders=127.0.0.1:0", "--admin", "127.0.0.1:0")
+            Sidecar("--file", str(path), "--listen", "orders=127.0.0.1:0", "--admin", "127.0.0.1:0", *flags)
         )
 
 
@@ -105,6 +113,38 @@ def test_connections_are_spread_and_given_back(way: str, tmp_path: Path) -> None
         for caller in callers:
             caller.close()
         wait_until(lambda: not any(r["inFlight"] for r in view(sidecar)["services"][0]["endpoints"]), "given back")
+
+
+@pytest.mark.parametrize("way", ["one", "two"])
+def test_connections_count_for_the_limit_until_they_end(way: str, tmp_path: Path) -> None:
+    flags = ("--connections", "2")
+    with fleet(way, tmp_path, 1, flags=flags) as sidecar:
+        first, second = RawCaller(sidecar.ports["orders"]), RawCaller(sidecar.ports["orders"])
+        assert (first.read(1), second.read(1)) == (b"0", b"0")
+        assert view(sidecar)["callers"] == 2
+        with RawCaller(sidecar.ports["orders"]) as third:
+            assert is_closed(third)
+        first.close()
+        wait_until(lambda: view(sidecar)["callers"] == 1, "the first one is counted no more")
+        with RawCaller(sidecar.ports["orders"]) as fourth:
+            assert fourth.read(1) == b"0"
+        second.close()
+
+
+def test_a_sidecar_refuses_more_connections_of_other_sidecars_to_an_opaque_app(tmp_path: Path) -> None:
+    limited = fleet("two", tmp_path, 1, pod_flags=("--connections", "1"))
+    with limited as sidecar, RawCaller(sidecar.ports["orders"]) as first:
+        assert first.read(1) == b"0"
+        with RawCaller(sidecar.ports["orders"]) as second:
+            assert is_closed(second)
+
+
+def is_closed(caller: RawCaller) -> bool:
+    """Whether the sidecar closes the connection, by FIN or RST, and sends nothing."""
+    try:
+        return caller.rest() == b""
+    except ConnectionError:
+        return True
 
 
 def test_a_replica_that_refuses_is_passed_over(tmp_path: Path) -> None:

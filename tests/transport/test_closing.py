@@ -20,10 +20,11 @@ STEP = 1 << 20
 PAUSE_S = 0.1
 """SIZE takes longer than the second that a peer has to close its side once it has received everything."""
 
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 
 
-def run(scene: Coroutine[Any, Any, None], new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def run(scene: Coroutine[Any, Any, None], new_loop: NewLoop) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(60):
             await scene
@@ -54,7 +55,7 @@ async def read_slowly(reader: asyncio.StreamReader, step: Callable[[], None] = l
 
 @LOOPS
 @pytest.mark.parametrize("secure", [False, True])
-def test_a_reply_reaches_a_slow_reader(secure: bool, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_a_reply_reaches_a_slow_reader(secure: bool, new_loop: NewLoop) -> None:
     settings: dict[str, Any] = {}
     server = Server(port=0)
     if secure:
@@ -132,7 +133,7 @@ def test_who_does_not_speak_the_protocol_and_does_not_read_is_cut_off() -> None:
 
 
 @LOOPS
-def test_events_reach_a_slow_server(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_events_reach_a_slow_server(new_loop: NewLoop) -> None:
     async def scene() -> None:
         received = asyncio.get_running_loop().create_future()
 

@@ -16,6 +16,7 @@ from tcpservice.exchange.outputs import Pause, Resume
 from tcpservice.exchange.records import DownstreamConnection, Message, Origin, Reason, UpstreamConnection
 from tcpservice.exchange.state import State
 from tcpservice.exchange.transitions import DownstreamEvent, DownstreamState
+from tcpservice.unread import has_large_share
 
 # CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
 _PAUSED: Final = DownstreamState.PAUSED
@@ -116,6 +117,17 @@ def overdue(state: State) -> Message:
     return next(iter(state.silent), None) or next(iter(state.pending))
 
 
+# Connections of callers
+
+
+def may_connect(state: State) -> bool:
+    """Whether one more connection of a caller may be taken; one that may not is counted as refused."""
+    if len(state.downstreams) + len(state.opaque) < state.bounds.connections:
+        return True
+    state.counts["refused_connections"] += 1
+    return False
+
+
 # Reading from callers
 
 
@@ -192,9 +204,8 @@ def wait_for_admission(state: State, downstream: DownstreamConnection, now: int)
 
 def is_slow_reader(state: State, downstream: DownstreamConnection) -> bool:
     """Whether replies to this connection must wait: too much is unsent in all, and its share is above average."""
-    return (
-        state.unsent_bytes > state.bounds.unsent_bytes
-        and downstream.unsent * state.slow_readers >= state.unsent_bytes // 2
+    return state.unsent_bytes > state.bounds.unsent_bytes and has_large_share(
+        downstream.unsent, state.unsent_bytes, state.slow_readers
     )
 
 

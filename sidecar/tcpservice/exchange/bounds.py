@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from tcpservice.snapshot import MEBIBYTE, MILLISECOND, SECOND
+from tcpservice.unread import PRESSURE_STALL
 
 PROCESS_BYTES: Final = 64 * MEBIBYTE
 """What the interpreter, the libraries and the tables of an idle sidecar need."""
@@ -74,7 +75,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     unreachable_grace: int = 5 * SECOND
     preconnect: int = 100 * MILLISECOND
     stall: int = 30 * SECOND
-    pressure_stall: int = 2 * SECOND
+    pressure_stall: int = PRESSURE_STALL
     closing_grace: int = 5 * SECOND
     probe_after: int = 30 * SECOND
     probe_timeout: int = 30 * SECOND

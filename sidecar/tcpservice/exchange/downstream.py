@@ -14,6 +14,7 @@ from tcpservice.errors import Code, ProtocolError
 from tcpservice.exchange.admission import (
     count_buffered,
     count_unsent,
+    may_connect,
     may_continue_frame,
     may_read,
     pause,
@@ -30,6 +31,7 @@ from tcpservice.exchange.state import State
 from tcpservice.exchange.tracing import keep
 from tcpservice.exchange.transitions import DownstreamEvent, DownstreamState
 from tcpservice.snapshot import SECOND, Protocol
+from tcpservice.unread import patience
 from tcpservice.wire.frames import Control, Item, Malformed, Oversized
 from tcpservice.wire.mesh import CANCEL, KEEP, OPAQUE, PING, PONG, encode_control, read_control
 from tcpservice.wire.requests import Refused
@@ -62,8 +64,7 @@ def accept(
     state: State, upstream: Upstream | None, origin: Origin, limit: int, now: int
 ) -> DownstreamConnection | None:
     """Take a new connection; None where there are too many. A mesh connection names its service in its preface."""
-    if len(state.downstreams) >= state.bounds.connections:
-        state.counts["refused_connections"] += 1
+    if not may_connect(state):
         return None
     downstream = DownstreamConnection(state.new_conn(), upstream, origin, limit, now)
     downstream.serial = downstream.conn
@@ -151,8 +152,8 @@ def _watch_frame(state: State, downstream: DownstreamConnection, now: int, same_
         if timers:
             state.timers.cancel(downstream, Reason.FRAME)
     elif not same_frame or not timers or Reason.FRAME not in timers:
-        patience = state.bounds.stall + downstream.reader.wanted * SECOND // SLOWEST_UPLOAD
-        state.timers.set(downstream, Reason.FRAME, now + patience)
+        longest = state.bounds.stall + downstream.reader.wanted * SECOND // SLOWEST_UPLOAD
+        state.timers.set(downstream, Reason.FRAME, now + longest)
 
 
 def _handle(state: State, downstream: DownstreamConnection, item: Item, now: int) -> None:
@@ -222,6 +223,7 @@ def _receive_preface(state: State, downstream: DownstreamConnection, data: bytes
     state.write(downstream.conn, hop.answer())
     if OPAQUE in hop.features:
         forget_downstream(state, downstream, now)
+        state.opaque.add(downstream.conn)
         state.commands.append(HandOver(downstream.conn, hop.service, rest))
         return None
     state.move(downstream, DownstreamEvent.PREFACE)
@@ -269,8 +271,7 @@ def unsent(state: State, downstream: DownstreamConnection, size: int, now: int) 
     count_unsent(state, downstream, size, now)
     bounds = state.bounds
     short = state.unsent_bytes > bounds.unsent_bytes
-    patience = min(bounds.stall, bounds.pressure_stall) if short else bounds.stall
-    if size and now - downstream.progress >= patience:
+    if size and now - downstream.progress >= patience(bounds.stall, bounds.pressure_stall, short=short):
         state.report("downstream_unread", f"reads none of {size} bytes of replies", downstream)
         close(state, downstream, now)
 

@@ -137,6 +137,8 @@ class Exchange:
             upstream.lost(self._state, connection, Failure.CONNECTION, reason, now)
         elif type(connection) is OpaqueConnection:
             opaque.ended(self._state, connection)
+        else:
+            self._state.opaque.discard(conn)
         self._settle(now)
 
     def connected(self, conn: int, now: int) -> bool:
@@ -161,6 +163,13 @@ class Exchange:
         self._settle(now)
 
     # Opaque services
+
+    def accept_opaque(self) -> int | None:
+        """Take a connection to an Opaque service; return its number, None to refuse it. `closed` ends it.
+
+        A connection of another sidecar that was handed over keeps the number of its `HandOver`.
+        """
+        return opaque.accept(self._state)
 
     def relay(self, service: Service, tried: frozenset[Endpoint]) -> tuple[int, Endpoint] | None:
         """Pick an endpoint for one whole connection; return the connection's number and where to dial.
@@ -366,7 +375,7 @@ class Exchange:
 
     def connections(self) -> int:
         """Count the connections of callers."""
-        return len(self._state.downstreams)
+        return len(self._state.downstreams) + len(self._state.opaque)
 
     def counts(self) -> dict[str, int]:
         """Count what was dropped or went wrong, by reason."""

@@ -1,13 +1,24 @@
 """Connections of Opaque services: an endpoint is picked once, when the connection is made.
 
-Used by the `exchange`. The shell moves the bytes; the exchange balances the connections, and learns who refused one.
+Used by the `exchange`. The shell moves the bytes; the exchange limits the connections of callers, balances those to
+endpoints, and learns which endpoint refused one.
 """
 
 from __future__ import annotations
 
+from tcpservice.exchange.admission import may_connect
 from tcpservice.exchange.records import OpaqueConnection, Upstream
 from tcpservice.exchange.state import State
 from tcpservice.snapshot import Endpoint
+
+
+def accept(state: State) -> int | None:
+    """Take a caller's connection to an Opaque service; return its number, None where there are too many."""
+    if not may_connect(state):
+        return None
+    conn = state.new_conn()
+    state.opaque.add(conn)
+    return conn
 
 
 def pick(state: State, upstream: Upstream, tried: frozenset[Endpoint]) -> tuple[int, Endpoint] | None:

@@ -21,6 +21,7 @@ cdef class State:
     cdef readonly dict apps
     cdef readonly dict connections
     cdef readonly dict downstreams
+    cdef readonly set opaque
     cdef public long long request_bytes
     cdef public long long partial_bytes
     cdef public long long unsent_bytes

@@ -48,7 +48,8 @@ class State:
     the requests that hold a place, in the order of their arrival; `silent` those that hold none any more, the one that
     was silent for longest first. `unparsed` are connections with complete frames that wait for the next turn, `paused`
     those that wait for admission, `large` those that receive a large frame while memory is short. `pump` are upstreams
-    whose waiting messages may go on. `freed` says that admission may let a paused connection go on.
+    whose waiting messages may go on. `opaque` are the numbers of callers' connections to Opaque services. `freed` says
+    that admission may let a paused connection go on.
     """
 
     def __init__(self, bounds: Bounds, seed: int, *, tracing: bool, strict: bool) -> None:
@@ -69,6 +70,7 @@ class State:
         self.apps: dict[str, Upstream] = {}
         self.connections: dict[int, Connection] = {}
         self.downstreams: dict[DownstreamConnection, None] = {}
+        self.opaque: set[int] = set()
         self.request_bytes = 0
         self.partial_bytes = 0
         self.unsent_bytes = 0

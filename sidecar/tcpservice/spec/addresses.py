@@ -1,6 +1,6 @@
 """The addresses in an EndpointSlice: which texts are some, and whose they are.
 
-Used by `reading` (the check) and `replicas` (how an address and its port are written).
+Used by `reading` (the check), `replicas` and the operator (how an address and its port are written).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
+from tcpservice.addresses import Address
 from tcpservice.spec.checked import Checked
 from tcpservice.spec.problems import Finding, Path, expected
 
@@ -21,7 +22,7 @@ _HOST: Final = re.compile(
 
 def join(host: str, port: int) -> str:
     """Write an address as people do."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(Address(host, port))
 
 
 def check_endpoints(each: Checked) -> Iterator[Finding]:

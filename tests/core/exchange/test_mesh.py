@@ -191,6 +191,8 @@ def test_who_asks_for_an_opaque_app_is_handed_over() -> None:
     (handed,) = stage.handed
     assert (handed.conn, handed.service, handed.rest) == (other.conn, "shop/orders", b"any bytes")
     assert other.raw == b"TCPS/1 shop/orders -\n"
+    assert stage.exchange.connections() == 1
+    stage.exchange.closed(handed.conn, "ended", stage.now)
     assert stage.exchange.connections() == 0
 
 

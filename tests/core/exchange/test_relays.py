@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from core.exchange.stage import Stage, endpoints, service
+from tcpservice.exchange import Bounds
 from tcpservice.snapshot import SECOND, Algorithm, Protocol
 
 
@@ -19,6 +20,21 @@ def test_connections_are_spread() -> None:
         assert found is not None
         stage.exchange.closed(found[0], "ended", stage.now)
     assert all(replica.in_flight == 0 for replica in stage.exchange.services()[0].endpoints)
+
+
+def test_they_count_as_connections_of_callers_and_are_limited_with_them() -> None:
+    opaque = service(1, protocol=Protocol.OPAQUE)
+    stage = Stage(opaque, bounds=Bounds(connections=2))
+    relayed = stage.exchange.accept_opaque()
+    assert relayed is not None
+    other = stage.exchange.accept(opaque, stage.now)
+    assert other is not None
+    assert stage.exchange.connections() == 2
+    assert stage.exchange.accept_opaque() is None
+    assert stage.exchange.accept(opaque, stage.now) is None
+    assert stage.exchange.counts() == {"refused_connections": 2}
+    stage.exchange.closed(relayed, "ended", stage.now)
+    assert stage.exchange.accept_opaque() is not None
 
 
 def test_whether_replicas_are_awaited_can_be_asked() -> None:

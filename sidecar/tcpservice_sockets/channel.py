@@ -1,8 +1,9 @@
-"""A connection as the rest of the sidecar sees it: bytes come in, buffers go out, whatever carries them.
+"""A connection as all above it sees it: bytes come in, buffers go out, whatever carries them.
 
-A `Channel` gives what it reads to a `Receiver`. `PlainChannel` is TCP, `tls.TlsChannel` is TLS over another channel;
-both behave the same, so that nothing above them knows which one it has. Used by every module that dials (`connector`)
-or listens (`listeners`).
+A `Channel` gives what it reads to a `Receiver`. `PlainChannel` is TCP; the sidecar's `TlsChannel` is TLS over another
+channel. Both behave the same, so that nothing above them knows which one it has. Used by every module of the sidecar
+that dials or listens, and by the transport for Python apps, whose TLS is asyncio's own: it is part of the event loop's
+transport below a `PlainChannel`, and cannot be half-closed.
 
 `PlainChannel` is an `asyncio.Protocol`, not a `BufferedProtocol`. With uvloop 0.23, a small read and write cost 5 us
 with the first and 6 to 7 us with the second, which calls Python twice for each read; reads of 200 KiB gain a fifth.
@@ -12,9 +13,11 @@ Most messages are small.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final, Protocol, cast
 
 from tcpservice_sockets import acknowledge_at_once, notice_death, peer_name, send_at_once, socket_of
+from tcpservice_sockets.unacknowledged import unacknowledged
 
 SEND_BUFFER: Final = 64 * 1024
 """A channel tells its receiver when more output than this waits in it."""
@@ -35,8 +38,8 @@ class Receiver(Protocol):
     def unsent_changed(self) -> None:
         """Note that much output waits in the channel, or that most of it has left."""
 
-    def closed(self, reason: str) -> None:
-        """Note that the connection does not exist any more; `reason` is for people."""
+    def closed(self, error: str) -> None:
+        """Note that the connection does not exist any more; `error` is for people, empty without an error."""
 
 
 class Channel(Protocol):
@@ -55,14 +58,21 @@ class Channel(Protocol):
         """How many bytes of output wait in this process."""
 
     @property
+    def undelivered(self) -> int:
+        """How many bytes of output the peer's kernel has not acknowledged; outside Linux, those of `unsent`."""
+
+    @property
     def closing(self) -> bool:
         """Whether `close` or `abort` was called, or the connection broke."""
 
     def write(self, parts: list[bytes]) -> None:
         """Send the parts, in order, without a copy where the system gathers them."""
 
-    def half_close(self) -> None:
-        """Send what waits, then tell the peer that no more comes. Reading goes on."""
+    def half_close(self) -> bool:
+        """Send what waits, then tell the peer that no more comes. Reading goes on.
+
+        Returns False, and does nothing, where the channel can only be closed.
+        """
 
     def close(self) -> None:
         """Send what waits, then close. Nothing is received any more."""
@@ -107,14 +117,15 @@ class PlainChannel(asyncio.Protocol):
         self._sock = socket_of(transport)
         self.peer = peer_name(transport)
         if self._sock is not None:
-            send_at_once(self._sock)
-            notice_death(self._sock)
+            with suppress(OSError):  # the peer may have reset the connection just now
+                send_at_once(self._sock)
+                notice_death(self._sock)
         self._receiver.opened(self)
 
     def eof_received(self) -> bool:
-        """Tell the receiver that the peer sends no more, and keep the connection."""
+        """Tell the receiver that the peer sends no more, and keep the connection where it can be half-closed."""
         self._receiver.ended()
-        return True
+        return self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """Tell the receiver that much output waits."""
@@ -127,7 +138,7 @@ class PlainChannel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the receiver."""
         self._closed = self._half_closed = True
-        self._receiver.closed(_reason(exc))
+        self._receiver.closed(_words(exc))
 
     # Channel
 
@@ -140,6 +151,13 @@ class PlainChannel(asyncio.Protocol):
     def unsent(self) -> int:
         """How many bytes of output wait in this process."""
         return 0 if self._closed else self._transport.get_write_buffer_size()
+
+    @property
+    def undelivered(self) -> int:
+        """How many bytes of output the peer's kernel has not acknowledged."""
+        if self._closed or self._sock is None:
+            return self.unsent
+        return self.unsent + unacknowledged(self._sock)
 
     @property
     def closing(self) -> bool:
@@ -155,14 +173,18 @@ class PlainChannel(asyncio.Protocol):
         else:
             self._transport.writelines(parts)
 
-    def half_close(self) -> None:
+    def half_close(self) -> bool:
         """Send what waits, then FIN."""
-        if not self._half_closed and not self._transport.is_closing():
-            self._half_closed = True
-            try:
-                self._transport.write_eof()
-            except OSError:  # asyncio shuts the socket down at once: the peer may have reset it
-                self._transport.abort()
+        if self._half_closed or self._transport.is_closing():
+            return True
+        if not self._transport.can_write_eof():
+            return False
+        self._half_closed = True
+        try:
+            self._transport.write_eof()
+        except OSError:  # asyncio shuts the socket down at once: the peer may have reset it
+            self._transport.abort()
+        return True
 
     def close(self) -> None:
         """Send what waits, then close."""
@@ -187,7 +209,8 @@ class PlainChannel(asyncio.Protocol):
     def acknowledge(self) -> None:
         """Acknowledge what was read."""
         if self._sock is not None and not self._transport.is_closing():
-            acknowledge_at_once(self._sock)
+            with suppress(OSError):  # the peer may have reset the connection just now
+                acknowledge_at_once(self._sock)
 
     def hand_over(self, receiver: Receiver) -> None:
         """Call another receiver from now on."""
@@ -197,8 +220,7 @@ class PlainChannel(asyncio.Protocol):
         receiver.opened(self)
 
 
-def _reason(exc: Exception | None) -> str:
+def _words(exc: Exception | None) -> str:
     if exc is None:
-        return "closed the connection"
-    text = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or type(exc).__name__
-    return f"connection lost: {text}"
+        return ""
+    return exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or type(exc).__name__

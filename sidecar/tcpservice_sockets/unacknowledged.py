@@ -1,6 +1,6 @@
 """How much of what was written to a socket has not reached the other side's kernel.
 
-Used by `connection` to tell a peer that reads slowly from one that does not read.
+Used by `channel`, to tell a peer that reads slowly from one that does not read.
 """
 
 from __future__ import annotations
