@@ -17,7 +17,7 @@ MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
 MEBIBYTE = 1 << 20
 
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=1 << 62)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 

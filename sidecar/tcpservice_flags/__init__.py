@@ -62,17 +62,23 @@ def parse_address(text: str, *, lowest: int = 1) -> Address:
     return Address(host, parse_port(match["port"], lowest=lowest))
 
 
+_DIGITS: Final = re.compile("[0-9]{1,20}")
+_MOST: Final = 1_000_000_000
+
+
 def parse_port(text: str, *, lowest: int = 1) -> int:
     """Read the number of a port. Raises ValueError."""
-    if not text.isdigit() or not lowest <= int(text) <= MAX_PORT:
+    if not _DIGITS.fullmatch(text) or not lowest <= int(text) <= MAX_PORT:
         raise ValueError(f"expected a port from {lowest} to {MAX_PORT}, got {text}")
     return int(text)
 
 
 def parse_count(text: str) -> int:
     """Read a whole number above 0. Raises ValueError."""
-    if not text.isdigit() or int(text) < 1:
+    if not _DIGITS.fullmatch(text) or int(text) < 1:
         raise ValueError(f'expected a whole number above 0, got "{text}"')
+    if int(text) > _MOST:
+        raise ValueError(f"expected at most {_MOST}, got {text}")
     return int(text)
 
 

@@ -12,12 +12,17 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
+_MOST_SHOWN = 5000
+
 
 class Finding(Exception):
     """Something that must never happen did: what, and with which input."""
 
     def __init__(self, what: str, given: object) -> None:
-        super().__init__(f"{what}\n  input: {given!r}")
+        shown = repr(given)
+        if len(shown) > _MOST_SHOWN:
+            shown = f"{shown[:_MOST_SHOWN]}... ({len(shown)} characters; `again` below gives it whole)"
+        super().__init__(f"{what}\n  input: {shown}")
 
 
 class Options(NamedTuple):

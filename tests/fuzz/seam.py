@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tcpservice.exchange import Bounds, Close, Connect, Exchange, HandOver, Pause, Resume
-from tcpservice.snapshot import SECOND, Endpoint, Limits, Service, Snapshot, Timeouts
+from tcpservice.snapshot import MILLISECOND, SECOND, Endpoint, Limits, Service, Snapshot, Timeouts
 from tcpservice.wire.mesh import Preface, encode_preface
 
 KEY = "shop/orders"
@@ -33,6 +33,10 @@ class Peer(Protocol):
         """Take note that the connection was closed."""
 
 
+REPORTED_AGAIN = 500 * MILLISECOND
+"""How often the shell says how much a peer has still to take."""
+
+
 class World:
     """One exchange: a service with replicas, and an app of the pod for callers on the mesh."""
 
@@ -42,6 +46,7 @@ class World:
         self._peers: dict[int, Peer] = {}
         self._reads: dict[int, deque[bytes]] = {}
         self._paused: set[int] = set()
+        self._unread: dict[int, int] = {}
         self._exchange = Exchange(Bounds(), seed=seed, tracing=bool(seed % 2))
         ends = tuple(Endpoint(host="10.0.0.1", port=3000 + n, name=name, mesh=mesh) for n, name in enumerate(replicas))
         self._service = _service(ends)
@@ -78,8 +83,9 @@ class World:
             self._carry()
 
     def unread(self, conn: int, size: int) -> None:
-        """Say how many bytes a peer has not taken."""
+        """Say how many bytes a peer has not taken, now and then again and again, as the shell does."""
         if conn in self._peers:
+            self._unread[conn] = size
             self._exchange.backlog(conn, size, self.now)
             self._carry()
 
@@ -90,11 +96,19 @@ class World:
     def pass_time(self, nanoseconds: int) -> None:
         """Let time pass, deadline by deadline."""
         until = self.now + nanoseconds
+        while self.now < until:
+            step = min(until, self.now + REPORTED_AGAIN) if any(self._unread.values()) else until
+            self._tick(step)
+            for conn, size in list(self._unread.items()):
+                self.unread(conn, size)
+        self._tick(until)
+
+    def _tick(self, until: int) -> None:
         while (due := self._exchange.next_due()) is not None and due <= until:
             self.now = max(self.now, due)
             self._exchange.tick(self.now)
             self._carry()
-        self.now = until
+        self.now = max(self.now, until)
 
     def _welcome(self, conn: int | None, peer: Peer) -> int:
         assert conn is not None, "the connection was refused"
@@ -106,6 +120,7 @@ class World:
     def _forget(self, conn: int) -> Peer | None:
         self._reads.pop(conn, None)
         self._paused.discard(conn)
+        self._unread.pop(conn, None)
         return self._peers.pop(conn, None)
 
     def _deliver(self, conn: int) -> None:

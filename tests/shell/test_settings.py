@@ -75,6 +75,8 @@ def test_a_flag_wins_over_the_environment() -> None:
             [*UPSTREAM, *LISTEN, "--downstream-requests", "0"],
             '--downstream-requests: expected a whole number above 0, got "0"',
         ),
+        ([*UPSTREAM, *LISTEN, "--pending", "9" * 20], "--pending: expected at most 1000000000, got 9999"),
+        ([*UPSTREAM, *LISTEN, "--pending", "\u00b2"], '--pending: expected a whole number above 0, got "\u00b2"'),
         ([*UPSTREAM, *LISTEN, "--log-format", "xml"], "--log-format: expected auto, human or json, got 'xml'"),
         (["--upstream", "a=b..c:1", *LISTEN], '--upstream: "b..c" is not a host name'),
         (["--upstream", f"a={'b' * 64}:1", *LISTEN], "is not a host name: between dots, 1 to 63 characters"),

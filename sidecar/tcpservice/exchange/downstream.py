@@ -56,6 +56,9 @@ FRAMES_PER_BATCH: Final = 64
 SLOWEST_UPLOAD: Final = 16 * 1024
 """Bytes a second that a frame has to arrive with, once the time for a stall is over."""
 
+LARGEST_UPLOAD: Final = 1 << 32
+"""Bytes of a frame that count for this; a prefix can announce any number."""
+
 
 # Accepted
 
@@ -152,8 +155,8 @@ def _watch_frame(state: State, downstream: DownstreamConnection, now: int, same_
         if timers:
             state.timers.cancel(downstream, Reason.FRAME)
     elif not same_frame or not timers or Reason.FRAME not in timers:
-        longest = state.bounds.stall + downstream.reader.wanted * SECOND // SLOWEST_UPLOAD
-        state.timers.set(downstream, Reason.FRAME, now + longest)
+        upload = min(downstream.reader.wanted, LARGEST_UPLOAD) * SECOND // SLOWEST_UPLOAD
+        state.timers.set(downstream, Reason.FRAME, now + state.bounds.stall + upload)
 
 
 def _handle(state: State, downstream: DownstreamConnection, item: Item, now: int) -> None:

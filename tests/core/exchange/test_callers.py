@@ -241,3 +241,13 @@ def test_what_a_closed_caller_was_to_be_written_is_dropped() -> None:
     stage.carry()
     assert client.raw == b""
     assert stage.codes() == ["ok"]
+
+
+def test_a_prefix_may_announce_any_length() -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    client.send_bytes(b"9" * 21 + b"#{")
+    assert client.is_open()
+    stage.pass_time(10 * 24 * 3600 * SECOND)
+    assert not client.is_open()
+    assert stage.reported()[-1] == "downstream_stalled"
