@@ -50,4 +50,4 @@ def test_an_idle_sidecar_shows_its_gauges() -> None:
     shown = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     everywhere = {each.prometheus for each in CATALOGUE if each.kind == "gauge" and each is not SILENCE}
     assert shown >= everywhere
-    assert re.search(r'tcpservice_build_info{scan="(compiled|reference)",version="[0-9.]+"} 1.0', text)
+    assert re.search(r'tcpservice_build_info{implementation="(compiled|python)",version="[0-9.]+"} 1.0', text)

@@ -16,6 +16,7 @@ cdef object _PAUSED
 cdef object _READING
 
 cpdef receive(State state, DownstreamConnection downstream, bytes data, long long now)
+cdef _receive(State state, DownstreamConnection downstream, bytes data, long long now)
 @cython.locals(reader=FrameReader, same_frame=bint, handled="long long")
 cdef _read(State state, DownstreamConnection downstream, bytes data, long long now)
 cdef _decide(State state, DownstreamConnection downstream, long long now, bint same_frame)

@@ -88,7 +88,14 @@ def accept(
 
 
 def receive(state: State, downstream: DownstreamConnection, data: bytes, now: int) -> None:
-    """Handle one read."""
+    """Handle one read. An error in this sidecar's own code ends the connection that sent it, never another one."""
+    try:
+        _receive(state, downstream, data, now)
+    except Exception as error:
+        _failed(state, downstream, error, now)
+
+
+def _receive(state: State, downstream: DownstreamConnection, data: bytes, now: int) -> None:
     if downstream.state >= _CLOSING:
         return
     downstream.heard = state.heard = now
@@ -106,9 +113,24 @@ def receive(state: State, downstream: DownstreamConnection, data: bytes, now: in
 
 def continue_reading(state: State, downstream: DownstreamConnection, now: int) -> None:
     """Go on with a connection that was paused: with what it had sent, then with what it sends."""
-    if downstream.state in (_PAUSED, _ENDING):
-        downstream.heard = now
+    if downstream.state not in (_PAUSED, _ENDING):
+        return
+    downstream.heard = now
+    try:
         _read(state, downstream, b"", now)
+    except Exception as error:
+        _failed(state, downstream, error, now)
+
+
+def _failed(state: State, downstream: DownstreamConnection, error: Exception, now: int) -> None:
+    """Close a connection over an error in this sidecar's own code, which is logged once."""
+    if state.strict:
+        raise error
+    state.counts["internal_errors"] += 1
+    if state.counts["internal_errors"] == 1:
+        text = f"{type(error).__name__}: {error}; please report this"
+        state.report("internal_error", text, downstream)
+    begin_close(state, downstream, now)
 
 
 def _read(state: State, downstream: DownstreamConnection, data: bytes, now: int) -> None:
@@ -160,7 +182,7 @@ def _watch_frame(state: State, downstream: DownstreamConnection, now: int, same_
 
 
 def _handle(state: State, downstream: DownstreamConnection, item: Item, now: int) -> None:
-    """Handle one item. An error in this sidecar's own code ends the connection that sent it, never another one."""
+    """Handle one item."""
     try:
         if type(item) is Frame:
             take_message(state, downstream, item, now)
@@ -173,14 +195,6 @@ def _handle(state: State, downstream: DownstreamConnection, item: Item, now: int
             malformed(state, downstream, item.reason, item.offset, now)
     except Refused as refused:
         malformed(state, downstream, str(refused), item.offset, now)
-    except Exception as error:
-        if state.strict:
-            raise
-        state.counts["internal_errors"] += 1
-        if state.counts["internal_errors"] == 1:
-            text = f"{type(error).__name__}: {error} (at byte {item.offset}); please report this"
-            state.report("internal_error", text, downstream)
-        begin_close(state, downstream, now)
 
 
 def end_of_stream(state: State, downstream: DownstreamConnection, now: int) -> None:

@@ -56,8 +56,10 @@ def test_an_error_while_a_callers_frame_is_handled_ends_its_connection_only(monk
         patch.setattr(downstream_module, "take_message", raises)
         for conn in (bad, broken.connect()):
             broken.exchange.receive(conn, request, 1)
+        patch.setattr(downstream_module, "may_read", raises)
+        broken.exchange.receive(broken.connect(), request, 1)
     assert broken.exchange.connections() == 1
-    assert broken.exchange.counts() == {"internal_errors": 2}
+    assert broken.exchange.counts() == {"internal_errors": 3}
     assert [notice.key for notice in broken.exchange.notices()] == ["internal_error"]
     broken.exchange.receive(good, request, 2)
     assert broken.exchange.in_flight() == 1
