@@ -160,8 +160,10 @@ class ExchangeIO:
     # Time
 
     def _tick(self) -> None:
-        self.exchange.tick(now_ns())
-        self.touch()
+        try:
+            self.exchange.tick(now_ns())
+        finally:
+            self.touch()  # whatever went wrong, the next timer is set
 
     # What peers have not taken yet
 

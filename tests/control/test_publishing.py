@@ -150,7 +150,9 @@ def test_replicas_stay_where_the_service_that_lists_them_goes_first() -> None:
     stage.publish(listing, gone=True)
     assert follow(following, subscription) == told
     stage.publish(endpoint_slice("x"))
-    assert follow(following, subscription).services[0].endpoints == ()
+    follow(following, subscription)
+    assert [each.key for each in following.kept()] == ["shop/orders"], "a reader keeps those that still answer"
+    assert services(stage.subscribe("web"))[0].endpoints == ()
 
 
 def test_a_reader_that_was_slow_is_given_what_it_missed_or_the_whole() -> None:
@@ -194,7 +196,10 @@ def test_whatever_happens_all_readers_end_with_the_same(seed: int) -> None:
     stage.publish(WEB)
     fresh = services(stage.subscribe("web"))
     for subscription, following in streams:
-        assert list(follow(following, subscription).services) == fresh
+        follow(following, subscription)
+        for kept in following.kept():
+            following.lose(kept.key, kept.endpoints)
+        assert list(following.in_force.services) == fresh
 
 
 def test_a_stream_that_ends_leaves_nothing() -> None:
