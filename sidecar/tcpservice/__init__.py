@@ -11,5 +11,4 @@ from tcpservice import implementation
 
 __version__ = "0.1.0"
 
-if os.environ.get(implementation.VARIABLE) == implementation.PYTHON:
-    implementation.use_python()
+implementation.choose(os.environ.get(implementation.VARIABLE, ""))

@@ -40,9 +40,9 @@ class _SourceFinder:
         return next((spec for finder in finders if (spec := finder.find_spec(name)) is not None), None)
 
 
-def use_python() -> None:
-    """Let all modules of the core be imported from their source from now on."""
-    if _SourceFinder not in sys.meta_path:
+def choose(choice: str) -> None:
+    """Let all modules of the core be imported from their source from now on, if that is the choice."""
+    if choice == PYTHON:
         sys.meta_path.insert(0, _SourceFinder)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpservice.backoff import FIRST_BACKOFF, LONGEST_BACKOFF, backoff
-from tcpservice.balancer import balancer_for
+from tcpservice.balancer import Balancer, balancer_for
 from tcpservice.rng import Rng
 from tcpservice.snapshot import Algorithm
 
@@ -69,3 +69,8 @@ def test_round_robin_takes_turns_also_when_replicas_come_and_go() -> None:
 def test_the_pause_doubles_up_to_its_limit(failures: int, seed: int) -> None:
     full = min(FIRST_BACKOFF * 2 ** (failures - 1), LONGEST_BACKOFF)
     assert full // 2 <= backoff(failures, Rng(seed)) <= full
+
+
+def test_a_strategy_has_to_choose() -> None:
+    with pytest.raises(NotImplementedError):
+        Balancer().choose([Replica()], Rng(1))

@@ -8,6 +8,7 @@ from tcpservice.exchange.state cimport State
 cdef object _PAUSED
 cdef object _READING
 cdef object _MESH
+cdef long long _OVERHEAD
 
 @cython.locals(downstream=DownstreamConnection)
 cpdef admit(State state, Message message)

@@ -22,6 +22,7 @@ from tcpservice.unread import has_large_share
 _PAUSED: Final = DownstreamState.PAUSED
 _READING: Final = DownstreamState.READING
 _MESH: Final = Origin.MESH
+_OVERHEAD: Final = MESSAGE_OVERHEAD
 
 SMALL_PARTIAL: Final = 16 * 1024
 """Bytes of an unfinished frame that any connection may have, however short memory is."""
@@ -35,7 +36,7 @@ def admit(state: State, message: Message) -> None:
     downstream = message.downstream
     downstream.messages[message] = None
     downstream.bytes += message.held
-    state.request_bytes += message.held + MESSAGE_OVERHEAD
+    state.request_bytes += message.held + _OVERHEAD
     if message.request.id is not None:
         message.holds_place = True
         downstream.waiting_first += 1
@@ -51,7 +52,7 @@ def release(state: State, message: Message) -> None:
     downstream = message.downstream
     del downstream.messages[message]
     downstream.bytes -= message.held
-    state.request_bytes -= message.held + MESSAGE_OVERHEAD
+    state.request_bytes -= message.held + _OVERHEAD
     message.held = 0
     if state.paused or state.large:
         state.freed = True

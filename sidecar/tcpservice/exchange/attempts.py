@@ -215,7 +215,7 @@ def write(state: State, connection: UpstreamConnection, attempt: Attempt, now: i
     attempt.written = connection.used = now
     if request.id is None:
         state.write(connection.conn, frame.raw)
-        end(state, attempt, _REPLIED, now, code=_OK)
+        end(state, attempt, _REPLIED, now)
         return
     if not connection.asked:
         connection.asked = now

@@ -209,7 +209,7 @@ def _deliver(
         message.answered = now
     message.responses += 1
     if reply.final:
-        end(state, attempt, _REPLIED, now, code=reply.code)
+        end(state, attempt, _REPLIED, now, "", reply.code)
         return
     responded(state, message)
     state.timers.cancel(message, _REQUEST)

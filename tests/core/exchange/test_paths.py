@@ -66,6 +66,21 @@ def test_an_error_while_a_callers_frame_is_handled_ends_its_connection_only(monk
 
 
 @pytest.mark.replaces_functions
+def test_an_error_while_a_paused_connection_goes_on_ends_it_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Broken()
+    paused = broken.connect()
+    request = encoded({"pattern": "a", "data": 1, "id": "1"})
+    broken.exchange.receive(paused, request * 300, 1)
+    assert broken.exchange.next_due() == 0, "the rest waits for the next turn"
+    with monkeypatch.context() as patch:
+        patch.setattr(downstream_module, "may_read", raises)
+        broken.exchange.tick(2)
+    assert broken.exchange.counts() == {"internal_errors": 1}
+    broken.exchange.receive(broken.connect(), request, 3)
+    assert broken.exchange.in_flight() > 0
+
+
+@pytest.mark.replaces_functions
 def test_in_tests_an_error_of_the_sidecars_own_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(service(1))
     client = stage.client()
