@@ -63,7 +63,8 @@ cdef class UpstreamConnection(TimerOwner):
 cdef class UpstreamEndpoint(TimerOwner):
     cdef readonly Upstream upstream
     cdef public object address
-    cdef readonly bint mesh
+    cdef public bint mesh
+    cdef public bint reached
     cdef public str name
     cdef public object state
     cdef readonly list pool

@@ -368,3 +368,71 @@ def test_a_removed_replica_that_refuses_is_of_no_more_interest() -> None:
     stage.pass_time(SECOND)
     assert client.codes() == {"1": "no_endpoints"}
     assert stage.reported() == []
+
+
+def mesh_port_closed(**values: Any) -> Stage:
+    stage = Stage(service(2, mesh=True, **values))
+    stage.closed_ports = {each.port for each in stage.services[0].endpoints}
+    return stage
+
+
+def test_where_only_the_apps_port_can_be_reached_messages_go_there() -> None:
+    stage = mesh_port_closed(app_port=3001)
+    client = stage.client()
+    for number in range(4):
+        client.ask(str(number))
+    stage.pass_time(SECOND)
+    reached = [each for each in stage.upstreams if each.open]
+    assert {each.port for each in reached} == {3001}
+    assert sorted(id_ for each in reached for id_ in each.ids) == ["0", "1", "2", "3"]
+    assert stage.reported().count("mesh_port_closed") == 1
+    assert [each.mesh for each in stage.exchange.services()[0].endpoints] == [False, False]
+
+
+def test_while_no_port_can_be_reached_both_are_tried() -> None:
+    stage = mesh_port_closed(app_port=3001)
+    stage.closed_ports.add(3001)
+    client = stage.client()
+    client.emit()
+    stage.pass_time(4 * SECOND)
+    assert {each.port for each in stage.upstreams if each.name == "r0"} >= {3001, stage.services[0].endpoints[0].port}
+    stage.closed_ports = {3001}
+    stage.pass_time(4 * SECOND)
+    assert "created" in [pattern for each in stage.upstreams for pattern in each.patterns]
+    assert all(each.port != 3001 for each in stage.upstreams if each.open)
+
+
+def test_a_sidecar_that_was_reached_is_not_passed_by_when_it_ends() -> None:
+    stage = Stage(service(1, mesh=True, app_port=3001))
+    client = stage.client()
+    client.ask("1")
+    stage.upstream().reply("1")
+    stage.refusing = {"r0"}
+    stage.upstream().drop()
+    stage.pass_time(3 * SECOND)
+    assert len(stage.upstreams) > 2
+    assert all(each.port != 3001 for each in stage.upstreams)
+
+
+def test_where_the_apps_port_is_not_known_it_is_not_guessed() -> None:
+    stage = mesh_port_closed()
+    client = stage.client()
+    client.ask("1")
+    stage.pass_time(SECOND)
+    assert client.codes() == {"1": "no_endpoints"}
+    assert len({each.port for each in stage.upstreams}) == 1
+
+
+def test_an_apps_port_that_is_not_known_any_more_is_not_dialled() -> None:
+    stage = mesh_port_closed(app_port=3001)
+    client = stage.client()
+    client.ask("1")
+    stage.pass_time(SECOND)
+    stage.closed_ports = set()
+    stage.swap(service(2, mesh=True))
+    for each in stage.upstreams:
+        if each.open:
+            each.drop()
+    stage.pass_time(2 * SECOND)
+    client.ask("2")
+    assert stage.holder("2").port != 3001
