@@ -8,7 +8,7 @@ from core.exchange.stage import Client, Stage, encoded, service
 from tcpservice.exchange import Bounds
 from tcpservice.exchange.bounds import PROCESS_BYTES
 from tcpservice.exchange.downstream import FRAMES_PER_TURN
-from tcpservice.snapshot import MEBIBYTE, SECOND, Limits, Timeouts
+from tcpservice.snapshot import MEBIBYTE, MILLISECOND, SECOND, Limits, Timeouts
 
 
 def half(size: int) -> tuple[bytes, bytes]:
@@ -292,3 +292,31 @@ def test_a_message_that_was_never_sent_keeps_its_place_in_the_queue() -> None:
     stage.pass_time(SECOND)
     stage.swap(service(1))
     assert stage.upstream().ids == ["1", "2"]
+
+
+def test_a_message_has_arrived_when_its_connection_was_paused_however_often_that_is() -> None:
+    timeouts = Timeouts(request=5 * SECOND)
+    stage = Stage(service(1, timeouts=timeouts), bounds=Bounds(downstream_requests=1))
+    client, arrived = stage.client(), stage.now
+    client.send(*({"pattern": "sum", "data": n, "id": n} for n in range(3)))
+    for id_ in (0, 1):
+        stage.pass_time(2 * SECOND)
+        stage.upstream().reply(id_)
+    assert stage.upstream().ids == [0, 1, 2]
+    stage.pass_time(1100 * MILLISECOND)
+    assert client.codes() == {2: "timeout"}, "its caller has waited since the first pause"
+    assert [row.started for row in stage.rows] == [arrived] * 3
+
+
+def test_slow_readers_that_have_left_do_not_make_others_slow() -> None:
+    stage = Stage(service(1), bounds=Bounds(unsent_bytes=1000))
+    for _ in range(50):
+        leaver = stage.client()
+        leaver.hold(10)
+        leaver.drop()
+    slow, other = stage.client(), stage.client()
+    slow.hold(2000)
+    other.hold(100)
+    other.ask("1")
+    stage.upstream().part("1", "x")
+    assert not stage.upstream().is_paused()
