@@ -54,3 +54,15 @@ def test_another_sidecar_is_relayed_to_the_app() -> None:
     assert found is not None
     assert found[1] == app
     assert stage.exchange.relay_app("shop/none") is None
+
+
+def test_a_replica_whose_connections_have_ended_gets_new_ones() -> None:
+    opaque = service(2, protocol=Protocol.OPAQUE, algorithm=Algorithm.LEAST_REQUEST)
+    stage = Stage(opaque)
+    held = [stage.exchange.relay(opaque, frozenset()) for _ in range(20)]
+    ended = next(found[1] for found in held if found)
+    for found in held:
+        if found and found[1] == ended:
+            stage.exchange.closed(found[0], "ended", stage.now)
+    chosen = [stage.exchange.relay(opaque, frozenset()) for _ in range(10)]
+    assert {found[1] for found in chosen if found} == {ended}, "the other one has as many as before"
