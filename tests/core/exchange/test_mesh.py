@@ -374,6 +374,18 @@ def test_a_replica_that_comes_back_after_leaving_is_chosen_again() -> None:
     assert [replica.state for replica in stage.exchange.services()[0].endpoints] == ["healthy"]
 
 
+def test_a_replica_that_was_ejected_is_chosen_again_as_soon_as_it_says_so() -> None:
+    stage, client = at_the_caller(2)
+    client.ask("1")
+    refused = stage.holder("1")
+    refused.say(b"refused", b'"1"')
+    assert "ejected" in [replica.state for replica in stage.exchange.services()[0].endpoints]
+    refused.say(b"back")
+    for number in range(10, 20):
+        client.ask(str(number))
+    assert len(refused.ids) > 2
+
+
 def test_a_silent_sidecar_is_pinged() -> None:
     stage, client = at_the_caller(1)
     client.ask("1")
