@@ -8,7 +8,7 @@ from core.exchange.stage import Client, Stage, encoded, service
 from tcpservice.exchange import Bounds
 from tcpservice.exchange.bounds import PROCESS_BYTES
 from tcpservice.exchange.downstream import FRAMES_PER_TURN
-from tcpservice.snapshot import MEBIBYTE, SECOND, Limits, Timeouts
+from tcpservice.snapshot import MEBIBYTE, MILLISECOND, SECOND, Limits, Timeouts
 
 
 def half(size: int) -> tuple[bytes, bytes]:
@@ -71,6 +71,20 @@ def test_with_far_too_many_unfinished_frames_the_largest_is_closed() -> None:
     assert "memory_short" in stage.reported()
 
 
+def test_what_still_arrives_on_a_paused_connection_is_counted() -> None:
+    bounds = Bounds(partial_bytes=10_000, request_bytes=40_000, downstream_requests=1)
+    stage = Stage(service(1), bounds=bounds)
+    clients = [stage.client() for _ in range(2)]
+    for client in clients:
+        client.ask("request in flight")
+        client.ask("request that waits")
+    assert all(client.is_paused() for client in clients)
+    for client in clients:
+        client.send_bytes(half(40_000)[0])
+    assert [client.is_open() for client in clients].count(False) == 1
+    assert stage.reported() == ["memory_short"]
+
+
 def test_old_requests_without_a_response_hold_no_place_while_somebody_waits() -> None:
     bounds = Bounds(place_expiry=10 * SECOND, queue_timeout=60 * SECOND)
     stage = Stage(service(1, limits=Limits(max_requests_per_replica=2)), bounds=bounds)
@@ -113,6 +127,17 @@ def test_with_too_many_requests_pending_the_one_silent_for_longest_is_abandoned(
     assert client.codes() == {"stream": "abandoned"}
     client.ask("d")
     assert client.codes() == {"stream": "abandoned", "a": "abandoned"}
+
+
+def test_of_several_streams_the_one_silent_for_longest_is_abandoned() -> None:
+    stage = Stage(service(1), bounds=Bounds(pending=2))
+    client = stage.client()
+    for id_ in ("one", "other"):
+        client.ask(id_)
+        stage.upstream().part(id_, 1)
+    stage.upstream().part("one", 2)
+    client.ask("request")
+    assert client.codes() == {"other": "abandoned"}
 
 
 def test_one_read_with_very_many_frames_takes_several_turns() -> None:
@@ -217,6 +242,23 @@ def test_an_endpoint_that_is_read_slowly_is_not_taken_for_silent() -> None:
     assert stage.probes == []
 
 
+def test_an_endpoint_that_is_read_again_has_all_its_time_to_be_heard() -> None:
+    stage = Stage(service(1), bounds=Bounds(unsent_bytes=1000, probe_after=10 * SECOND))
+    slow = stage.client()
+    slow.ask("1")
+    slow.hold(2000)
+    stage.upstream().part("1", "x")
+    for size in range(1999, 1980, -1):
+        stage.pass_time(SECOND)
+        slow.hold(size)
+    assert stage.upstream().is_paused()
+    slow.hold(0)
+    stage.pass_time(8 * SECOND)
+    assert stage.probes == []
+    stage.pass_time(4 * SECOND)
+    assert stage.probes == [stage.upstream()]
+
+
 def test_a_request_with_a_time_limit_that_is_abandoned_is_forgotten() -> None:
     bounds = Bounds(place_expiry=2 * SECOND, downstream_requests=1)
     stage = Stage(service(1, timeouts=Timeouts(request=5 * SECOND)), bounds=bounds)
@@ -292,3 +334,31 @@ def test_a_message_that_was_never_sent_keeps_its_place_in_the_queue() -> None:
     stage.pass_time(SECOND)
     stage.swap(service(1))
     assert stage.upstream().ids == ["1", "2"]
+
+
+def test_a_message_has_arrived_when_its_connection_was_paused_however_often_that_is() -> None:
+    timeouts = Timeouts(request=5 * SECOND)
+    stage = Stage(service(1, timeouts=timeouts), bounds=Bounds(downstream_requests=1))
+    client, arrived = stage.client(), stage.now
+    client.send(*({"pattern": "sum", "data": n, "id": n} for n in range(3)))
+    for id_ in (0, 1):
+        stage.pass_time(2 * SECOND)
+        stage.upstream().reply(id_)
+    assert stage.upstream().ids == [0, 1, 2]
+    stage.pass_time(1100 * MILLISECOND)
+    assert client.codes() == {2: "timeout"}, "its caller has waited since the first pause"
+    assert [row.started for row in stage.rows] == [arrived] * 3
+
+
+def test_slow_readers_that_have_left_do_not_make_others_slow() -> None:
+    stage = Stage(service(1), bounds=Bounds(unsent_bytes=1000))
+    for _ in range(50):
+        leaver = stage.client()
+        leaver.hold(10)
+        leaver.drop()
+    slow, other = stage.client(), stage.client()
+    slow.hold(2000)
+    other.hold(100)
+    other.ask("1")
+    stage.upstream().part("1", "x")
+    assert not stage.upstream().is_paused()

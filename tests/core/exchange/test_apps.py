@@ -113,6 +113,22 @@ def test_an_app_that_does_not_stop_after_all_is_back_in_the_end() -> None:
     assert other.words == [GOAWAY, BACK]
 
 
+def test_an_app_that_restarts_twice_has_all_its_time_to_stop_the_second_time() -> None:
+    stage, other = pod(bounds=Bounds(app_stop=60 * SECOND))
+    other.ask("1")
+    stage.exchange.stop_apps(stage.now)
+    stage.carry()
+    stage.upstream().drop()
+    stage.pass_time(30 * SECOND)
+    assert other.words == [GOAWAY, b'lost "1"', BACK]
+    stage.exchange.stop_apps(stage.now)
+    stage.carry()
+    stage.pass_time(50 * SECOND)
+    assert other.words[3:] == [GOAWAY]
+    stage.pass_time(20 * SECOND)
+    assert other.words[3:] == [GOAWAY, BACK]
+
+
 def test_a_pod_that_ends_calls_nobody_back() -> None:
     stage, other = pod(listens=False)
     stage.exchange.expect_apps(stage.now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from core.exchange.stage import Stage, encoded, endpoints, service
@@ -89,6 +90,20 @@ def test_new_values_hold_for_the_next_message() -> None:
     stage.pass_time(2 * SECOND)
     assert client.codes() == {"big": "frame_too_large", "new": "timeout"}
     assert stage.exchange.services()[0].algorithm == "RoundRobin"
+
+
+@pytest.mark.parametrize(("before", "after", "code"), [(1000, 100, "frame_too_large"), (100, 1000, "ok")])
+def test_a_new_limit_on_frames_holds_for_the_connections_that_there_are(before: int, after: int, code: str) -> None:
+    stage = Stage(service(1, limits=Limits(max_frame_size=before)))
+    client = stage.client()
+    client.ask("reply")
+    client.ask("request")
+    stage.swap(service(1, limits=Limits(max_frame_size=after)))
+    client.ask("large", data="x" * 200)
+    assert ("large" in stage.upstream().ids) is (code == "ok")
+    stage.upstream().reply("reply", "x" * 200)
+    stage.upstream().reply("request")
+    assert [row.code for row in stage.rows] == [code, "ok"]
 
 
 def test_messages_that_wait_go_to_a_replica_that_comes() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from core.exchange.stage import Stage, encoded, service
+from core.exchange.stage import Stage, encoded, endpoints, service
 from tcpservice.backoff import LONGEST_BACKOFF
 from tcpservice.exchange import Bounds
 from tcpservice.snapshot import MILLISECOND, SECOND, Limits, MatchType, Retry, RetryConstraint, Route, Service, Timeouts
@@ -526,3 +526,21 @@ def test_an_oversized_reply_without_an_id_that_is_known() -> None:
     stage.upstream().reply("1")
     assert stage.codes() == ["ok"]
     assert stage.exchange.counts() == {"unknown_replies": 1}
+
+
+def test_what_was_queued_behind_a_dial_may_end_while_earlier_messages_go_elsewhere() -> None:
+    first, second, warm = endpoints(3)
+    warm = replace(warm, ready=False)  # picked only while no other can be
+    stage = Stage(service(0, endpoints=(warm,)), bounds=Bounds(pending=1))
+    client = stage.client()
+    client.ask("warm")
+    stage.upstream().reply("warm")
+    stage.hanging = {"r0", "r1"}
+    stage.swap(service(0, endpoints=(first, second, warm)))
+    client.ask("older")
+    client.ask("newer")
+    of_older, of_newer = stage.upstreams[1:]
+    of_older.drop("refused")
+    of_newer.drop("refused")
+    assert client.codes() == {"older": "abandoned"}
+    assert stage.upstream("r2").ids == ["warm", "newer"]

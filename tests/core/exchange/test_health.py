@@ -6,7 +6,7 @@ import pytest
 
 from core.exchange.stage import Stage, service
 from tcpservice.exchange import Bounds
-from tcpservice.exchange.transitions import TABLES, IllegalTransition
+from tcpservice.exchange.transitions import ENDPOINT, TABLES, EndpointEvent, EndpointState, IllegalTransition
 from tcpservice.snapshot import MILLISECOND, SECOND, Timeouts
 
 
@@ -48,6 +48,24 @@ def test_an_endpoint_that_answers_no_probe_gets_one_request() -> None:
     assert len(again.ids) == 1
     again.reply(again.ids[0])
     assert state_of(stage, "r0") == "healthy"
+
+
+def test_an_endpoint_on_probation_that_stays_silent_is_given_up() -> None:
+    stage = Stage(service(2))
+    client = stage.client()
+    for number in range(10):
+        client.ask(f"a{number}")
+    stage.silent = {"r0"}
+    stage.upstream("r0").drop()
+    stage.pass_time(1500 * MILLISECOND)
+    assert state_of(stage, "r0") == "probation"
+    again = stage.upstream("r0")
+    for number in range(20):
+        client.ask(f"b{number}")
+    assert len(again.ids) == 1
+    stage.pass_time(62 * SECOND)
+    assert not again.is_open()
+    assert client.codes()[again.ids[0]] == "connection_closed"
 
 
 def test_a_frozen_endpoint_is_found_out_by_requests_that_do_not_overlap() -> None:
@@ -164,3 +182,16 @@ def test_every_table_speaks_of_its_own_states_only() -> None:
         assert {type(old) for old, _ in table} == {states}
         assert {type(new) for new in table.values()} == {states}
         assert set(table.values()) | {next(iter(states))} == set(states), "every state is reached"
+
+
+def test_what_takes_an_endpoint_out_does_so_in_every_state() -> None:
+    goals = {
+        EndpointEvent.FAILURE: EndpointState.EJECTED,
+        EndpointEvent.GOAWAY: EndpointState.LEAVING,
+        EndpointEvent.APP_ABSENT: EndpointState.ABSENT,
+        EndpointEvent.REMOVE: EndpointState.REMOVED,
+    }
+    for event, goal in goals.items():
+        for state in EndpointState:
+            if state is not EndpointState.REMOVED and (state is not goal or event is EndpointEvent.FAILURE):
+                assert ENDPOINT[state, event] is goal, (state, event)

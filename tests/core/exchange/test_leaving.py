@@ -157,3 +157,16 @@ def test_who_came_after_the_word_is_let_go_too() -> None:
     stage.upstream().reply("1")
     stage.pass_time(3 * SECOND)
     assert not late.is_open()
+
+
+def test_callers_that_were_silent_before_the_end_of_the_pod_have_some_time_to_be_heard() -> None:
+    stage = Stage(service(1), bounds=Bounds(drain_quiet=SECOND))
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0], stage.now)
+    stage.sidecar()
+    stage.pass_time(10 * SECOND)
+    begun = stage.now
+    stage.exchange.withdraw()
+    stage.pass_time(SECOND // 2)
+    assert not stage.exchange.quiet(begun, stage.now), "a message may be on its way"
+    stage.pass_time(SECOND)
+    assert stage.exchange.quiet(begun, stage.now)

@@ -154,6 +154,16 @@ def test_what_waited_too_long_at_the_app_may_go_elsewhere() -> None:
     assert stage.codes() == ["overloaded"]
 
 
+def test_what_the_app_was_sent_is_not_refused_when_it_is_abandoned() -> None:
+    stage = at_the_app(bounds=Bounds(pending=1))
+    other = stage.sidecar()
+    other.ask("1")
+    other.ask("2")
+    assert stage.upstream().ids == ["1", "2"]
+    assert other.codes() == {"1": "abandoned"}
+    assert other.words == [], "another sidecar would send elsewhere what it is told was refused"
+
+
 def test_what_is_cancelled_is_for_nobody() -> None:
     stage = at_the_app()
     other = stage.sidecar()
@@ -224,6 +234,26 @@ def test_when_leaving_other_sidecars_are_told_and_still_served() -> None:
     assert not stage.exchange.drained(stage.now)
     stage.pass_time(SECOND)
     assert stage.exchange.drained(stage.now)
+
+
+def test_another_sidecar_that_is_not_read_now_is_told_of_the_end_too() -> None:
+    stage = at_the_app(bounds=Bounds(request_bytes=2000))
+    other = stage.sidecar()
+    for number in range(3):
+        other.ask(str(number))
+    assert other.is_paused()
+    stage.exchange.withdraw()
+    stage.carry()
+    assert other.words == [b"goaway"]
+
+
+def test_a_pod_that_ends_says_so_to_a_new_sidecar_even_if_its_app_is_absent() -> None:
+    stage = at_the_app()
+    stage.refusing = {"r0"}
+    stage.exchange.expect_apps(stage.now)
+    stage.exchange.withdraw()
+    stage.carry()
+    assert stage.sidecar("shop/orders", "app-state").words == [b"goaway"]
 
 
 # At the caller's sidecar
@@ -310,6 +340,20 @@ def test_a_leaving_replica_that_refuses_is_not_marked() -> None:
     assert stage.reported() == ["endpoint_leaving"]
 
 
+def test_a_replica_on_probation_that_asks_to_be_left_out_gets_nothing_more() -> None:
+    stage, client = at_the_caller(2)
+    client.ask("1")
+    leaving = stage.holder("1")
+    leaving.say(b"refused", b'"1"')
+    stage.pass_time(SECOND)
+    assert "probation" in [replica.state for replica in stage.exchange.services()[0].endpoints]
+    leaving.say(b"goaway")
+    for number in range(10, 20):
+        client.ask(str(number))
+    assert leaving.ids == ["1"]
+    assert "leaving" in [replica.state for replica in stage.exchange.services()[0].endpoints]
+
+
 def test_a_replica_that_leaves_still_serves_while_the_others_cannot_be_reached() -> None:
     stage, client = at_the_caller(2)
     for number in range(4):
@@ -330,6 +374,18 @@ def test_a_replica_that_comes_back_after_leaving_is_chosen_again() -> None:
     stage.upstream().drop()
     stage.pass_time(SECOND)
     assert [replica.state for replica in stage.exchange.services()[0].endpoints] == ["healthy"]
+
+
+def test_a_replica_that_was_ejected_is_chosen_again_as_soon_as_it_says_so() -> None:
+    stage, client = at_the_caller(2)
+    client.ask("1")
+    refused = stage.holder("1")
+    refused.say(b"refused", b'"1"')
+    assert "ejected" in [replica.state for replica in stage.exchange.services()[0].endpoints]
+    refused.say(b"back")
+    for number in range(10, 20):
+        client.ask(str(number))
+    assert len(refused.ids) > 2
 
 
 def test_a_silent_sidecar_is_pinged() -> None:

@@ -66,3 +66,21 @@ def test_another_sidecar_gets_one_connection() -> None:
     for client in clients:
         client.ask("x" * 20)
     assert len(stage.upstreams) == 1
+
+
+def test_callers_that_have_left_hold_no_connection_of_a_pool() -> None:
+    stage = Stage(service(1))
+    clients = [stage.client() for _ in range(40)]
+    for number in range(12):
+        for who, client in enumerate(clients):
+            client.ask(f"c{who}-{number}")
+        stage.pass_time(200 * MILLISECOND)
+        for upstream in list(stage.upstreams):
+            for id_ in upstream.ids:
+                if id_.endswith(f"-{number}"):
+                    upstream.reply(id_)
+    (endpoint,) = stage.exchange._state.upstreams["shop/orders"].endpoints.values()
+    assert endpoint.slots
+    for client in clients:
+        client.drop()
+    assert not endpoint.slots

@@ -6,7 +6,7 @@ from collections import Counter
 
 from core.exchange.stage import Stage, endpoints, service
 from tcpservice.exchange import Bounds
-from tcpservice.snapshot import SECOND, Algorithm, Protocol
+from tcpservice.snapshot import SECOND, Algorithm, Endpoint, Protocol
 
 
 def test_connections_are_spread() -> None:
@@ -70,3 +70,27 @@ def test_another_sidecar_is_relayed_to_the_app() -> None:
     assert found is not None
     assert found[1] == app
     assert stage.exchange.relay_app("shop/none") is None
+
+
+def test_a_replica_whose_connections_have_ended_gets_new_ones() -> None:
+    opaque = service(2, protocol=Protocol.OPAQUE, algorithm=Algorithm.LEAST_REQUEST)
+    stage = Stage(opaque)
+    held = [stage.exchange.relay(opaque, frozenset()) for _ in range(20)]
+    ended = next(found[1] for found in held if found)
+    for found in held:
+        if found and found[1] == ended:
+            stage.exchange.closed(found[0], "ended", stage.now)
+    chosen = [stage.exchange.relay(opaque, frozenset()) for _ in range(10)]
+    assert {found[1] for found in chosen if found} == {ended}, "the other one has as many as before"
+
+
+def test_while_no_replica_can_be_reached_each_is_still_tried() -> None:
+    opaque = service(2, protocol=Protocol.OPAQUE)
+    stage = Stage(opaque)
+    stage.refusing = {"r0", "r1"}
+    for _ in range(2):
+        tried: frozenset[Endpoint] = frozenset()
+        while (found := stage.exchange.relay(opaque, tried)) is not None:
+            stage.exchange.relay_refused(found[0], "refused", stage.now)
+            tried |= {found[1]}
+        assert tried == set(opaque.endpoints)

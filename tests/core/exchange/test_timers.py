@@ -75,6 +75,22 @@ def test_old_requests_and_retries_are_forgotten() -> None:
     assert not budget.take(100 * SECOND)
 
 
+def test_after_a_long_rest_nothing_old_is_counted() -> None:
+    for second in range(10):
+        budget = RetryBudget(RetryConstraint(percent=50, interval=10 * SECOND, min_count=0))
+        for _ in range(100):
+            budget.count_request(second * SECOND)
+        assert not budget.take(100 * SECOND)
+
+
+def test_requests_count_for_one_interval() -> None:
+    budget = RetryBudget(RetryConstraint(percent=50, interval=10 * SECOND, min_count=0))
+    for _ in range(100):
+        budget.count_request(50 * SECOND)
+    assert budget.take(59 * SECOND)
+    assert not budget.take(60 * SECOND)
+
+
 def test_a_few_are_always_free() -> None:
     budget = RetryBudget(RetryConstraint(percent=0, min_count=2, min_interval=SECOND))
     now = 50 * SECOND
