@@ -65,8 +65,11 @@ def keep_in_touch(state: State, endpoint: UpstreamEndpoint, now: int) -> None:
     """Connect again to an endpoint whose last connection was closed in good order, if it is watched for a change.
 
     A sidecar that asked to be left out says on its connection when it is back; the own app's connection shows when the
-    app stops.
+    app stops. An endpoint that was being probed on the connection is probed anew.
     """
+    if endpoint.state is EndpointState.PROBING and not any(each.probed for each in endpoint.connections()):
+        failed(state, endpoint, Failure.SILENCE, "its connection was replaced before it answered a probe", now)
+        return
     watched = endpoint.state in (EndpointState.LEAVING, EndpointState.ABSENT) or endpoint.upstream.stopping
     if watched and not endpoint.connections():
         state.timers.set(endpoint, Reason.RECONNECT, now + FIRST_BACKOFF)
@@ -108,13 +111,16 @@ def try_other_port(endpoint: UpstreamEndpoint) -> None:
 def suspected(state: State, connection: UpstreamConnection, now: int) -> None:
     """Probe an endpoint that let a request time out and has been silent since it was written.
 
-    While other endpoints are there, it gets no message until it answers.
+    While other endpoints are there, it gets no message until it answers. A connection that is being replaced says
+    nothing: what is silent there may answer on the next one.
     """
     endpoint = connection.endpoint
+    if connection.state is not ConnectionState.READY:
+        return
     if endpoint.state is EndpointState.HEALTHY:
         state.move(endpoint, EndpointEvent.SUSPECT)
         changed(state, endpoint.upstream, now)
-    if not connection.probed and connection.state is ConnectionState.READY:
+    if not connection.probed:
         probe(state, connection, now)
         state.timers.set(connection, Reason.PROBE, now + state.bounds.probe_timeout)
 

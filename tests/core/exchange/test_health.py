@@ -7,7 +7,7 @@ import pytest
 from core.exchange.stage import Stage, service
 from tcpservice.exchange import Bounds
 from tcpservice.exchange.transitions import ENDPOINT, TABLES, EndpointEvent, EndpointState, IllegalTransition
-from tcpservice.snapshot import MILLISECOND, SECOND, Timeouts
+from tcpservice.snapshot import MILLISECOND, SECOND, MatchType, Route, Timeouts
 
 
 def state_of(stage: Stage, name: str) -> str:
@@ -113,6 +113,41 @@ def test_a_sidecar_that_asked_to_be_left_out_keeps_its_connection_to_hear_that_i
     for number in range(20):
         client.ask(f"b{number}")
     assert stage.upstream("r0").ids[-1].startswith("b")
+
+
+def test_a_request_that_times_out_on_a_connection_that_is_being_replaced_says_nothing_of_the_endpoint() -> None:
+    hurried = Route(name="hurried", match=MatchType.EXACT, pattern="hurried", timeouts=Timeouts(request=SECOND))
+    timeouts = Timeouts(request=10 * SECOND, backend_request=2 * SECOND)
+    stage = Stage(service(2, timeouts=timeouts, routes=(hurried,)), bounds=Bounds(unanswered=2))
+    stage.silent = {"r0", "r1"}
+    client = stage.client()
+    for number in range(2):
+        client.ask(f"patient{number}")
+    for number in range(6):
+        client.ask(f"hurried{number}", "hurried")
+    old = list(stage.upstreams)
+    stage.pass_time(5 * SECOND)
+    assert not any(each.is_open() for each in old)
+    assert [state_of(stage, name) for name in ("r0", "r1")] == ["idle", "idle"]
+    client.ask("new")
+    assert stage.holder("new") not in old
+
+
+def test_an_endpoint_whose_probed_connection_is_replaced_is_probed_on_another() -> None:
+    hurried = Route(name="hurried", match=MatchType.EXACT, pattern="hurried", timeouts=Timeouts(request=3 * SECOND))
+    timeouts = Timeouts(request=10 * SECOND, backend_request=SECOND)
+    stage = Stage(service(2, timeouts=timeouts, routes=(hurried,)), bounds=Bounds(unanswered=2))
+    stage.silent = {"r0", "r1"}
+    client = stage.client()
+    for number in range(2):
+        client.ask(f"patient{number}")
+    for number in range(6):
+        client.ask(f"hurried{number}", "hurried")
+    stage.pass_time(2 * SECOND)
+    assert [state_of(stage, name) for name in ("r0", "r1")] == ["probing", "probing"]
+    stage.silent = set()
+    stage.pass_time(10 * SECOND)
+    assert [state_of(stage, name) for name in ("r0", "r1")] == ["healthy", "healthy"]
 
 
 def test_asking_twice_to_be_left_out_changes_nothing() -> None:
