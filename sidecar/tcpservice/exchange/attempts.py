@@ -235,9 +235,10 @@ def write(state: State, connection: UpstreamConnection, attempt: Attempt, now: i
 def _key(connection: UpstreamConnection, message: Message, id_text: bytes) -> bytes:
     """Return the id to write: the caller's own, unless the reply to another request could be taken for its reply.
 
-    An app may answer an id twice. NestJS's own ids are random; a short one could be the next caller's, too.
+    Other sidecars make ids as this one does for its probes. An app may answer an id twice. NestJS's own ids are random;
+    a short one could be the next caller's, too.
     """
-    if not message.request.stable or id_text in connection.pending:
+    if not message.request.stable or id_text in connection.pending or id_text in connection.probes:
         return fresh_id(connection)
     if len(id_text) < SHORT_ID:
         conn = message.downstream.conn

@@ -31,6 +31,9 @@ BUSY: Final = 8
 SLOW: Final = 50 * MILLISECOND
 """Average time to a reply from which on an endpoint counts as slow."""
 
+MOST_PROBES: Final = 64
+"""Probes whose replies are remembered; an app that answers requests but no probe is sent many."""
+
 _PROBE: Final = b'{"pattern":"tcpservice.dev/probe","data":null,"id":%b}'
 """A request that no app handles: NestJS answers it and logs nothing."""
 
@@ -107,7 +110,11 @@ def probe(state: State, connection: UpstreamConnection, now: int) -> None:
     if connection.endpoint.mesh:
         state.write(connection.conn, encode_control(PING, b"%d" % now))
     else:
-        body = _PROBE % fresh_id(connection)
+        key = fresh_id(connection)
+        connection.probes[key] = None
+        if len(connection.probes) > MOST_PROBES:
+            del connection.probes[next(iter(connection.probes))]
+        body = _PROBE % key
         state.write(connection.conn, encode_frame(body, len(body)))
 
 
@@ -116,5 +123,5 @@ def fresh_id(connection: UpstreamConnection) -> bytes:
     while True:
         connection.serial += 1
         key = b'"tcps-%x"' % connection.serial
-        if key not in connection.pending:
+        if key not in connection.pending and key not in connection.probes:
             return key

@@ -53,6 +53,7 @@ cdef class UpstreamConnection(TimerOwner):
     cdef public long long used
     cdef public long long asked
     cdef public long long probed
+    cdef readonly dict probes
     cdef public long long serial
     cdef public long long unknown
     cdef public long long control_second

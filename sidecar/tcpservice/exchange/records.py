@@ -133,14 +133,14 @@ class UpstreamConnection(TimerOwner):
     attempt; an attempt that ended meanwhile stays there until the endpoint has answered, so that a late reply is
     recognised. `live` counts attempts that have not ended. `asked` is
     when the first request was written since the endpoint was heard, `probed` when the last probe was, `used` when the
-    last message was.
+    last message was. `probes` are the ids of probes that were not answered yet.
     `short_ids` says which caller's connection has used a short id here. `throttling` are the slow readers because of
     which it is not read.
     """
 
     __slots__ = (
         "asked", "backlog", "conn", "control_second", "control_used", "endpoint", "heard", "hop", "live", "pending",
-        "probed", "queue", "reader", "serial", "short_ids", "slot", "state", "throttling", "unknown",
+        "probed", "probes", "queue", "reader", "serial", "short_ids", "slot", "state", "throttling", "unknown",
         "used",
     )  # fmt: skip
 
@@ -162,6 +162,7 @@ class UpstreamConnection(TimerOwner):
         self.used = now
         self.asked = 0
         self.probed = 0
+        self.probes: dict[bytes, None] = {}
         self.serial = 0
         self.unknown = 0
         self.control_second = 0

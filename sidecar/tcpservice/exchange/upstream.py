@@ -181,7 +181,7 @@ def _reply(state: State, connection: UpstreamConnection, frame: Frame, now: int)
         return
     attempt = connection.pending.get(reply.id) if reply.id is not None else None
     if attempt is None:
-        _unknown(state, connection, now)
+        _unknown(state, connection, reply.id, now)
         return
     if reply.final:
         del connection.pending[attempt.key]
@@ -220,9 +220,10 @@ def _deliver(
         state.timers.set(message, _STREAM, now + idle)
 
 
-def _unknown(state: State, connection: UpstreamConnection, now: int) -> None:
+def _unknown(state: State, connection: UpstreamConnection, key: bytes | None, now: int) -> None:
     """Drop a reply without a request. One that answers a probe is expected; many others are an attack or a bug."""
-    if connection.probed:
+    if key in connection.probes:
+        del connection.probes[key]
         state.counts["probe_replies"] += 1
         return
     state.counts["unknown_replies"] += 1

@@ -375,6 +375,43 @@ def test_a_slow_replica_that_answers_the_probe_is_let_alone() -> None:
     assert stage.exchange.counts() == {"probe_replies": 3}
 
 
+def test_the_reply_to_a_probe_is_not_taken_for_that_of_a_request_with_the_same_id() -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    client.ask("1")
+    replica = stage.upstream()
+    stage.silent = {"r0"}
+    stage.pass_time(31 * SECOND)
+    probe = replica.packets[-1]
+    assert probe["pattern"] == "tcpservice.dev/probe"
+    client.ask(probe["id"])
+    asked = replica.packets[-1]["id"]
+    assert asked != probe["id"]
+    replica.no_handler(probe["id"])
+    replica.reply(asked, "mine")
+    assert [(packet["id"], packet["response"]) for packet in client.packets] == [(probe["id"], "mine")]
+    assert stage.exchange.counts() == {"probe_replies": 1}
+
+
+def test_probes_that_are_never_answered_are_not_all_remembered() -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    client.ask("endless")
+    replica = stage.upstream()
+    stage.silent = {"r0"}
+    for _ in range(100):
+        stage.pass_time(31 * SECOND)
+        replica.part("endless", 1)
+    assert replica.is_open()
+    probes = [packet["id"] for packet in replica.packets[1:]]
+    assert len(probes) > 64
+    for id_ in probes:
+        replica.no_handler(id_)
+    counts = stage.exchange.counts()
+    assert counts["probe_replies"] == 64
+    assert counts["unknown_replies"] == len(probes) - 64
+
+
 def test_a_replica_that_was_silent_is_trusted_again_when_it_answers_a_probe() -> None:
     stage = Stage(service(2))
     client = stage.client()
