@@ -4,17 +4,23 @@
 # Packages are those of requirements.txt; a base image can be pinned by its digest: --build-arg PYTHON=python@sha256:...
 ARG PYTHON=python:3.13-slim
 
-FROM ${PYTHON} AS wheel
-RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+FROM ${PYTHON} AS source
 WORKDIR /source
 COPY requirements.txt ./
 RUN pip install --quiet --no-cache-dir --root-user-action ignore --constraint requirements.txt cython setuptools wheel
 COPY pyproject.toml setup.py README.md ./
 COPY sidecar sidecar
 COPY operator operator
+
+# The sidecar's core is compiled; the operator passes no messages, and needs no compiler.
+FROM source AS compiled
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 RUN BUILD_EXTENSION=yes pip wheel --quiet --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
-FROM wheel AS sidecar-installed
+FROM source AS plain
+RUN BUILD_EXTENSION=no pip wheel --quiet --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
+
+FROM compiled AS sidecar-installed
 RUN python -m venv --without-pip /opt/tcpservice \
     && pip --python /opt/tcpservice/bin/python install --quiet --no-cache-dir --constraint requirements.txt \
        "$(ls /wheels/*.whl)[sidecar]" \
@@ -24,7 +30,7 @@ RUN python -m venv --without-pip /opt/tcpservice \
              /opt/tcpservice/bin/tcpservice /opt/tcpservice/bin/tcpservice-operator \
     && /opt/tcpservice/bin/python -c 'from tcpservice.implementation import running; assert running() == "compiled"'
 
-FROM wheel AS operator-installed
+FROM plain AS operator-installed
 RUN python -m venv --without-pip /opt/tcpservice \
     && pip --python /opt/tcpservice/bin/python install --quiet --no-cache-dir --constraint requirements.txt \
        "$(ls /wheels/*.whl)[operator]" \

@@ -17,8 +17,8 @@ from tcpservice.snapshot import SECOND
 
 _SERIAL: Final = re.compile(rb'"pattern":"(?!tcps)[^"]*","data":(\d+)')
 
-CAUSE_SLACK: Final = 3 * SECOND
-"""A close may come this much later than the limit whose passing it follows."""
+CAUSE_SLACK: Final = 8 * SECOND
+"""A close may come this much later than the limit it follows: requests that are pending then have 5 s left."""
 
 DIALS_WINDOW: Final = 10 * SECOND
 MOST_DIALS: Final = 50

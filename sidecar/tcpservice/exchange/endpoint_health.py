@@ -34,11 +34,14 @@ from tcpservice.exchange.transitions import (
     UpstreamEvent,
     UpstreamState,
 )
-from tcpservice.snapshot import MILLISECOND, Protocol
+from tcpservice.snapshot import MILLISECOND, SECOND, Protocol
 from tcpservice.wire.mesh import BACK, encode_control
 
 UNREACHABLE_BACKOFF: Final = 500 * MILLISECOND
 """The longest backoff while no endpoint of a service can be reached."""
+
+ASKED_AGAIN: Final = 5 * SECOND
+"""How often a sidecar that asked to be left out is asked for a sign of life."""
 
 
 # What is learned about an endpoint
@@ -146,6 +149,8 @@ def asked_to_leave(state: State, endpoint: UpstreamEndpoint, now: int, *, app_ab
     state.timers.cancel(endpoint, Reason.PROBE_ANSWER)
     state.timers.cancel(endpoint, Reason.RECONNECT)
     state.move(endpoint, EndpointEvent.APP_ABSENT if app_absent else EndpointEvent.GOAWAY)
+    if endpoint.mesh:
+        state.timers.set(endpoint, Reason.RECONNECT, now + ASKED_AGAIN)
     state.report("endpoint_leaving", "its app is absent" if app_absent else "asked to be left out", endpoint)
     changed(state, endpoint.upstream, now)
 
@@ -172,21 +177,42 @@ def probe_unanswered(state: State, endpoint: UpstreamEndpoint, now: int) -> Upst
     return None
 
 
-def reconnect(state: State, endpoint: UpstreamEndpoint, now: int) -> None:
-    """Handle that the backoff is over: dial again, or trust a connection that is established."""
+def reconnect(state: State, endpoint: UpstreamEndpoint, now: int) -> UpstreamConnection | None:
+    """Handle that the backoff is over: dial again, or trust a connection that is established.
+
+    Return a connection to give up, since the sidecar that is to say on it when it is back does not answer.
+    """
     connections = endpoint.connections()
     if not connections:
         open_connection(state, endpoint, 0, now)
-        return
+        return None
     ready = next((each for each in connections if each.state is ConnectionState.READY), None)
     if ready is None:
-        return
+        return None
+    if endpoint.state in (EndpointState.LEAVING, EndpointState.ABSENT):
+        return _ask_again(state, endpoint, ready, now)
     if endpoint.last_failure is Failure.REFUSAL:
         state.move(endpoint, EndpointEvent.CONNECTED)
         state.move(endpoint, EndpointEvent.NO_ANSWER)
         changed(state, endpoint.upstream, now)
     else:
         connected(state, ready, now)
+    return None
+
+
+def _ask_again(
+    state: State, endpoint: UpstreamEndpoint, connection: UpstreamConnection, now: int
+) -> UpstreamConnection | None:
+    """Ask a sidecar that asked to be left out for a sign of life: on a dead connection nobody hears that it is back.
+
+    A connection with requests in flight is watched like any other.
+    """
+    if connection.probed and not connection.live and not connection.throttling:
+        return connection
+    if not connection.probed:
+        probe(state, connection, now)
+    state.timers.set(endpoint, Reason.RECONNECT, now + ASKED_AGAIN)
+    return None
 
 
 # Whether the service can be reached

@@ -230,9 +230,9 @@ class Exchange:
 
     def _fire_endpoint(self, endpoint: UpstreamEndpoint, reason: int, now: int) -> None:
         if reason == Reason.RECONNECT:
-            endpoint_health.reconnect(self._state, endpoint, now)
-            return
-        silent = endpoint_health.probe_unanswered(self._state, endpoint, now)
+            silent = endpoint_health.reconnect(self._state, endpoint, now)
+        else:
+            silent = endpoint_health.probe_unanswered(self._state, endpoint, now)
         if silent is not None:
             upstream.lost(self._state, silent, Failure.SILENCE, "did not answer a probe", now)
 

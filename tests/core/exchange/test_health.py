@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.exchange.stage import Stage, service
+from core.exchange.stage import Stage, Upstream, service
 from tcpservice.exchange import Bounds
 from tcpservice.exchange.transitions import ENDPOINT, TABLES, EndpointEvent, EndpointState, IllegalTransition
 from tcpservice.snapshot import MILLISECOND, SECOND, MatchType, Route, Timeouts
@@ -13,6 +13,14 @@ from tcpservice.snapshot import MILLISECOND, SECOND, MatchType, Route, Timeouts
 def state_of(stage: Stage, name: str) -> str:
     (seen,) = [each for each in stage.exchange.services()[0].endpoints if each.name == name]
     return seen.state
+
+
+def answer_pings(stage: Stage, sidecar: Upstream, seconds: int) -> None:
+    for _ in range(seconds):
+        asked = len(sidecar.words)
+        stage.pass_time(SECOND)
+        for word in sidecar.words[asked:]:
+            sidecar.say(b"pong", word.split()[1])
 
 
 def test_an_endpoint_that_accepts_and_closes_costs_no_message_and_is_dialled_less_and_less() -> None:
@@ -107,7 +115,7 @@ def test_a_sidecar_that_asked_to_be_left_out_keeps_its_connection_to_hear_that_i
             each.reply(id_)
     leaving = stage.upstream("r0")
     leaving.say(b"goaway")
-    stage.pass_time(60 * SECOND)
+    answer_pings(stage, leaving, 60)
     assert leaving.is_open()
     leaving.say(b"back")
     for number in range(20):
@@ -148,6 +156,53 @@ def test_an_endpoint_whose_probed_connection_is_replaced_is_probed_on_another() 
     stage.silent = set()
     stage.pass_time(10 * SECOND)
     assert [state_of(stage, name) for name in ("r0", "r1")] == ["healthy", "healthy"]
+
+
+def test_a_sidecar_that_comes_back_on_a_dead_connection_is_found_by_another() -> None:
+    stage = Stage(service(1, mesh=True))
+    client = stage.client()
+    client.ask("1")
+    dead = stage.upstream()
+    dead.reply("1")
+    dead.say(b"goaway", b"app")
+    stage.pass_time(4 * SECOND)
+    assert dead.is_open()
+    assert dead.words == []
+    stage.pass_time(2 * SECOND)
+    assert [word.split()[0] for word in dead.words] == [b"ping"]
+    stage.pass_time(6 * SECOND)
+    assert not dead.is_open()
+    client = stage.client()
+    client.ask("2")
+    stage.pass_time(SECOND)
+    assert stage.upstream().ids == ["2"]
+
+
+def test_a_sidecar_that_leaves_and_answers_keeps_its_connection() -> None:
+    stage = Stage(service(2, mesh=True))
+    client = stage.client()
+    for number in range(4):
+        client.ask(str(number))
+    leaving = stage.upstream("r0")
+    for id_ in leaving.ids:
+        leaving.reply(id_)
+    leaving.say(b"goaway")
+    answer_pings(stage, leaving, 50)
+    assert len(leaving.words) >= 9
+    assert leaving.is_open()
+
+
+def test_a_sidecar_that_leaves_keeps_the_requests_that_it_has_although_it_is_slow() -> None:
+    stage = Stage(service(2, mesh=True))
+    client = stage.client()
+    client.ask("0")
+    client.ask("1")
+    leaving = stage.upstream("r0")
+    leaving.say(b"goaway")
+    stage.pass_time(25 * SECOND)
+    assert leaving.is_open()
+    leaving.reply(leaving.ids[0])
+    assert stage.codes() == ["ok"]
 
 
 def test_asking_twice_to_be_left_out_changes_nothing() -> None:
