@@ -182,7 +182,7 @@ class Fleet:
             self.world,
             f"client-{number}",
             find=find,
-            refused=lambda name: liveness.check_refusal(self, name, service.key),
+            refused=lambda name, dialled: liveness.check_refusal(self, name, service.key, dialled),
             version=shape.version,
             ids=shape.ids,
             scopes=scopes,

@@ -48,7 +48,7 @@ class Client:
         name: str,
         *,
         find: Callable[[], str],
-        refused: Callable[[str], None],
+        refused: Callable[[str, int], None],
         version: int,
         ids: int,
         scopes: tuple[str, ...],
@@ -64,6 +64,7 @@ class Client:
         self._text = f"{self._random.getrandbits(96):024x}"
         self._serial = 0
         self._dialling = False
+        self._dialled = 0
         self._waiting: list[tuple[Message, Patience]] = []
         self._rest = b""
         self._blocked = False
@@ -115,6 +116,7 @@ class Client:
     def _dial(self) -> None:
         if not self._dialling:
             self._dialling = True
+            self._dialled = self._world.clock.now
             session = Session(self._world, self._version, self._take, self._gone)
             self._world.network.dial(
                 self._find(),
@@ -139,7 +141,7 @@ class Client:
 
     def _failed(self, _dial: Dial, _reason: str) -> None:
         self._dialling = False
-        self._refused(self.name)
+        self._refused(self.name, self._dialled)
         waiting, self._waiting = self._waiting, []
         for message, _ in waiting:
             self._world.ledger.finish(message, "refused")
