@@ -27,10 +27,10 @@ def _parts(name: str, port: int, callers: Sequence[Pod]) -> Iterator[str]:
         )
     older = [pod for pod in callers if name not in (pod.aliases or ()) and name not in pod.left_out and not pod.refused]
     if older:
-        mends = sorted({pod.restart for pod in older} - {""})
+        fix = sorted({pod.restart for pod in older} - {""})
         yield (
             f"callers older than it, whose calls take the Service's address: {len(older)}; to have them made anew: "
-            + ("; ".join(mends) or "delete them")
+            + ("; ".join(fix) or "delete them")
         )
     refused = [pod for pod in callers if pod.refused]
     if refused:

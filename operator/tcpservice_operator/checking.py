@@ -218,8 +218,8 @@ def _pods(facts: Facts) -> Iterator[Finding]:
     skewed = [seen for seen in facts.pods if seen.version not in ("", current) and not seen.pod.leaving]
     for version in sorted({seen.version for seen in skewed}):
         those = [seen.pod for seen in skewed if seen.version == version]
-        mends = "; ".join(sorted({pod.restart for pod in those} - {""}))
-        yield Finding("warned", "pods", f"with sidecars of {version}, not {current}: {len(those)}; {mends}")
+        fix = "; ".join(sorted({pod.restart for pod in those} - {""}))
+        yield Finding("warned", "pods", f"with sidecars of {version}, not {current}: {len(those)}; {fix}")
 
 
 def _crossing(facts: Facts) -> Iterator[Finding]:

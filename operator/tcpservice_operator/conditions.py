@@ -1,4 +1,4 @@
-"""The conditions of a TcpService: what holds, why not, and the very command that mends it.
+"""The conditions of a TcpService: what holds, why not, and the command that fixes it.
 
 Used by `planning`. Each condition is a chain of checks; the first that has something to say says it.
 """
@@ -118,9 +118,9 @@ def _lacking(view: View) -> Said | None:
     if not lacking:
         return None
     refused = [pod for pod in lacking if pod.refused]
-    mends = "; ".join(restarts(pod for pod in lacking if not pod.refused))
+    fix = "; ".join(restarts(pod for pod in lacking if not pod.refused))
     if (view.wanted.document["spec"].get("injection") or {}).get("restart") == "Evict":
-        mends = view.stopped or (
+        fix = view.stopped or (
             "they are evicted one at a time, within their disruption budgets, while all others are ready"
         )
     why = f"; {refused[0].key[1]} gets none, as {refused[0].refused}" if refused else ""
@@ -129,7 +129,7 @@ def _lacking(view: View) -> Said | None:
     return (
         "False", "PodsLackSidecar",
         f"{len(lacking)} of {len(view.pods)} pods lack the sidecar{older}, which a pod gets when it is created"
-        + (f": {mends}" if mends else f": {some([pod.key[1] for pod in lacking])}")
+        + (f": {fix}" if fix else f": {some([pod.key[1] for pod in lacking])}")
         + why,
     )  # fmt: skip
 

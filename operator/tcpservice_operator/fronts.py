@@ -126,8 +126,8 @@ def _no_front(view: View) -> Said | None:
         )
     else:
         return None
-    mends = restarts(pod for pod in view.ready if pod not in there and not pod.refused)
-    return "False", "NoSidecar", ": ".join([why, *(["; ".join(mends)] if mends else [])])
+    fix = restarts(pod for pod in view.ready if pod not in there and not pod.refused)
+    return "False", "NoSidecar", ": ".join([why, *(["; ".join(fix)] if fix else [])])
 
 
 def _closed(view: View) -> Said | None:

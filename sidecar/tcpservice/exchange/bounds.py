@@ -1,6 +1,6 @@
 """The bounds that protect memory, and the times after which silence means something.
 
-Given to the `exchange` once. The sidecar's flags document and override them; what belongs to a service stands in its
+Given to the `exchange` once. The sidecar's flags document and override them; limits of one service are in its
 manifest instead. The byte bounds follow from the memory that the container may use, so that a sidecar is slow before
 it is killed: `Bounds.for_memory` divides it.
 """
