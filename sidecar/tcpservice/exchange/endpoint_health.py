@@ -81,34 +81,18 @@ def keep_in_touch(state: State, endpoint: UpstreamEndpoint, now: int) -> None:
 def connected(state: State, connection: UpstreamConnection, now: int) -> None:
     """Note that a connection is ready. An ejected endpoint is probed; for a sidecar its preface was the answer."""
     endpoint = connection.endpoint
-    if endpoint.mesh:
-        endpoint.reached = True
-    elif endpoint.address.mesh:
-        text = "its sidecar's port cannot be reached, and its app's can: messages go there"
-        state.report_rarely("mesh_port_closed", f"{endpoint.name}: {text}", endpoint.upstream, now)
     if endpoint.state in (EndpointState.LEAVING, EndpointState.ABSENT):
         asked_to_return(state, endpoint, now)  # its sidecar asks again right after its preface if it still has to
     if endpoint.state is not EndpointState.EJECTED:
         return
     state.timers.cancel(endpoint, Reason.RECONNECT)
     state.move(endpoint, EndpointEvent.CONNECTED)
-    if endpoint.mesh or endpoint.last_failure is Failure.NONE:
+    if endpoint.address.mesh or endpoint.last_failure is Failure.NONE:
         succeeded(state, endpoint, now)
         return
     probe(state, connection, now)
     state.timers.set(endpoint, Reason.PROBE_ANSWER, now + state.bounds.probe_answer)
     changed(state, endpoint.upstream, now)
-
-
-def try_other_port(endpoint: UpstreamEndpoint) -> None:
-    """After a dial that failed: dial the app's own port next, and then the sidecar's port again.
-
-    A network policy may let callers reach the app's port only, as it did before there were sidecars. A sidecar that was
-    reached once is not passed by: where it does not answer, its pod is ending.
-    """
-    untold = endpoint.upstream.service.app_port is None
-    if endpoint.address.mesh and not (endpoint.reached or untold or endpoint.connections()):
-        endpoint.mesh = not endpoint.mesh
 
 
 def suspected(state: State, connection: UpstreamConnection, now: int) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec.structs import replace
-
 from tcpservice.exchange.outputs import Connect
 from tcpservice.exchange.records import (
     LARGEST_POOL,
@@ -21,7 +19,7 @@ from tcpservice.exchange.records import (
     UpstreamEndpoint,
 )
 from tcpservice.exchange.state import State
-from tcpservice.snapshot import MILLISECOND, Endpoint
+from tcpservice.snapshot import MILLISECOND
 from tcpservice.wire.frames import encode_frame
 from tcpservice.wire.mesh import PING, encode_control
 
@@ -41,23 +39,12 @@ _PROBE: Final = b'{"pattern":"tcpservice.dev/probe","data":null,"id":%b}'
 def open_connection(state: State, endpoint: UpstreamEndpoint, slot: int, now: int) -> UpstreamConnection:
     """Begin to connect to an endpoint."""
     service = endpoint.upstream.service
-    address = _address(endpoint)
     connection = UpstreamConnection(state.new_conn(), endpoint, slot, service.limits.max_frame_size, now)
     endpoint.pool[slot] = connection
     state.connections[connection.conn] = connection
-    state.commands.append(Connect(connection.conn, endpoint.upstream.key, address))
+    state.commands.append(Connect(connection.conn, service.key, endpoint.address))
     state.timers.set(connection, Reason.CONNECT, now + service.timeouts.connect)
     return connection
-
-
-def _address(endpoint: UpstreamEndpoint) -> Endpoint:
-    """Return where to dial: what was told of the endpoint, unless its sidecar's port cannot be reached."""
-    address, port = endpoint.address, endpoint.upstream.service.app_port
-    if port is None:
-        endpoint.mesh = address.mesh
-    if port is None or endpoint.mesh is address.mesh:
-        return address
-    return replace(address, port=port, mesh=False)
 
 
 def connection_for(

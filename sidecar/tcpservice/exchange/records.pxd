@@ -64,8 +64,7 @@ cdef class UpstreamConnection(TimerOwner):
 cdef class UpstreamEndpoint(TimerOwner):
     cdef readonly Upstream upstream
     cdef public object address
-    cdef public bint mesh
-    cdef public bint reached
+    cdef readonly bint mesh
     cdef public str name
     cdef public object state
     cdef readonly list pool

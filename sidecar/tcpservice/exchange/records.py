@@ -150,7 +150,7 @@ class UpstreamConnection(TimerOwner):
         self.endpoint = endpoint
         self.slot = slot
         self.state = ConnectionState.CONNECTING
-        mesh = endpoint.mesh
+        mesh = endpoint.address.mesh
         self.hop: MeshHop | None = MeshHop(endpoint.upstream.key) if mesh else None
         self.reader = FrameReader(limit, control=mesh)
         self.queue: dict[Attempt, None] = {}
@@ -181,13 +181,12 @@ class UpstreamEndpoint(TimerOwner):
     `pool` holds its connections by slot; `slots` says which one a caller keeps to where it is not the first. `load`
     is what the balancing compares: requests that hold a place there, or Opaque connections. `in_flight` counts streams
     that have begun, too. `bytes` are those of the frames that may have to be buffered there. `latency` is a moving
-    average of the time from writing a request to its last response (ns). `mesh` says that its sidecar is dialled, and
-    not its app; `reached` that its sidecar was reached once.
+    average of the time from writing a request to its last response (ns).
     """
 
     __slots__ = (
         "address", "bytes", "failures", "in_flight", "last_failure", "latency", "load", "mesh", "name", "pool",
-        "reached", "slots", "state", "upstream",
+        "slots", "state", "upstream",
     )  # fmt: skip
 
     def __init__(self, upstream: Upstream, address: Endpoint) -> None:
@@ -195,7 +194,6 @@ class UpstreamEndpoint(TimerOwner):
         self.upstream = upstream
         self.address = address
         self.mesh = address.mesh
-        self.reached = False
         self.name = address.name
         self.state = EndpointState.HEALTHY
         self.pool: list[UpstreamConnection | None] = [None]

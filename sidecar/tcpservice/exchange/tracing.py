@@ -188,7 +188,7 @@ def _spread_keep(state: State, message: Message) -> None:
         connection = state.connections.get(conn)
         if not isinstance(connection, UpstreamConnection) or connection.state is not _READY:
             continue
-        if connection.hop is not None:
+        if connection.endpoint.address.mesh:
             state.write(conn, encode_control(KEEP, key))
 
 

@@ -21,7 +21,6 @@ from tcpservice.exchange.endpoint_health import (
     failed,
     keep_in_touch,
     succeeded,
-    try_other_port,
 )
 from tcpservice.exchange.outputs import Pause, Resume
 from tcpservice.exchange.pool import probe
@@ -350,8 +349,6 @@ def lost(state: State, connection: UpstreamConnection, failure: Failure, reason:
     pending = [attempt for attempt in connection.pending.values() if attempt.connection is connection]
     connection.pending = {}
     close_upstream(state, connection, abort=True)
-    if dialled:
-        try_other_port(endpoint)
     if counts:
         failed(state, endpoint, failure, reason, now)
         if dialled:

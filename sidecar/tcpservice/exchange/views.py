@@ -62,7 +62,7 @@ def _view_endpoint(endpoint: UpstreamEndpoint) -> EndpointView:
     return EndpointView(
         name=address.name,
         address=f"{address.host}:{address.port}",
-        mesh=endpoint.mesh,
+        mesh=address.mesh,
         state=_state(endpoint),
         connected=any(each.state is ConnectionState.READY for each in endpoint.connections()),
         failures=endpoint.failures,

@@ -140,7 +140,6 @@ class Upstream(Peer):
     def __init__(self, stage: Stage, command: Connect) -> None:
         super().__init__(stage, command.conn, control=command.endpoint.mesh)
         self.name = command.endpoint.name
-        self.port = command.endpoint.port
 
     def opened(self, preface: Preface) -> None:
         if self.name not in self.stage.silent:
@@ -184,7 +183,6 @@ class Stage:
         self.services = services or (service(),)
         self.refusing: set[str] = set()
         self.hanging: set[str] = set()
-        self.closed_ports: set[int] = set()
         self.silent: set[str] = set()
         self.upstreams: list[Upstream] = []
         self.clients: list[Client] = []
@@ -298,7 +296,7 @@ class Stage:
     def _dial(self, upstream: Upstream) -> None:
         if not upstream.open:
             return
-        if upstream.name in self.refusing or upstream.port in self.closed_ports:
+        if upstream.name in self.refusing:
             upstream.open = False
             self.exchange.closed(upstream.conn, "refused", self.now)
         elif upstream.name not in self.hanging:
