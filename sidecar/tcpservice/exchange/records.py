@@ -208,7 +208,7 @@ class UpstreamEndpoint(TimerOwner):
     def has_room(self, backlog: int) -> bool:
         """Whether it may be sent one more message."""
         upstream = self.upstream
-        if self.load >= upstream.most_requests or self.bytes >= upstream.most_bytes:
+        if self.load >= upstream.most_requests or self.bytes > upstream.most_bytes:
             return False
         if self.state is _PROBATION and self.in_flight:
             return False
@@ -272,7 +272,7 @@ class Upstream(TimerOwner):
         self.pool_size = service.pool_size
         self.policies = Policies(service)
         self.most_requests = service.limits.max_requests_per_replica or NO_LIMIT
-        self.most_bytes = FRAMES_PIPELINED * service.limits.max_frame_size
+        self.most_bytes = (FRAMES_PIPELINED - 1) * service.limits.max_frame_size  # one more may follow
 
     def refresh(self) -> None:
         """Find the candidates: healthy endpoints, else those that leave and still serve, else those that are probed.

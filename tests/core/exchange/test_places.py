@@ -217,7 +217,7 @@ def test_as_many_bytes_as_a_replica_may_buffer_and_no_more() -> None:
     for number in range(9):
         client.ask(str(number), data="x" * 900)
     replica = stage.upstream()
-    assert len(replica.ids) == 5
+    assert len(replica.ids) == 4, "one more could exceed four frames of the largest size"
     for id_ in range(9):
         replica.reply(str(id_))
     assert len(client.packets) == 9
