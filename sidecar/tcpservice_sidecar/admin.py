@@ -124,8 +124,12 @@ class Admin:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def _show_snapshot(self, _: web.Request) -> web.Response:
-        services = [to_builtins(service) for service in self._exchange.services()]
-        body = {"services": services, "callers": self._exchange.connections(), "inFlight": self._exchange.in_flight()}
+        body = {
+            "services": [to_builtins(service) for service in self._exchange.services()],
+            "apps": [to_builtins(app) for app in self._exchange.apps()],
+            "callers": self._exchange.connections(),
+            "inFlight": self._exchange.in_flight(),
+        }
         return web.Response(body=orjson.dumps(body, option=orjson.OPT_INDENT_2), content_type="application/json")
 
     async def _leave(self, _: web.Request) -> web.Response:

@@ -80,6 +80,7 @@ def test_behind_a_refused_connection(
         assert client.value("echo", "connected") == "connected"
         link.accepting(False)
         link.reset()
+        until(lambda: not topology.is_connected(), "the loss is noticed; what is written before may have run")
         begun = send_all(client, kinds)
         time.sleep(CLOSED_SECONDS)
         link.accepting(True)
@@ -113,6 +114,7 @@ def test_behind_an_app_that_starts_again(
         assert client.value("echo", "connected") == "connected"
         link.accepting(False)
         link.reset()
+        until(lambda: not topology.is_connected(), "the loss is noticed; what is written before may have run")
         begun = send_all(client, kinds)
         time.sleep(CLOSED_SECONDS)
         link.accepting(True)
@@ -138,6 +140,7 @@ def test_behind_idempotent_requests_whose_connection_was_cut(
         link.accepting(False)
         link.reset()
         link.mode = Mode.FORWARD
+        until(lambda: not topology.is_connected(), "the loss is noticed; what is written before may have run")
         begun += send_all(client, kinds, COUNT)
         time.sleep(CLOSED_SECONDS)
         link.accepting(True)

@@ -9,6 +9,7 @@ reaches over the mesh. "direct": no sidecar at all; callers connect to the first
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal, Self
@@ -157,3 +158,9 @@ class Topology:
         if self.way == "direct":
             return Answer(200, "")
         return ask(self.sidecar, path)
+
+    def is_connected(self) -> bool:
+        """Whether the sidecar before the links is connected through one, or has not noticed yet that it is not."""
+        sidecars, kind = ([self.sidecar], "services") if self._place == "caller" else (self.replica_sidecars, "apps")
+        known = [json.loads(ask(sidecar, "/snapshot").text)[kind] for sidecar in sidecars]
+        return any(endpoint["connected"] for services in known for each in services for endpoint in each["endpoints"])

@@ -103,6 +103,13 @@ def test_an_app_that_answers_is_ready() -> None:
         server.join()
 
 
+def test_the_snapshot_shows_the_pods_own_app() -> None:
+    with RawReplica() as app, at_app(app.port) as sidecar:
+        (seen,) = view(sidecar)["apps"]
+        assert seen["service"] == "default/orders"
+        assert [endpoint["address"] for endpoint in seen["endpoints"]] == [f"127.0.0.1:{app.port}"]
+
+
 def test_an_app_that_is_silent_or_speaks_otherwise_or_is_not_there_is_not_ready() -> None:
     with RawReplica() as app, at_app(app.port) as sidecar:
         answer = ask(sidecar, "/app/readyz")
