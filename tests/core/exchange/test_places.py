@@ -85,6 +85,15 @@ def test_a_message_waits_no_longer_for_a_place_than_for_its_answer() -> None:
     assert stage.reported() == []
 
 
+def test_an_event_waits_no_longer_than_the_time_of_a_request() -> None:
+    stage = Stage(service(0, awaited=True, timeouts=Timeouts(request=2 * SECOND)))
+    stage.client().emit()
+    stage.pass_time(SECOND)
+    assert stage.codes() == []
+    stage.pass_time(2 * SECOND)
+    assert stage.codes() == ["timeout"]
+
+
 def test_messages_wait_for_replicas_that_nobody_has_told_of() -> None:
     stage = Stage(service(0, awaited=True))
     client = stage.client()
