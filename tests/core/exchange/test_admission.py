@@ -71,6 +71,31 @@ def test_with_far_too_many_unfinished_frames_the_largest_is_closed() -> None:
     assert "memory_short" in stage.reported()
 
 
+def test_the_large_frame_that_may_arrive_is_not_the_one_whose_connection_is_closed() -> None:
+    stage = Stage(service(1), bounds=Bounds(partial_bytes=10_000, request_bytes=40_000))
+    first, second = stage.client(), stage.client()
+    head, tail = half(50_000)
+    first.send_bytes(head)
+    assert not first.is_paused()
+    second.send_bytes(half(40_000)[0])
+    assert (first.is_open(), second.is_open()) == (True, False)
+    first.send_bytes(tail)
+    assert stage.upstream().ids == ["big"]
+
+
+def test_a_large_frame_goes_on_when_the_connection_of_the_one_before_it_is_closed() -> None:
+    stage = Stage(service(1), bounds=Bounds(partial_bytes=10_000, request_bytes=1 << 30))
+    first, second = stage.client(), stage.client()
+    first.send_bytes(half(40_000)[0])
+    head, tail = half(40_000)
+    second.send_bytes(head)
+    assert second.is_paused()
+    first.drop()
+    assert not second.is_paused()
+    second.send_bytes(tail)
+    assert stage.upstream().ids == ["big"]
+
+
 def test_what_still_arrives_on_a_paused_connection_is_counted() -> None:
     bounds = Bounds(partial_bytes=10_000, request_bytes=40_000, downstream_requests=1)
     stage = Stage(service(1), bounds=bounds)

@@ -229,3 +229,13 @@ def test_an_unused_connection_to_an_app_that_is_about_to_stop_stays() -> None:
     stage.upstream().drop()
     stage.pass_time(SECOND)
     assert other.words == [GOAWAY, BACK]
+
+
+def test_an_app_that_restarts_while_it_is_dialled_is_not_dialled_twice() -> None:
+    stage, other = pod()
+    stage.hanging = {"r0"}
+    other.ask("1")
+    stage.exchange.stop_apps(stage.now)
+    stage.carry()
+    assert len(stage.upstreams) == 1
+    assert stage.connect("r0").ids == ["1"]

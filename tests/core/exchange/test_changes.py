@@ -157,3 +157,25 @@ def test_the_apps_rules_follow_the_snapshot() -> None:
     other.send_bytes(encoded({"pattern": "a", "data": 1, "id": "small"}))
     assert other.codes() == {"big": "frame_too_large"}
     assert stage.upstream().ids == ["small"]
+
+
+def test_a_removed_replica_that_owes_replies_only_to_requests_that_have_ended_is_let_go_at_once() -> None:
+    stage = Stage(service(1, timeouts=Timeouts(request=SECOND)))
+    client = stage.client()
+    client.ask("1")
+    stage.pass_time(2 * SECOND)
+    assert client.codes() == {"1": "timeout"}
+    stage.swap(service(0))
+    assert not stage.upstream().is_open()
+
+
+def test_a_replica_with_the_address_of_another_has_its_own_name() -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    client.ask("1")
+    stage.upstream().reply("1")
+    (address,) = endpoints(1)
+    stage.swap(service(0, endpoints=(replace(address, name="new"),)))
+    client.ask("2")
+    stage.upstream().reply("2")
+    assert [row.endpoint for row in stage.rows] == ["r0", "new"]

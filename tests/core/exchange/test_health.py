@@ -76,6 +76,21 @@ def test_an_endpoint_on_probation_that_stays_silent_is_given_up() -> None:
     assert client.codes()[again.ids[0]] == "connection_closed"
 
 
+def test_bytes_that_are_no_whole_frame_do_not_answer_a_probe() -> None:
+    stage = Stage(service(2))
+    client = stage.client()
+    for number in range(10):
+        client.ask(f"a{number}")
+    stage.silent = {"r0"}
+    stage.upstream("r0").drop()
+    stage.pass_time(600 * MILLISECOND)
+    assert state_of(stage, "r0") == "probing"
+    stage.upstream("r0").send_bytes(b"40#{")
+    assert state_of(stage, "r0") == "probing"
+    stage.pass_time(SECOND)
+    assert state_of(stage, "r0") == "probation"
+
+
 def test_a_frozen_endpoint_is_found_out_by_requests_that_do_not_overlap() -> None:
     bounds = Bounds(probe_timeout=5 * SECOND)
     stage = Stage(service(3, timeouts=Timeouts(request=10 * SECOND, backend_request=SECOND)), bounds=bounds)

@@ -116,6 +116,21 @@ def test_a_caller_is_idle_from_its_last_reply_on() -> None:
     assert not other.is_open()
 
 
+def test_a_caller_that_is_paused_when_the_pod_ends_is_let_go_once_it_is_idle() -> None:
+    stage = Stage(service(1), bounds=Bounds(drain_idle=SECOND, downstream_requests=1))
+    other = stage.client(inbound=True)
+    other.ask("1")
+    other.ask("2")
+    assert other.is_paused()
+    stage.exchange.withdraw()
+    stage.upstream().reply("1")
+    stage.upstream().reply("2")
+    assert not other.is_paused()
+    stage.pass_time(3 * SECOND)
+    assert not other.is_open()
+    assert stage.codes() == ["ok", "ok"]
+
+
 def test_streams_are_told_apart_from_what_was_not_answered() -> None:
     stage = Stage(service(1))
     client = stage.client(inbound=True)

@@ -85,6 +85,15 @@ def test_a_message_waits_no_longer_for_a_place_than_for_its_answer() -> None:
     assert stage.reported() == []
 
 
+def test_an_event_waits_no_longer_than_the_time_of_a_request() -> None:
+    stage = Stage(service(0, awaited=True, timeouts=Timeouts(request=2 * SECOND)))
+    stage.client().emit()
+    stage.pass_time(SECOND)
+    assert stage.codes() == []
+    stage.pass_time(2 * SECOND)
+    assert stage.codes() == ["timeout"]
+
+
 def test_messages_wait_for_replicas_that_nobody_has_told_of() -> None:
     stage = Stage(service(0, awaited=True))
     client = stage.client()
@@ -241,3 +250,15 @@ def test_a_caller_at_the_head_of_the_queue_that_has_no_place_of_its_own_lets_oth
     assert replica.ids == ["a0", "a1", "b0"]
     replica.reply("b0")
     assert replica.ids == ["a0", "a1", "b0", "b1"]
+
+
+def test_requests_that_hold_no_place_free_their_bytes_once() -> None:
+    stage = Stage(service(1, limits=Limits(max_frame_size=1000)))
+    client = stage.client()
+    for number in range(5):
+        client.ask(f"stream {number}", data="x" * 900)
+        stage.upstream().part(f"stream {number}", 1)
+        stage.upstream().reply(f"stream {number}")
+    for number in range(9):
+        client.ask(f"request {number}", data="x" * 900)
+    assert len([id_ for id_ in stage.upstream().ids if id_.startswith("request")]) == 5

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from core.exchange.stage import Stage, service
-from tcpservice.snapshot import MILLISECOND
+from tcpservice.exchange.pool import BUSY
+from tcpservice.snapshot import MILLISECOND, SECOND
 
 
 def test_a_pool_of_a_size_spreads_callers_and_keeps_each_on_one_connection() -> None:
@@ -43,6 +44,19 @@ def test_without_a_size_the_pool_grows_while_the_endpoint_is_busy_and_slow() -> 
                     upstream.reply(id_)
     assert len(stage.upstreams) == 4
     assert all(upstream.ids for upstream in stage.upstreams)
+
+
+def test_the_pool_grows_only_while_all_its_connections_are_busy() -> None:
+    stage = Stage(service(1))
+    slow = stage.client()
+    slow.ask("slow")
+    stage.pass_time(2 * SECOND)
+    stage.upstream().reply("slow")
+    for number in range(2 * BUSY):
+        stage.client().ask(f"request {number}")
+    assert [len(upstream.ids) for upstream in stage.upstreams] == [1 + BUSY, BUSY]
+    stage.client().ask("one more")
+    assert stage.holder("one more") is stage.upstreams[2]
 
 
 def test_the_order_of_a_caller_holds_while_the_pool_grows() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from core.exchange.stage import Client, Stage, encoded, service
 from tcpservice.exchange import Bounds
+from tcpservice.snapshot import Limits
 
 ODD_IDS: list[object] = [
     None,
@@ -225,3 +226,18 @@ def test_nothing_after_a_connection_is_over() -> None:
     stage.carry()
     assert stage.upstreams == []
     assert stage.exchange.connections() == 0
+
+
+def test_a_queued_request_does_not_go_back_to_where_it_found_no_handler() -> None:
+    stage = Stage(service(2, limits=Limits(max_requests_per_replica=2)))
+    client = stage.client()
+    for number in range(4):
+        client.ask(str(number))
+    first, second = stage.upstream("r0"), stage.upstream("r1")
+    other, moved = first.ids
+    first.no_handler(moved)
+    first.reply(other)
+    assert first.ids == [other, moved]
+    assert stage.exchange.services()[0].waiting == 1
+    second.reply(second.ids[0])
+    assert second.ids[-1] == moved

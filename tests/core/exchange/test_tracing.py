@@ -245,6 +245,20 @@ def test_a_message_that_was_tried_again_says_where() -> None:
     assert kept[0].endpoint == endpoints(2)[1]
 
 
+def test_every_sidecar_that_was_tried_keeps_what_the_callers_side_keeps() -> None:
+    stage = Stage(service(2, mesh=True, tracing=NONE), tracing=True)
+    stage.client().ask(OWN_ID)
+    first = stage.holder(OWN_ID)
+    first.say(b"refused", b'"%b"' % OWN_ID.encode())
+    second = stage.holder(OWN_ID)
+    assert second is not first
+    second.reply(OWN_ID)
+    assert [span.kept for span in stage.spans] == ["retry"]
+    keep = b'keep "%b"' % OWN_ID.encode()
+    assert keep in first.words
+    assert keep in second.words
+
+
 def test_a_slow_stream_is_slow_by_its_first_response() -> None:
     stage = Stage(service(1, tracing=NONE), tracing=True)
     client = stage.client()
