@@ -63,7 +63,7 @@ def take_message(state: State, downstream: DownstreamConnection, frame: Frame, n
     admit(state, message)
     upstream.budget.count_request(now)
     timeout = policy.request_timeout
-    if timeout:
+    if timeout and request.id is not None:
         state.timers.set(message, _REQUEST, arrived + timeout)
     if state.tracing:
         begin(state, message)

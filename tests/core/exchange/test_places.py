@@ -85,13 +85,18 @@ def test_a_message_waits_no_longer_for_a_place_than_for_its_answer() -> None:
     assert stage.reported() == []
 
 
-def test_an_event_waits_no_longer_than_the_time_of_a_request() -> None:
-    stage = Stage(service(0, awaited=True, timeouts=Timeouts(request=2 * SECOND)))
-    stage.client().emit()
-    stage.pass_time(SECOND)
-    assert stage.codes() == []
-    stage.pass_time(2 * SECOND)
+def test_an_event_waits_longer_than_a_request_may_take() -> None:
+    stage = Stage(
+        service(0, awaited=True, timeouts=Timeouts(request=2 * SECOND)), bounds=Bounds(queue_timeout=9 * SECOND)
+    )
+    client = stage.client()
+    client.emit()
+    client.ask("1")
+    stage.pass_time(3 * SECOND)
+    assert client.codes() == {"1": "timeout"}
     assert stage.codes() == ["timeout"]
+    stage.pass_time(7 * SECOND)
+    assert stage.codes() == ["timeout", "no_endpoints"]
 
 
 def test_messages_wait_for_replicas_that_nobody_has_told_of() -> None:
@@ -261,4 +266,4 @@ def test_requests_that_hold_no_place_free_their_bytes_once() -> None:
         stage.upstream().reply(f"stream {number}")
     for number in range(9):
         client.ask(f"request {number}", data="x" * 900)
-    assert len([id_ for id_ in stage.upstream().ids if id_.startswith("request")]) == 5
+    assert len([id_ for id_ in stage.upstream().ids if id_.startswith("request")]) == 4
