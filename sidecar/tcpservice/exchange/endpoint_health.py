@@ -131,10 +131,8 @@ def asked_to_leave(state: State, endpoint: UpstreamEndpoint, now: int, *, app_ab
     if endpoint.state is goal or endpoint.state is EndpointState.REMOVED:
         return
     state.timers.cancel(endpoint, Reason.PROBE_ANSWER)
-    state.timers.cancel(endpoint, Reason.RECONNECT)
     state.move(endpoint, EndpointEvent.APP_ABSENT if app_absent else EndpointEvent.GOAWAY)
-    if endpoint.mesh:
-        state.timers.set(endpoint, Reason.RECONNECT, now + ASKED_AGAIN)
+    state.timers.set(endpoint, Reason.RECONNECT, now + ASKED_AGAIN)
     state.report("endpoint_leaving", "its app is absent" if app_absent else "asked to be left out", endpoint)
     changed(state, endpoint.upstream, now)
 
