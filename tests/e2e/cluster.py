@@ -56,6 +56,10 @@ class Cluster:
         """Apply documents, all of them by one command."""
         self.kubectl("apply", "-f", "-", text=yaml.safe_dump_all(documents))
 
+    def pods(self, namespace: str, selector: str) -> list[str]:
+        """Return the names of pods, with those that are ending."""
+        return self.kubectl("get", "pods", "-n", namespace, "-l", selector, "-o", "name").split()
+
     def rolled_out(self, namespace: str, *names: str, seconds: float = 2 * SECONDS) -> None:
         """Wait until Deployments are as they should be."""
         for name in names:

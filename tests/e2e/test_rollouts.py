@@ -32,6 +32,7 @@ def test_rollouts_lose_nothing(cluster: Cluster, major: int) -> None:
         cluster.apply(service(there), tcp_service(there), replicas(there, major=major), caller(there, major=major))
         cluster.rolled_out(there, "orders", "web")
         for _ in range(ROLLOUTS):
+            wait_for("pods of the rollout before are gone", lambda: len(cluster.pods(there, "app=orders")) == 3)
             with Pods.watched(there) as pods, Load(there, seconds=45, rate=300, mix=MIX) as load:
                 cluster.restart(there, "orders")
                 wait_for("the old ones have ended", lambda: len(pods.sigterm) == 3)
@@ -131,6 +132,6 @@ def test_the_operator_is_gone_during_a_whole_rollout(cluster: Cluster) -> None:
         with Load(there, total=3000, window=30) as load:
             report = load.report()
         assert not report.failed, report
-        assert all(count > 900 for count in report.answers.values()), report
+        assert all(count > 800 for count in report.answers.values()), report
         assert len(report.answers) == 3, report
         cluster.rolled_out(HOME, "tcpservice-operator")
