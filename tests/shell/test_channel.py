@@ -68,6 +68,18 @@ def security(request: pytest.FixtureRequest, tmp_path: Path) -> Plain:
     return mutual(tmp_path) if request.param == "TLS" else Plain()
 
 
+class Noting(Exchange):
+    """An exchange that notes what it is told of output that waits."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__(bounds)
+        self.waiting: list[int] = []
+
+    def backlog(self, conn: int, size: int, now: int) -> None:
+        self.waiting.append(size)
+        super().backlog(conn, size, now)
+
+
 class Place:
     """One sidecar inside the test's process, with the security that the test wants."""
 
@@ -75,7 +87,7 @@ class Place:
 
     def __init__(self, security: Plain, *services: Service) -> None:
         self.log = io.StringIO()
-        self.exchange = Exchange(Bounds())
+        self.exchange = Noting(Bounds())
         connector = Connector(security, Hosts(), Names())
         self.io = ExchangeIO(self.exchange, connector, asyncio.get_running_loop())
         log = Log(self.log, "json")
@@ -384,13 +396,10 @@ def test_a_connection_that_is_not_taken_is_closed_at_once(run: Callable[[Scene],
     run(scene)
 
 
-def test_output_that_waits_is_reported_until_it_has_left(
-    run: Callable[[Scene], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_output_that_waits_is_reported_until_it_has_left(run: Callable[[Scene], None]) -> None:
     async def scene() -> None:
         place = Place(Plain(), ORDERS)
-        reported: list[int] = []
-        monkeypatch.setattr(place.exchange, "backlog", lambda _, size, __: reported.append(size))
+        reported = place.exchange.waiting
         accept = lambda: place.exchange.accept(ORDERS, now_ns())  # noqa: E731
         caller = Double(Connection(place.io, UNACCEPTED, upstream=False, accept=accept))
         caller.receiver.received(request("sum", 1, "1"))
