@@ -11,7 +11,7 @@ from cluster.running import wait_for
 from pods.scene import Scene
 from pods.test_discovery import apply, knows
 
-BACK_SECONDS = 10.0
+BACK_SECONDS = 20.0
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
 
 
