@@ -24,7 +24,7 @@ class BuildAll(build_ext):
         self.parallel = self.parallel or os.cpu_count()
 
     def run(self) -> None:
-        """Build; without a compiler, say so and leave no compiled module behind."""
+        """Build; without a compiler, log that and remove every compiled module."""
         try:
             super().run()
         except (CCompilerError, ExecError, PlatformError) as error:
@@ -54,7 +54,7 @@ def extensions() -> list[Extension]:
         source = types.with_suffix(".pyx") if types.with_suffix(".pyx").exists() else types.with_suffix(".py")
         name = ".".join(source.relative_to(ROOT).with_suffix("").parts)
         found.append(Extension(name, [str(source)], extra_compile_args=["-O2", "-g0"]))
-    # Annotations describe the Python form; the C types stand in the .pxd files.
+    # Cython ignores the annotations, which describe the Python form; the .pxd files have the C types.
     compiled: list[Extension] = cythonize(
         found, build_dir="build/cython", language_level=3, compiler_directives={"annotation_typing": False}
     )

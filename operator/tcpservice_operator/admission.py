@@ -90,7 +90,7 @@ class Admission:
 
     @asynccontextmanager
     async def enter(self, client: str) -> AsyncIterator[Place]:
-        """Hold a place for the review of a client. Raises Refused if the review is refused for lack of memory."""
+        """Count one review of a client while it is handled. Raises Refused if the limits on memory do not allow it."""
         loop = asyncio.get_running_loop()
         place: Place | None = None
         try:

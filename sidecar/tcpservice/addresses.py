@@ -16,5 +16,5 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        """Write the address as people type it: an IPv6 address stands in brackets."""
+        """Write the address as people type it: an IPv6 address is in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -70,7 +70,7 @@ class Following:
         return self._enforce()
 
     def kept(self) -> list[Service]:
-        """Return the services whose last endpoints are kept, as the operator tells of none."""
+        """Return the services whose last endpoints are kept because the operator lists none."""
         told = self._believed.services if self._believed else ()
         empty = {service.key for service in told if not service.endpoints and service.key not in self._resolved}
         return [service for service in self.in_force.services if service.key in empty and service.endpoints]

@@ -194,7 +194,7 @@ def test_a_flood_of_a_caller(tmp_path: Path, way: Way, flood: str) -> None:
 @pytest.mark.parametrize("port_name", ["mesh", "app"])
 @pytest.mark.parametrize("flood", ["goaway-and-back", "pings", "unknown-words", "replies", "refused"])
 def test_a_flood_of_another_services_replica(tmp_path: Path, port_name: str, flood: str) -> None:
-    """A replica of `other`, by a listener of the test, sends what nobody asked for; callers of `orders` are served."""
+    """A replica of `other`, played by the test, sends replies that match no request; callers of `orders` are served."""
     with ExitStack() as stack:
         app = stack.enter_context(App())
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))

@@ -1,8 +1,8 @@
 """Where messages and connections end: each in one function.
 
 Used by every part of the exchange. `finish` ends a message: exactly once, with one row for the metrics; a reply that
-comes later is dropped and counted. `close_downstream` and `close_upstream` end a connection: it is in no table any
-more, and the shell is told to close the socket. Attempts end in `attempts.end`.
+comes later is dropped and counted. `close_downstream` and `close_upstream` end a connection: it is removed from
+all tables, and the shell gets a command to close the socket. Attempts end in `attempts.end`.
 """
 
 from __future__ import annotations

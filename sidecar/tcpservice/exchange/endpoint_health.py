@@ -185,7 +185,7 @@ def reconnect(state: State, endpoint: UpstreamEndpoint, now: int) -> UpstreamCon
 def _ask_again(
     state: State, endpoint: UpstreamEndpoint, connection: UpstreamConnection, now: int
 ) -> UpstreamConnection | None:
-    """Ask a sidecar that asked to be left out for a sign of life: on a dead connection nobody hears that it is back.
+    """Ping a sidecar that sent goaway: on a dead connection its announcement that it is back would be missed.
 
     A connection with requests in flight is watched like any other.
     """

@@ -90,7 +90,7 @@ def _adopt(state: State, upstream: Upstream, service: Service, now: int) -> None
 
 
 def remove(state: State, endpoint: UpstreamEndpoint, now: int) -> None:
-    """Send an endpoint nothing more. What is queued for it goes elsewhere; what it has ends there."""
+    """Send an endpoint no more messages. Queued messages move to other endpoints; those in flight may still finish."""
     state.move(endpoint, EndpointEvent.REMOVE)
     state.timers.cancel_all(endpoint)
     endpoint.upstream.refresh()

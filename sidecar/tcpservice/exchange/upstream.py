@@ -228,7 +228,7 @@ def _unknown(state: State, connection: UpstreamConnection, key: bytes | None, no
     state.counts["unknown_replies"] += 1
     connection.unknown += 1
     if connection.unknown > state.bounds.unknown_replies:
-        lost(state, connection, Failure.PROTOCOL, f"sent {connection.unknown} replies that nobody asked for", now)
+        lost(state, connection, Failure.PROTOCOL, f"sent {connection.unknown} replies that match no request", now)
 
 
 def _oversized(state: State, connection: UpstreamConnection, item: Oversized, now: int) -> None:
@@ -341,7 +341,8 @@ def _check_idle(state: State, connection: UpstreamConnection, now: int) -> None:
 def lost(state: State, connection: UpstreamConnection, failure: Failure, reason: str, now: int) -> None:
     """Handle that a connection could not be made, was lost, or is given up.
 
-    What was not written goes elsewhere; what may have run ends or is repeated, as its route says.
+    Attempts that were not written move to other endpoints. Those that may have run fail, or are retried if their
+    route is idempotent.
     """
     endpoint, dialled = connection.endpoint, connection.state is _CONNECTING
     counts = connection.state is not _DRAINING

@@ -30,7 +30,7 @@ _SURELY_TRUE: Final = frozenset({b"{", b"[", b'"', b"t"})
 class Reply:
     """What one frame of a replica says.
 
-    `id` is the text of the id as callers decode it, which stands in `raw[id_at:id_end]`, None where there is none (then
+    `id` is the text of the id as callers decode it, found at `raw[id_at:id_end]`, None where there is none (then
     `id_at` is -1). `final` says that nothing follows; `code` is OK, RPC_EXCEPTION or NO_HANDLER.
     """
 

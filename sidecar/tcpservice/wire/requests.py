@@ -24,7 +24,7 @@ class Request:
     """What one frame of a caller says.
 
     `pattern` is JSON text (the caller's own bytes, as NestJS decodes them), empty where there is none. `id` is the text
-    of the id, None for an event, and stands in `raw[id_at:id_end]` (-1 where there is none); `stable` says that NestJS
+    of the id, None for an event, and is at `raw[id_at:id_end]` (-1 where there is none); `stable` says that NestJS
     returns it unchanged. `metadata` is where that value stands, None where there is none.
 
     `passable` is False for a frame with neither `pattern` nor `data`: no NestJS server can answer it, and some stop
