@@ -154,26 +154,29 @@ class Turns:
 
     async def _wait(self, client: str) -> None:
         waiter = asyncio.get_running_loop().create_future()
-        queue = self._waiting.setdefault(client, deque())
-        queue.append(waiter)
+        self._waiting.setdefault(client, deque()).append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter in queue:
+            queue = self._waiting.get(client)
+            if not waiter.cancelled():  # the turn was given, and is not taken
+                self._free += 1
+                self._next()
+            elif queue and waiter in queue:
                 queue.remove(waiter)
                 if not queue:
                     del self._waiting[client]
-            else:  # the turn was given, and is not taken
-                self._free += 1
-                self._next()
             raise
 
     def _next(self) -> None:
-        """Give turns to the next waiters."""
+        """Give turns to the next waiters that were not cancelled."""
         while self._free and self._waiting:
             client = next(iter(self._waiting))
             queue = self._waiting.pop(client)
-            self._free -= 1
-            queue.popleft().set_result(None)
+            waiter = queue.popleft()
             if queue:
                 self._waiting[client] = queue  # behind the other clients
+            # The task of a cancelled waiter may not have run since: its waiter can still be in the queue.
+            if not waiter.cancelled():
+                self._free -= 1
+                waiter.set_result(None)

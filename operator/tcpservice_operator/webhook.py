@@ -30,7 +30,7 @@ from tcpservice_operator.state import State
 from tcpservice_operator.views import roles_of
 
 PATH: Final = "/v1/inject"
-_LOOK_S: Final = 2.0
+LOOK_S: Final = 2.0
 _TELL_S: Final = 1.0
 _PAUSES_S: Final = (0.0, 0.2, 0.3, 0.5)
 _LOGGER: Final = logging.getLogger("tcpservice.operator")
@@ -73,11 +73,13 @@ class Webhook:
         options: Options,
         look: Callable[[str], Awaitable[State]],
         tell: Callable[[str], Awaitable[None]],
+        look_seconds: float = LOOK_S,
     ) -> None:
         self._state = state
         self._options = options
         self._look = look
         self._tell = tell
+        self._look_seconds = look_seconds
         self._admission = Admission()
         self._turns = Turns()
 
@@ -140,7 +142,7 @@ class Webhook:
         """
         roles = roles_of(self._state, pod, namespace)
         try:
-            async with asyncio.timeout(_LOOK_S):
+            async with asyncio.timeout(self._look_seconds):
                 for pause in _PAUSES_S:
                     await asyncio.sleep(pause)
                     async with self._turns.turn(client):

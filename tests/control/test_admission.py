@@ -49,7 +49,7 @@ class Port:
         self.state = state = State()
         state.see_namespace(namespace(inject="enabled"))
         state.see_wanted(tcp_service())
-        self.webhook = Webhook(state, Options(image="sidecar:1"), self._look, self._tell)
+        self.webhook = Webhook(state, Options(image="sidecar:1"), self._look, self._tell, look_seconds=SECONDS)
 
     async def _look(self, where: str) -> State:
         self.looked.append(where)
@@ -265,6 +265,29 @@ def test_a_turn_that_is_cancelled_when_it_is_given_goes_to_the_next() -> None:
         assert not waiting[1].cancelled()
 
     asyncio.run(scene())
+
+
+def test_waiters_that_are_cancelled_just_before_a_turn_is_free_are_passed_over() -> None:
+    async def scene() -> list[str]:
+        turns, had = Turns(at_once=1), list[str]()
+
+        async def work(client: str, name: str) -> None:
+            async with turns.turn(client):
+                had.append(name)
+
+        async with turns.turn("a"):
+            names = [("a", "a1"), ("a", "a2"), ("b", "b1"), ("c", "c1"), ("a", "a3")]
+            tasks = [asyncio.create_task(work(*each)) for each in names]
+            await asyncio.sleep(0)
+            for at in (0, 1, 2):
+                tasks[at].cancel()  # none of them runs before the turn is free
+        await asyncio.wait(tasks, timeout=SECONDS)
+        assert [task.cancelled() for task in tasks] == [True, True, True, False, False]
+        async with turns.turn("b"):
+            had.append("free again")
+        return had
+
+    assert asyncio.run(scene()) == ["c1", "a3", "free again"]
 
 
 def test_the_client_with_the_most_gives_way_by_its_largest_review() -> None:
