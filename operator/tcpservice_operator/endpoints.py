@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from tcpservice.snapshot import Endpoint
 from tcpservice.spec.addresses import join
@@ -23,12 +22,11 @@ REPLICAS_SUFFIX: Final = "-replicas"
 
 
 class Slice(Struct, frozen=True, kw_only=True):
-    """A slice: the TcpService whose replicas it lists, the port of their apps, and these, each with the pod's uid."""
+    """A slice: the TcpService whose replicas it lists, and these, each with the pod's uid."""
 
     key: Key
     service: Key
     family: str
-    app: int | None
     replicas: tuple[tuple[str, Endpoint], ...]
 
 
@@ -51,12 +49,15 @@ def read_slice(body: Body, service: Key) -> Slice:
         key=key_of(body),
         service=service,
         family=body["addressType"],
-        app=ports.get(APP_PORT),
-        replicas=tuple(_replica(one, number or 0, mesh=mesh) for one in listed if one["addresses"]),
+        replicas=tuple(
+            _replica(one, number or 0, mesh=mesh, app_port=ports.get(APP_PORT) if mesh else None)
+            for one in listed
+            if one["addresses"]
+        ),
     )
 
 
-def _replica(listed: Body, port: int, *, mesh: bool) -> tuple[str, Endpoint]:
+def _replica(listed: Body, port: int, *, mesh: bool, app_port: int | None) -> tuple[str, Endpoint]:
     host: str = listed["addresses"][0]
     target: Body = listed.get("targetRef") or {}
     conditions: Body = listed.get("conditions") or {}
@@ -66,16 +67,13 @@ def _replica(listed: Body, port: int, *, mesh: bool) -> tuple[str, Endpoint]:
         port=port,
         name=target.get("name") or join(host, port),
         mesh=mesh,
+        app_port=app_port,
         zone=listed.get("zone"),
         ready=ready,
         serving=ready if conditions.get("serving") is None else conditions["serving"],
         terminating=conditions.get("terminating") is True,
     )
     return target.get("uid") or endpoint.name, endpoint
-
-
-def _at_app(endpoint: Endpoint, port: int | None) -> Endpoint | None:
-    return None if port is None else replace(endpoint, port=port, mesh=False)
 
 
 def merge(slices: Iterable[Slice], is_served: Callable[[Endpoint], bool]) -> tuple[Endpoint, ...]:
@@ -87,7 +85,7 @@ def merge(slices: Iterable[Slice], is_served: Callable[[Endpoint], bool]) -> tup
     chosen: dict[str, tuple[tuple[bool, str], Endpoint]] = {}
     for each in slices:
         for uid, listed in each.replicas:
-            endpoint = listed if not listed.mesh or is_served(listed) else _at_app(listed, each.app)
+            endpoint = listed if not listed.mesh or is_served(listed) else listed.at_app()
             if endpoint is None:
                 continue
             rank = (not endpoint.mesh, each.family)

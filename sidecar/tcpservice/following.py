@@ -128,14 +128,13 @@ def endpoints_at(service: Service, hosts: Iterable[str], meshed: Collection[str]
     other apps of this service were, or the one that its manifest gives.
     """
     known = {endpoint.host: endpoint for endpoint in service.endpoints}
-    told = next((endpoint.port for endpoint in service.endpoints if not endpoint.mesh), None)
-    app_port = told or service.app_port or service.port
+    ports = (each.app_port if each.mesh else each.port for each in service.endpoints)
+    app_port = next((port for port in ports if port), None) or service.app_port or service.port
     found = []
     for host in hosts:
         if host in known and known[host].ready:
             found.append(known[host])
         else:
-            mesh = host in meshed
-            port = mesh_port if mesh else app_port
-            found.append(Endpoint(host=host, port=port, name=f"{service.name}/{host}", mesh=mesh))
+            app = Endpoint(host=host, port=app_port, name=f"{service.name}/{host}")
+            found.append(replace(app, port=mesh_port, mesh=True, app_port=app_port) if host in meshed else app)
     return found

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
@@ -111,17 +112,28 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """One replica's address, as an EndpointSlice tells it.
 
     `host` is an IP address or a name that the shell resolves; `mesh` says that a sidecar listens there, not the app;
-    `name` is what people know the endpoint by (the pod's name, else `host:port`).
+    `app_port` is where the app listens behind that sidecar, None where messages may not go past the sidecar; `name` is
+    what people know the endpoint by (the pod's name, else `host:port`).
     """
 
     host: Annotated[str, Meta(min_length=1)]
     port: Port
     name: str
     mesh: bool = False
+    app_port: Port | None = None
     zone: str | None = None
     ready: bool = True
     serving: bool = True
     terminating: bool = False
+
+    @property
+    def key(self) -> tuple[str, int, bool]:
+        """What tells it from the other endpoints of its service."""
+        return self.host, self.port, self.mesh
+
+    def at_app(self) -> Endpoint | None:
+        """Return the app behind the sidecar; None where there is none, or where no message may go past the sidecar."""
+        return replace(self, port=self.app_port, mesh=False, app_port=None) if self.mesh and self.app_port else None
 
 
 class Service(Struct, frozen=True, kw_only=True):

@@ -43,7 +43,7 @@ def test_a_sidecar_is_reached_at_its_mesh_port_and_an_app_at_its_own() -> None:
     injected = endpoint_slice("x", listed("a", "10.0.0.1"), mesh=15801)
     bare = endpoint_slice("y", listed("b", "10.0.0.2"), mesh=None)
     assert endpoints(bare, injected) == (
-        Endpoint(host="10.0.0.1", port=15801, name="a", mesh=True, zone="west"),
+        Endpoint(host="10.0.0.1", port=15801, name="a", mesh=True, app_port=3001, zone="west"),
         Endpoint(host="10.0.0.2", port=3001, name="b", zone="west"),
     )
 

@@ -134,13 +134,13 @@ def test_replicas_are_awaited_until_somebody_has_told_of_them() -> None:
 
 
 def test_addresses_of_the_name_server_are_known_replicas_or_new_ones() -> None:
-    known = Endpoint(host="10.0.0.1", port=15801, name="orders-a", mesh=True, zone="west")
+    known = Endpoint(host="10.0.0.1", port=15801, name="orders-a", mesh=True, app_port=3005, zone="west")
     unready = Endpoint(host="10.0.0.2", port=15801, name="orders-b", mesh=True, ready=False)
     hosts = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
     assert endpoints_at(service(known, unready), hosts, {"10.0.0.3"}, 15801) == [
         known,
-        Endpoint(host="10.0.0.2", port=3001, name="orders/10.0.0.2"),
-        Endpoint(host="10.0.0.3", port=15801, name="orders/10.0.0.3", mesh=True),
+        Endpoint(host="10.0.0.2", port=3005, name="orders/10.0.0.2"),
+        Endpoint(host="10.0.0.3", port=15801, name="orders/10.0.0.3", mesh=True, app_port=3005),
     ]
 
 

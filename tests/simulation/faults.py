@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from simulation.nest_app import Mode
 from simulation.network import Connection
-from simulation.operator_model import USUAL_LAG
+from simulation.operator_model import MESH_PORT, USUAL_LAG
 from simulation.pods import Pod
 from simulation.scenario import Fault, Kind
 from tcpservice.snapshot import MILLISECOND, SECOND
@@ -184,6 +184,26 @@ def _crash_sidecar(fleet: Fleet, fault: Fault) -> None:
             fleet.crash_caller(caller, fault.lasts)
 
 
+def _block_sidecars(fleet: Fleet, fault: Fault) -> None:
+    """Let no new connection reach the sidecars of a service; of the established ones, half of the policies cut off."""
+    pods = fleet.pods[fleet.services[fault.target % len(fleet.services)].key]
+    network, cuts = fleet.world.network, fault.target % 4 > 1
+    addresses = {f"{pod.host}:{MESH_PORT}": None for pod in pods if pod.meshed and not pod.gone}
+    network.unreachable.update(addresses)
+    for connection in network.open_connections() if cuts else ():
+        if connection.tags[-1] in addresses:
+            network.sever(connection)
+            for scope in _scopes(fleet, connection):
+                fleet.world.ledger.taint(scope, fault.lasts + 60 * SECOND)
+
+    def unblock() -> None:
+        for pod in pods:
+            if not pod.node_lost:
+                network.unreachable.pop(f"{pod.host}:{MESH_PORT}", None)
+
+    fleet.world.clock.after(fault.lasts, unblock)
+
+
 # Clients
 
 
@@ -248,6 +268,7 @@ _ACTS: Final[dict[Kind, Callable[[Fleet, Fault], None]]] = {
     Kind.REFUSE_APP: _on_pod(lambda pod, lasts: pod.misbehave(Mode.REFUSING, lasts)),
     Kind.FREEZE_APP: _on_pod(Pod.freeze),
     Kind.CRASH_SIDECAR: _crash_sidecar,
+    Kind.BLOCK_SIDECARS: _block_sidecars,
     Kind.DISCONNECT: lambda fleet, fault: _on_client(fault, fleet, "disconnect"),
     Kind.HALF_CLOSE: lambda fleet, fault: _on_client(fault, fleet, "half-close"),
     Kind.UNFINISHED: lambda fleet, fault: _on_client(fault, fleet, "unfinished"),

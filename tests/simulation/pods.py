@@ -55,6 +55,7 @@ class Pod:
         self.terminating = False
         self.gone = False
         self.restarting = False
+        self.node_lost = False
 
     @property
     def meshed(self) -> bool:
@@ -75,6 +76,7 @@ class Pod:
             port=MESH_PORT if self.meshed else APP_PORT,
             name=self.name,
             mesh=self.meshed,
+            app_port=APP_PORT if self.meshed else None,
             ready=self.ready and not self.terminating,
             serving=self.ready,
             terminating=self.terminating,
@@ -207,6 +209,7 @@ class Pod:
         """Lose the node: nobody is told, the control plane notices later and removes the pod."""
         if self.gone or self.terminating:
             return
+        self.node_lost = True
         network = self._world.network
         self._world.note("kubelet", f"the node of {self.name} is lost")
         addresses = {f"{self.host}:{port}": None for port in (APP_PORT, MESH_PORT, FRONT_PORT)}

@@ -58,6 +58,7 @@ class Kind(StrEnum):
     REFUSE_APP = "an app refuses"
     FREEZE_APP = "freeze an app"
     CRASH_SIDECAR = "crash a sidecar"
+    BLOCK_SIDECARS = "a network policy blocks the sidecars' port of a service"
     DISCONNECT = "a client disconnects"
     HALF_CLOSE = "a client half-closes"
     UNFINISHED = "a client stops inside a frame"

@@ -40,6 +40,11 @@ from tcpservice.wire.mesh import BACK, encode_control
 UNREACHABLE_BACKOFF: Final = 500 * MILLISECOND
 """The longest backoff while no endpoint of a service can be reached."""
 
+_BYPASSED: Final = (
+    "no connection to the sidecar of any replica; messages go to the apps' own ports "
+    "(callers must be able to connect to the sidecars' port, too: look at egress policies)"
+)
+
 ASKED_AGAIN: Final = 5 * SECOND
 """How often a sidecar that asked to be left out is asked for a sign of life."""
 
@@ -202,7 +207,10 @@ def _ask_again(
 
 def changed(state: State, upstream: Upstream, now: int) -> None:
     """Follow a change of an endpoint's state: who may be picked, who waits, and whether the service can be reached."""
+    bypassed = upstream.bypasses_sidecars()
     upstream.refresh()
+    if not bypassed and upstream.bypasses_sidecars():
+        state.report_rarely("sidecars_bypassed", _BYPASSED, upstream, now)
     if upstream.waiting:
         state.pump[upstream] = None
     if state.paused:

@@ -12,6 +12,7 @@ from tcpservice.exchange import (
     downstream,
     draining,
     endpoint_health,
+    fallback,
     local_app,
     opaque,
     topology,
@@ -193,6 +194,7 @@ class Exchange:
         connection = self._state.connections.get(conn)
         if type(connection) is OpaqueConnection:
             opaque.ended(self._state, connection)
+            fallback.begin(connection.endpoint)
             endpoint_health.failed(self._state, connection.endpoint, Failure.CONNECTION, reason, now)
 
     # Time

@@ -66,6 +66,7 @@ cdef class UpstreamEndpoint(TimerOwner):
     cdef public object address
     cdef readonly bint mesh
     cdef public str name
+    cdef public UpstreamEndpoint sidecar
     cdef public object state
     cdef readonly list pool
     cdef readonly dict slots

@@ -181,20 +181,22 @@ class UpstreamEndpoint(TimerOwner):
     `pool` holds its connections by slot; `slots` says which one a caller keeps to where it is not the first. `load`
     is what the balancing compares: requests that hold a place there, or Opaque connections. `in_flight` counts streams
     that have begun, too. `bytes` are those of the frames that may have to be buffered there. `latency` is a moving
-    average of the time from writing a request to its last response (ns).
+    average of the time from writing a request to its last response (ns). `sidecar` is the endpoint for which this one
+    is the fallback (`fallback`), None for an endpoint of its own right.
     """
 
     __slots__ = (
         "address", "bytes", "failures", "in_flight", "last_failure", "latency", "load", "mesh", "name", "pool",
-        "slots", "state", "upstream",
+        "sidecar", "slots", "state", "upstream",
     )  # fmt: skip
 
-    def __init__(self, upstream: Upstream, address: Endpoint) -> None:
+    def __init__(self, upstream: Upstream, address: Endpoint, sidecar: UpstreamEndpoint | None = None) -> None:
         self.timers = None
         self.upstream = upstream
         self.address = address
         self.mesh = address.mesh
         self.name = address.name
+        self.sidecar = sidecar
         self.state = EndpointState.HEALTHY
         self.pool: list[UpstreamConnection | None] = [None]
         self.slots: dict[DownstreamConnection, int] = {}
@@ -275,18 +277,28 @@ class Upstream(TimerOwner):
         self.most_bytes = (FRAMES_PIPELINED - 1) * service.limits.max_frame_size  # one more may follow
 
     def refresh(self) -> None:
-        """Find the candidates: healthy endpoints, else those that leave and still serve, else those that are probed.
-
-        An endpoint on probation is among the healthy ones, and has room for one request.
-        """
+        """Find the candidates: those of the endpoints themselves, or else those of their fallbacks."""
         serving = [endpoint for endpoint in self.endpoints.values() if endpoint.address.serving]
-        healthy = [endpoint for endpoint in serving if endpoint.state in (_HEALTHY, _PROBATION)]
-        self.candidates = (
-            [endpoint for endpoint in healthy if endpoint.address.ready and not endpoint.address.terminating]
-            or healthy
-            or [endpoint for endpoint in serving if endpoint.state is EndpointState.LEAVING]
-            or [endpoint for endpoint in serving if endpoint.state is EndpointState.PROBING]
-        )
+        own = [endpoint for endpoint in serving if endpoint.sidecar is None]
+        self.candidates = _best(own) or _best([endpoint for endpoint in serving if endpoint.sidecar is not None])
+
+    def bypasses_sidecars(self) -> bool:
+        """Whether only fallbacks can be picked."""
+        return bool(self.candidates) and self.candidates[0].sidecar is not None
+
+
+def _best(serving: list[UpstreamEndpoint]) -> list[UpstreamEndpoint]:
+    """Return the healthy ones of some endpoints, else those that leave and still serve, else those that are probed.
+
+    An endpoint on probation is among the healthy ones, and has room for one request.
+    """
+    healthy = [endpoint for endpoint in serving if endpoint.state in (_HEALTHY, _PROBATION)]
+    return (
+        [endpoint for endpoint in healthy if endpoint.address.ready and not endpoint.address.terminating]
+        or healthy
+        or [endpoint for endpoint in serving if endpoint.state is EndpointState.LEAVING]
+        or [endpoint for endpoint in serving if endpoint.state is EndpointState.PROBING]
+    )
 
 
 class Trace:

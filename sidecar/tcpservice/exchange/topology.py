@@ -73,7 +73,8 @@ def as_app(service: Service, endpoints: tuple[Endpoint, ...]) -> Service:
 def _adopt(state: State, upstream: Upstream, service: Service, now: int) -> None:
     if upstream.service != service:
         upstream.adopt(service)
-    wanted = {(e.host, e.port, e.mesh): e for e in service.endpoints}
+    wanted = {address.key: address for address in service.endpoints}
+    _keep_fallbacks(upstream, wanted)
     unwanted = [key for key in upstream.endpoints if key not in wanted]
     for key, address in wanted.items():
         endpoint = upstream.endpoints.get(key)
@@ -87,6 +88,20 @@ def _adopt(state: State, upstream: Upstream, service: Service, now: int) -> None
         for connection in endpoint.connections():
             connection.reader.limit = service.limits.max_frame_size
     changed(state, upstream, now)
+
+
+def _keep_fallbacks(upstream: Upstream, wanted: dict[tuple[str, int, bool], Endpoint]) -> None:
+    """Keep a fallback as long as its sidecar is wanted. One that the snapshot lists itself is none any more."""
+    for endpoint in upstream.endpoints.values():
+        if endpoint.sidecar is None:
+            continue
+        if endpoint.address.key in wanted:
+            endpoint.sidecar = None
+            continue
+        sidecar = wanted.get(endpoint.sidecar.address.key)
+        app = sidecar.at_app() if sidecar is not None else None
+        if app is not None and app.key == endpoint.address.key:
+            wanted[app.key] = app
 
 
 def remove(state: State, endpoint: UpstreamEndpoint, now: int) -> None:

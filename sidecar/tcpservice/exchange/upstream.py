@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcpservice.errors import Code, ProtocolError
+from tcpservice.exchange import fallback
 from tcpservice.exchange.admission import is_slow_reader, responded, throttle
 from tcpservice.exchange.attempts import Outcome, backoff_of, dial_failed, end, has_untried, withdraw, write
 from tcpservice.exchange.endings import CONNECTION_CLOSED, close_upstream
@@ -164,6 +165,7 @@ def _receive_preface(state: State, connection: UpstreamConnection, data: bytes, 
     if rest is not None:
         state.move(connection, ConnectionEvent.PREFACE)
         _ready(state, connection, now)
+        fallback.end(state, connection.endpoint, now)
     return rest
 
 
@@ -351,6 +353,8 @@ def lost(state: State, connection: UpstreamConnection, failure: Failure, reason:
     connection.pending = {}
     close_upstream(state, connection, abort=True)
     if counts:
+        if dialled:
+            fallback.begin(endpoint)
         failed(state, endpoint, failure, reason, now)
         if dialled:
             dial_failed(state, endpoint.upstream, reason, now)

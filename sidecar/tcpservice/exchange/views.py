@@ -24,6 +24,7 @@ class EndpointView(Struct, frozen=True, kw_only=True, rename="camel"):
     """One endpoint.
 
     `state` is idle, connecting or healthy while it may be picked; else leaving, absent, ejected, probing or probation.
+    A replica whose sidecar is out is there twice while messages go to its app instead, which is then in state fallback.
     `connected` says whether a connection to it is established, `failures` counts its failures in a row.
     """
 
@@ -53,8 +54,12 @@ def view(upstream: Upstream) -> ServiceView:
         algorithm=upstream.service.algorithm.value,
         state=upstream.state.name.lower(),
         waiting=len(upstream.waiting),
-        endpoints=tuple(_view_endpoint(endpoint) for endpoint in upstream.endpoints.values()),
+        endpoints=tuple(_view_endpoint(endpoint) for endpoint in upstream.endpoints.values() if _is_seen(endpoint)),
     )
+
+
+def _is_seen(endpoint: UpstreamEndpoint) -> bool:
+    return endpoint.sidecar is None or endpoint.in_flight > 0 or endpoint in endpoint.upstream.candidates
 
 
 def _view_endpoint(endpoint: UpstreamEndpoint) -> EndpointView:
@@ -73,6 +78,8 @@ def _view_endpoint(endpoint: UpstreamEndpoint) -> EndpointView:
 def _state(endpoint: UpstreamEndpoint) -> str:
     if endpoint.state is not EndpointState.HEALTHY:
         return _SHOWN[endpoint.state]
+    if endpoint.sidecar is not None:
+        return "fallback"
     if endpoint.address.terminating:
         return "leaving"
     connections = endpoint.connections()

@@ -63,16 +63,16 @@ def _replicas_in(each: Checked, service: Checked) -> Iterator[_Replica]:
     port = _port(each, service)
     if port is None:
         return
-    number, mesh = port
+    number, mesh, app_port = port
     for index in range(each.count(("endpoints",))):
         path = ("endpoints", index)
         found = each.part(path, SliceEndpoint)
         if found is not None:
             target = found.target_ref or TargetRef()
-            yield _Replica(_endpoint(found, target, number, mesh=mesh), target.uid, each, path)
+            yield _Replica(_endpoint(found, target, number, mesh=mesh, app_port=app_port), target.uid, each, path)
 
 
-def _endpoint(found: SliceEndpoint, target: TargetRef, port: int, *, mesh: bool) -> Endpoint:
+def _endpoint(found: SliceEndpoint, target: TargetRef, port: int, *, mesh: bool, app_port: int | None) -> Endpoint:
     conditions = found.conditions or Conditions()
     ready = conditions.ready is not False
     host = found.addresses[0]
@@ -81,6 +81,7 @@ def _endpoint(found: SliceEndpoint, target: TargetRef, port: int, *, mesh: bool)
         port=port,
         name=target.name or join(host, port),
         mesh=mesh,
+        app_port=app_port,
         zone=found.zone,
         ready=ready,
         serving=ready if conditions.serving is None else conditions.serving,
@@ -88,8 +89,11 @@ def _endpoint(found: SliceEndpoint, target: TargetRef, port: int, *, mesh: bool)
     )
 
 
-def _port(each: Checked, service: Checked) -> tuple[int, bool] | None:
-    """Give the port to dial in a slice, and whether a sidecar waits there; None where that cannot be said."""
+def _port(each: Checked, service: Checked) -> tuple[int, bool, int | None] | None:
+    """Give the port to dial in a slice, whether a sidecar waits there, and if so the app's port behind it.
+
+    None where that cannot be said.
+    """
     if not each.whole(("ports",)):
         return None
     listed = each.part(("ports",), tuple[SlicePort, ...]) or ()
@@ -98,7 +102,8 @@ def _port(each: Checked, service: Checked) -> tuple[int, bool] | None:
     matching = [port for want in wanted for port in ports if want in port]
     if matching or len(ports) == 1:
         name, number = (matching or ports)[0]
-        return number, name == MESH_PORT
+        mesh = name == MESH_PORT
+        return number, mesh, dict(ports).get(APP_PORT) if mesh else None
     if each.count(("endpoints",)) and service.whole(_TARGET) and service.whole(_DIALLED):
         words = f"one TCP port, or one that is {', '.join(map(str, wanted[:-1]))} or {wanted[-1]}"
         each.add(expected(("ports",), words, [number for _, number in ports]))

@@ -140,6 +140,7 @@ class Upstream(Peer):
     def __init__(self, stage: Stage, command: Connect) -> None:
         super().__init__(stage, command.conn, control=command.endpoint.mesh)
         self.name = command.endpoint.name
+        self.place = f"{command.endpoint.host}:{command.endpoint.port}"
 
     def opened(self, preface: Preface) -> None:
         if self.name not in self.stage.silent:
@@ -296,7 +297,7 @@ class Stage:
     def _dial(self, upstream: Upstream) -> None:
         if not upstream.open:
             return
-        if upstream.name in self.refusing:
+        if upstream.name in self.refusing or upstream.place in self.refusing:
             upstream.open = False
             self.exchange.closed(upstream.conn, "refused", self.now)
         elif upstream.name not in self.hanging:

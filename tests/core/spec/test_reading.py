@@ -344,7 +344,7 @@ def test_a_pod_in_two_slices_is_one_replica() -> None:
     mesh = slice_of(f"[{second}]", "[{name: app, port: 3000}, {name: mesh, port: 15001}]", "orders-replicas")
     expected = [
         Endpoint(host="10.0.0.1", port=3001, name="10.0.0.1:3001"),
-        Endpoint(host="10.0.0.2", port=15001, name="10.0.0.2:15001", mesh=True),
+        Endpoint(host="10.0.0.2", port=15001, name="10.0.0.2:15001", mesh=True, app_port=3000),
     ]
     assert endpoints_of(LEAST, front + mesh) == expected
     assert endpoints_of(LEAST, mesh + front) == expected[::-1]
