@@ -11,9 +11,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import aiodns
+from pycares import SRVRecordData
+
+T = TypeVar("T")
 
 LIMIT_S: Final = 2.0
 _TRY_S: Final = 1.0
@@ -31,16 +35,24 @@ class Names:
         """Return the IP addresses of a host, sorted; a host that is an address is its own. Raises OSError."""
         if is_address(host):
             return [host]
+        found = await self._answer(lambda resolver: resolver.getaddrinfo(host, type=socket.SOCK_STREAM))
+        return sorted({bytes(node.addr[0]).decode("ascii") for node in found.nodes})
+
+    async def ports(self, service: str) -> list[int]:
+        """Return the ports that the SRV records of a name tell, one for each record, sorted. Raises OSError."""
+        found = await self._answer(lambda resolver: resolver.query_dns(service, "SRV"))
+        return sorted(record.data.port for record in found.answer if isinstance(record.data, SRVRecordData))
+
+    async def _answer(self, ask: Callable[[aiodns.DNSResolver], asyncio.Future[T]]) -> T:
         if self._resolver is None:
             self._resolver = aiodns.DNSResolver(**self._options)
         try:
             async with asyncio.timeout(LIMIT_S):
-                found = await self._resolver.getaddrinfo(host, type=socket.SOCK_STREAM)
+                return await ask(self._resolver)
         except (aiodns.error.DNSError, UnicodeError) as error:
             raise socket.gaierror(socket.EAI_NONAME, str(error.args[-1])) from error
         except TimeoutError as error:
             raise TimeoutError(f"the name server did not answer in {LIMIT_S:g} s") from error
-        return sorted({bytes(node.addr[0]).decode("ascii") for node in found.nodes})
 
     async def close(self) -> None:
         """Give up all questions. To be called before the event loop ends: c-ares answers them from its own thread."""

@@ -11,10 +11,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Iterable, Mapping
+from statistics import mode
 from typing import Final
+
+from msgspec.structs import replace
 
 from tcpservice.following import endpoints_at
 from tcpservice.snapshot import Endpoint, Service
+from tcpservice.spec.replicas import APP_PORT
 from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.settings import Discovery
 from tcpservice_sidecar.stream import Stream
@@ -25,7 +29,7 @@ _AT_ONCE: Final = 32
 
 
 class Resolving:
-    """Asks the name server, which knows addresses but no ports."""
+    """Asks the name server: for addresses, and for the port of the apps where only pods know it."""
 
     def __init__(self, settings: Discovery, connector: Connector, apps: Mapping[str, Endpoint]) -> None:
         self._settings = settings
@@ -42,7 +46,8 @@ class Resolving:
         hosts = await self._addresses(f"{service.name}{REPLICAS_SUFFIX}.{domain}")
         if hosts:
             meshed = await self._meshed(service, hosts)
-            return endpoints_at(service, hosts, meshed, self._settings.mesh_port)
+            known = await self._with_app_port(service, f"_{APP_PORT}._tcp.{service.name}{REPLICAS_SUFFIX}.{domain}")
+            return endpoints_at(known, hosts, meshed, self._settings.mesh_port)
         if not last_resort:
             return []
         if service.key in self._apps:
@@ -51,6 +56,16 @@ class Resolving:
             Endpoint(host=host, port=service.port, name=f"{service.name}/{host}")
             for host in await self._addresses(f"{service.name}.{domain}")
         ]
+
+    async def _with_app_port(self, service: Service, name: str) -> Service:
+        """Find out where the apps listen if the manifest gives the port by its name, which each pod may number."""
+        if service.app_port is not None:
+            return service
+        try:
+            ports = await self._connector.names.ports(name)
+        except OSError:
+            return service
+        return replace(service, app_port=mode(ports)) if ports else service
 
     async def _addresses(self, name: str) -> list[str]:
         """Resolve a name; none where that fails. A loopback address is the alias of the own sidecar, not a replica."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 
 import pytest
 
 from cluster.running import wait_for
-from pods.scene import Scene
+from pods.scene import APP, Scene
 from pods.test_discovery import apply, knows
+from tcpservice_sidecar.names import Names
 
 BACK_SECONDS = 20.0
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
@@ -77,6 +79,8 @@ def test_a_sidecar_that_starts_without_an_operator_finds_replicas_by_name(scene:
         pod = scene.pod("orders-a")
         # After an API server's restart, the name server takes its time.
         wait_for("it has a name", lambda: pod.ip in named("orders-replicas.shop"), operator, seconds=60)
+        # The TcpService names the app's port, which only pods number.
+        assert asyncio.run(ports("_app._tcp.orders-replicas.shop.svc.cluster.local.")) == [APP]
         caller = scene.caller()
         operator.child.kill()
         caller.sidecar.stop()
@@ -86,6 +90,21 @@ def test_a_sidecar_that_starts_without_an_operator_finds_replicas_by_name(scene:
         report = load.report()
     assert {failure[2] for failure in report.failed} <= {"no_endpoints"}
     assert report.replicas["orders-a"] > 100
+
+
+def test_messages_go_to_the_app_while_its_sidecar_is_down(scene: Scene) -> None:
+    with scene.operator() as operator:
+        apply(scene)
+        pod = scene.pod("orders-a")
+        caller = scene.caller()
+        knows(caller, operator, "orders-a")
+        pod.sidecar.kill()
+        with caller.load(seconds=3, rate=100) as load:
+            report = load.report()
+    assert not report.failed
+    assert report.ended == report.sent
+    assert set(report.replicas) == {"orders-a"}
+    assert {endpoint["state"] for endpoint in caller.view()["endpoints"]} == {"ejected", "fallback"}
 
 
 @pytest.mark.parametrize("made_by", ["people", "operator"])
@@ -112,6 +131,15 @@ SERVICE = {
     "metadata": {"name": "orders", "namespace": "shop"},
     "spec": {"selector": {"app": "orders"}, "ports": [{"name": "nestjs", "port": 3001, "targetPort": "nestjs"}]},
 }
+
+
+async def ports(service: str) -> list[int]:
+    """Return the ports of a name's SRV records."""
+    names = Names()
+    try:
+        return await names.ports(service)
+    finally:
+        await names.close()
 
 
 def named(service: str) -> set[object]:

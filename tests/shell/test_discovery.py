@@ -287,3 +287,41 @@ def test_the_last_resort_of_a_pod_that_serves_is_its_own_app(
     found = asyncio.run(resolving.endpoints_of(service, last_resort=True))
     assert [endpoint.host for endpoint in found] == expected
     assert asyncio.run(resolving.endpoints_of(service, last_resort=False)) == []
+
+
+class Named(Names):
+    """A name server that knows one replica, and the ports of the SRV records."""
+
+    def __init__(self, *ports: int) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self._ports = ports
+
+    async def addresses(self, host: str) -> list[str]:
+        return ["10.0.0.1"] if host == "orders-replicas.shop.svc.cluster.local." else await super().addresses(host)
+
+    async def ports(self, service: str) -> list[int]:
+        self.asked.append(service)
+        if not self._ports:
+            raise OSError("it has none")
+        return sorted(self._ports)
+
+
+@pytest.mark.parametrize(
+    ("told", "ports", "expected"), [(None, (3005, 3006, 3005), 3005), (None, (), 3001), (3002, (3005,), 3002)]
+)
+def test_the_port_of_apps_is_the_manifests_or_else_what_the_name_server_tells(
+    place: Place, monkeypatch: pytest.MonkeyPatch, told: int | None, ports: tuple[int, ...], expected: int
+) -> None:
+    async def none_listen(_: Resolving, __: Endpoint) -> bool:
+        return False
+
+    monkeypatch.setattr(Resolving, "_answers", none_listen)
+    discovery = read_settings(place.flags, {}).discovery
+    assert discovery is not None
+    names = Named(*ports)
+    service = Service(namespace="shop", name="orders", port=3001, app_port=told)
+    resolving = Resolving(discovery, Connector(Plain(), Hosts(), names), {})
+    (found,) = asyncio.run(resolving.endpoints_of(service, last_resort=False))
+    assert (found.host, found.port, found.mesh) == ("10.0.0.1", expected, False)
+    assert names.asked == ([] if told else ["_app._tcp.orders-replicas.shop.svc.cluster.local."])

@@ -153,6 +153,12 @@ def asked_to_return(state: State, endpoint: UpstreamEndpoint, now: int) -> None:
     changed(state, endpoint.upstream, now)
 
 
+def became_ready(state: State, endpoint: UpstreamEndpoint, now: int) -> None:
+    """Dial an ejected endpoint at once: its pod is ready again, so that the rest of the backoff would be lost time."""
+    if endpoint.state is EndpointState.EJECTED and not endpoint.connections():
+        state.timers.set(endpoint, Reason.RECONNECT, now)
+
+
 def probe_unanswered(state: State, endpoint: UpstreamEndpoint, now: int) -> UpstreamConnection | None:
     """Handle that an endpoint did not answer the probe in time; return the connection to give up, if any."""
     if endpoint.last_failure is Failure.SILENCE:

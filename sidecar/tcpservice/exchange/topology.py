@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tcpservice.exchange.attempts import Outcome, drain_connection, end
 from tcpservice.exchange.endings import close_upstream
-from tcpservice.exchange.endpoint_health import changed
+from tcpservice.exchange.endpoint_health import became_ready, changed
 from tcpservice.exchange.records import Upstream, UpstreamEndpoint
 from tcpservice.exchange.state import State
 from tcpservice.exchange.transitions import ConnectionState, EndpointEvent
@@ -81,6 +81,8 @@ def _adopt(state: State, upstream: Upstream, service: Service, now: int) -> None
         if endpoint is None:
             upstream.endpoints[key] = UpstreamEndpoint(upstream, address)
         else:
+            if address.ready and not endpoint.address.ready:
+                became_ready(state, endpoint, now)
             endpoint.address, endpoint.name = address, address.name
     for key in unwanted:
         remove(state, upstream.endpoints.pop(key), now)

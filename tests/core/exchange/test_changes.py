@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from core.exchange.stage import Stage, encoded, endpoints, service
-from tcpservice.snapshot import SECOND, Algorithm, Limits, MatchType, RetryConstraint, Route, Timeouts
+from tcpservice.snapshot import MILLISECOND, SECOND, Algorithm, Limits, MatchType, RetryConstraint, Route, Timeouts
 
 
 def test_a_new_replica_gets_messages_and_a_removed_one_finishes_what_it_has() -> None:
@@ -179,3 +179,44 @@ def test_a_replica_with_the_address_of_another_has_its_own_name() -> None:
     client.ask("2")
     stage.upstream().reply("2")
     assert [row.endpoint for row in stage.rows] == ["r0", "new"]
+
+
+def test_an_ejected_replica_whose_pod_becomes_ready_is_dialled_at_once() -> None:
+    here, there = endpoints(2)
+    stage = Stage(service(endpoints=(here, there)))
+    stage.refusing = {"r1"}
+    client = stage.client()
+    for number in range(10):
+        client.ask(str(number))
+    stage.swap(service(endpoints=(here, replace(there, ready=False))))
+    stage.pass_time(120 * SECOND)  # its backoff is long by now
+    dials = len(stage.upstreams)
+    stage.refusing = set()
+    stage.swap(service(endpoints=(here, replace(there, ready=False))))
+    stage.pass_time(10 * MILLISECOND)
+    assert len(stage.upstreams) == dials, "not ready yet"
+    stage.swap(service(endpoints=(here, there)))
+    stage.pass_time(10 * MILLISECOND)
+    assert len(stage.upstreams) == dials + 1
+    assert stage.upstream("r1").is_open()
+
+
+def test_a_replica_that_works_is_not_dialled_when_its_pod_becomes_ready() -> None:
+    stage = Stage(service(endpoints=tuple(replace(each, ready=False) for each in endpoints(1))))
+    stage.client().ask("1")
+    dials = len(stage.upstreams)
+    stage.swap(service(1))
+    stage.pass_time(10 * MILLISECOND)
+    assert len(stage.upstreams) == dials
+
+
+def test_a_dial_that_is_on_is_enough_when_a_pod_becomes_ready() -> None:
+    stage = Stage(service(endpoints=tuple(replace(each, ready=False) for each in endpoints(1))))
+    stage.refusing = {"r0"}
+    stage.client().ask("1")
+    stage.refusing, stage.hanging = set(), {"r0"}
+    stage.pass_time(SECOND // 2)
+    dials = len(stage.upstreams)
+    stage.swap(service(1))
+    stage.pass_time(SECOND // 10)
+    assert len(stage.upstreams) == dials
