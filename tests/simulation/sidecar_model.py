@@ -32,12 +32,7 @@ _LINGER: Final = 2 * SECOND
 _LAST_READ: Final = SECOND
 
 _DISTURBING: Final = re.compile(rb"#(?:refused|lost|goaway|back)")
-_USED_STATES: Final = ("idle", "connecting", "up", "healthy")
-
-_HAS_TABLES: Final = "queue_timeout" in Bounds.__struct_fields__
-"""Whether this is the present core; the simulation also runs on the one before, to show that it finds its faults."""
-
-_OLD_NAMES: Final = {"connection_idle": "link_idle", "request_bytes": "total_bytes"}
+_FAILING_STATES: Final = ("ejected", "absent", "leaving")
 
 
 class Sidecar:
@@ -91,18 +86,14 @@ class Sidecar:
         self.watch.app = f"{host}:{port}"
         exchange, now = self.exchange, self._world.clock.now
         app = Endpoint(host=host, port=port, name=f"app at {host}:{port}")
-        if _HAS_TABLES:
-            exchange.add_app(service, app, now)
-        else:
-            exchange.add_app(service, app)
+        exchange.add_app(service, app, now)
         exchange.expect_apps(now)
         self._touch()
 
     def _accept(self, end: End, service: Service, *, front: bool) -> Sidecar | None:
         if service.key in self._stopped:
             return None
-        where = {"inbound" if _HAS_TABLES else "front": front}
-        return self._enter(end, self.exchange.accept(service, self._world.clock.now, **where), service.key)
+        return self._enter(end, self.exchange.accept(service, self._world.clock.now, inbound=front), service.key)
 
     def _accept_mesh(self, end: End) -> Sidecar | None:
         return self._enter(end, self.exchange.accept_mesh(self._world.clock.now), "mesh")
@@ -348,12 +339,10 @@ class Sidecar:
         """Return the services whose names are to be resolved, by the rule of the real discovery."""
         if silent:
             return [service.key for service in self.following.in_force.services]
-        views: list[Any] = list(self.exchange.services())
         failing = [
             view.service
-            for view in views
-            if (found := list(view.endpoints if _HAS_TABLES else view.replicas))
-            and all(each.state not in _USED_STATES for each in found)
+            for view in self.exchange.services()
+            if view.endpoints and all(each.state in _FAILING_STATES for each in view.endpoints)
         ]
         return failing + (sorted(self.following.untold()) if self.following.heard else [])
 
@@ -442,7 +431,7 @@ class Sidecar:
             then()
             return
         passed = now - begun
-        if passed >= drain.timeout - _LAST_READ and hasattr(self.exchange, "stop_reading"):
+        if passed >= drain.timeout - _LAST_READ:
             self.exchange.stop_reading(now)
             self._touch()
         if passed >= drain.timeout:
@@ -467,13 +456,8 @@ class Sidecar:
 
 
 def make_bounds(values: Mapping[str, int]) -> Bounds:
-    """Make the core's bounds of values with the names of the present core; 0 stands for the core's own default."""
-    given = {name: value for name, value in values.items() if value}
-    if not _HAS_TABLES:
-        known = set(Bounds.__struct_fields__)
-        given = {_OLD_NAMES.get(name, name): value for name, value in given.items()}
-        given = {name: value for name, value in given.items() if name in known}
-    return Bounds(**given)
+    """Make the core's bounds of their values by name; 0 stands for the core's own default."""
+    return Bounds(**{name: value for name, value in values.items() if value})
 
 
 def _written(endpoint: Endpoint) -> str:
