@@ -14,17 +14,17 @@ from control.objects import endpoint_slice, listed, namespace, pod, service, tcp
 from tcpservice_operator.cluster import ApiError
 from tcpservice_operator.options import Options
 from tcpservice_operator.state import State
-from tcpservice_operator.webhook import Webhook
+from tcpservice_operator.webhook import LOOK_S, Webhook
 
 Look = Callable[[State], Awaitable[State]]
 
 
-def answer(state: State, body: dict[str, Any], look: Look) -> dict[str, Any]:
+def answer(state: State, body: dict[str, Any], look: Look, look_seconds: float = LOOK_S) -> dict[str, Any]:
     async def tell(_: str) -> None:
         return
 
     async def run() -> dict[str, Any]:
-        webhook = Webhook(state, Options(image="sidecar:1"), lambda _: look(state), tell)
+        webhook = Webhook(state, Options(image="sidecar:1"), lambda _: look(state), tell, look_seconds)
         return await webhook.answer("shop", body)
 
     return asyncio.run(run())
@@ -69,14 +69,11 @@ async def slow(state: State) -> State:
 
 
 @pytest.mark.parametrize(
-    ("look", "expected"),
-    [(fresh, ["shop/newer", "shop/older"]), (refused, ["shop/older"]), (slow, ["shop/older"])],
+    ("look", "seconds", "expected"),
+    [(fresh, 60.0, ["shop/newer", "shop/older"]), (refused, 60.0, ["shop/older"]), (slow, 0.05, ["shop/older"])],
 )
-def test_a_tcp_service_that_no_event_told_of_is_called_too(
-    look: Look, expected: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tcpservice_operator.webhook._LOOK_S", 0.05)
-    assert called(answer(known(), web(), look)) == expected
+def test_a_tcp_service_that_no_event_told_of_is_called_too(look: Look, seconds: float, expected: list[str]) -> None:
+    assert called(answer(known(), web(), look, seconds)) == expected
 
 
 def test_one_that_has_gone_is_called_no_more_and_nothing_that_is_known_changes() -> None:

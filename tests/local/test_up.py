@@ -33,14 +33,19 @@ def test_replicas_share_the_messages_and_all_ends_with_ctrl_c(tmp_path: Path) ->
     with Up("-f", str(orders(tmp_path / "orders.yaml", 3))) as up:
         up.await_text(r"^orders is at 127\.0\.0\.1:4601$")
         up.await_ready("orders-1", "orders-2", "orders-3")
-        answers = Counter(str(send("orders", "whoami")[1]) for _ in range(12))
-        assert len(answers) == 3
+        answers = Counter[str]()
+        while len(answers) < 3:  # drawn at random, as no message is in flight
+            answers[str(send("orders", "whoami")[1])] += 1
+            assert answers.total() < 60
         assert send("shop/orders", "count", "3") == (0, [0, 1, 2])
         assert send("127.0.0.1:4601", "fail") == (1, [{"status": "error", "message": "as asked"}])
         up.child.signal(signal.SIGINT)
         assert up.child.wait(20) == 0
         assert "by replica:" in up.text
-        assert sum(int(line.split()[-1]) for line in up.text.partition("by replica:\n")[2].splitlines()) == 14
+        assert (
+            sum(int(line.split()[-1]) for line in up.text.partition("by replica:\n")[2].splitlines())
+            == 2 + answers.total()
+        )
         assert up.child.stderr == ""
 
 

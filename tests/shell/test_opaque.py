@@ -106,10 +106,10 @@ def test_any_bytes_pass_both_ways_and_each_end_is_passed_on(way: str, tmp_path: 
 def test_connections_are_spread_and_given_back(way: str, tmp_path: Path) -> None:
     with fleet(way, tmp_path, 3) as sidecar:
         callers, names = [], []
-        for _ in range(12):  # one after the other, so that each choice knows of those before
+        for _ in range(30):  # one after the other, so that each choice knows of those before
             callers.append(RawCaller(sidecar.ports["orders"]))
             names.append(callers[-1].read(1))
-        assert sorted(map(names.count, (b"0", b"1", b"2"))) >= [3, 4, 4]
+        assert min(map(names.count, (b"0", b"1", b"2"))) >= 6, "the better of two drawn at random: 10 each, or near it"
         for caller in callers:
             caller.close()
         wait_until(lambda: not any(r["inFlight"] for r in view(sidecar)["services"][0]["endpoints"]), "given back")

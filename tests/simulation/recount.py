@@ -13,7 +13,7 @@ from typing import Any, Final
 from tcpservice.exchange import Bounds, Exchange
 from tcpservice.exchange.bounds import MESSAGE_OVERHEAD
 from tcpservice.exchange.records import UpstreamConnection
-from tcpservice.exchange.transitions import TABLES, Event, State
+from tcpservice.exchange.transitions import TABLES
 
 Transition = tuple[str, str, str]
 
@@ -89,10 +89,10 @@ def _differ(what: str, counted: int, found: int) -> Iterator[str]:
 
 def transitions_taken(exchange: Exchange) -> set[Transition]:
     """Return the transitions that an exchange has taken: kind of state, state, event."""
-    return {(type(old).__name__, old.name, event.name) for _, old, event in exchange._state.taken}
+    taken: set[tuple[str, Any, Any]] = exchange._state.taken
+    return {(type(old).__name__, old.name, event.name) for _, old, event in taken}
 
 
 def transitions_allowed() -> set[Transition]:
     """Return all transitions that the tables allow."""
-    pairs: list[tuple[State, Event]] = [pair for table in TABLES.values() for pair in table]
-    return {(type(old).__name__, old.name, event.name) for old, event in pairs}
+    return {(type(old).__name__, old.name, event.name) for table in TABLES.values() for old, event in table}
