@@ -38,7 +38,7 @@ class Following:
         self._version = 0
         self._revisions: Mapping[str, int] = {}
         self._behind_since: int | None = None
-        self._resolved: dict[str, tuple[Endpoint, ...]] = {}
+        self._resolved: dict[str, tuple[bool, tuple[Endpoint, ...]]] = {}
         self.in_force = self._bootstrap
         self.heard: int | None = None
 
@@ -61,12 +61,13 @@ class Following:
         self._forget_resolved(update)
         return self._enforce()
 
-    def resolve(self, key: str, endpoints: Iterable[Endpoint]) -> bool:
+    def resolve(self, key: str, endpoints: Iterable[Endpoint], *, instead: bool = True) -> bool:
         """Let these endpoints of a service hold until the operator speaks of it; return whether that is a change.
 
-        None: the name server knows none, so that nothing is to be awaited.
+        None: the name server knows none, so that nothing is to be awaited. `instead`: the operator is silent, so that
+        what it told last counts no more. Else it only may be wrong, as none of its endpoints works: those remain.
         """
-        self._resolved[key] = tuple(sorted(endpoints, key=lambda endpoint: endpoint.name))
+        self._resolved[key] = instead, tuple(sorted(endpoints, key=lambda endpoint: endpoint.name))
         return self._enforce()
 
     def kept(self) -> list[Service]:
@@ -104,9 +105,10 @@ class Following:
         services = {key: service for key, service in before.items() if key in self._kept}
         for service in (self._believed or self._bootstrap).services:
             services[service.key] = self._with_last(service, before.get(service.key))
-        for key, endpoints in self._resolved.items():
+        for key, (instead, endpoints) in self._resolved.items():
             if key in services:
-                services[key] = replace(services[key], endpoints=endpoints, awaited=False)
+                told = () if instead else services[key].endpoints
+                services[key] = replace(services[key], endpoints=_joined(told, endpoints), awaited=False)
         self.in_force = Snapshot(services=tuple(services[key] for key in sorted(services)))
         return list(before.values()) != list(self.in_force.services)
 
@@ -119,6 +121,13 @@ class Following:
         lost = self._lost.get(service.key, frozenset())
         kept = tuple(each for each in last if each not in lost)
         return replace(service, endpoints=kept, awaited=False) if kept else service
+
+
+def _joined(told: tuple[Endpoint, ...], resolved: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """Return what was told, and what was resolved at other hosts, by name."""
+    hosts = {endpoint.host for endpoint in told}
+    others = [endpoint for endpoint in resolved if endpoint.host not in hosts]
+    return tuple(sorted((*told, *others), key=lambda endpoint: endpoint.name))
 
 
 def endpoints_at(service: Service, hosts: Iterable[str], meshed: Collection[str], mesh_port: int) -> list[Endpoint]:

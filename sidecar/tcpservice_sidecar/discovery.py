@@ -160,7 +160,7 @@ class DiscoverySource:
         found = await self._resolving.endpoints_of(service, last_resort=last_resort)
         if service.key not in self._to_resolve() or not (found or service.awaited):
             return
-        if self._following.resolve(service.key, found):
+        if self._following.resolve(service.key, found, instead=self._is_silent()):
             swap(self._following.in_force)
             hosts = ", ".join(sorted(endpoint.host for endpoint in found)) or "nothing"
             self._log.warn("resolved", f"by the name server: {hosts}", service=service.key)
@@ -175,12 +175,15 @@ class DiscoverySource:
 
     def _to_resolve(self) -> set[str]:
         """Return the services whose replicas the operator does not tell, or tells wrongly: all when it is silent."""
-        now = time.monotonic_ns()
+        if self._is_silent():
+            return {service.key for service in self._following.in_force.services}
+        return self._failing() | (self._following.untold() if self._following.heard else set())
+
+    def _is_silent(self) -> bool:
+        """Whether the operator has said nothing for too long."""
         heard = self._following.heard
         limit = self._settings.silence if heard else min(self._settings.silence, int(_START_S * 1e9))
-        if now - (heard or self._began) > limit:
-            return {service.key for service in self._following.in_force.services}
-        return self._failing() | (self._following.untold() if heard else set())
+        return time.monotonic_ns() - (heard or self._began) > limit
 
     def _told(self, event: str, text: str) -> None:
         """Log what has become of the stream, once."""

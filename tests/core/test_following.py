@@ -216,3 +216,15 @@ def test_a_new_list_takes_the_place_of_the_endpoints_that_were_kept() -> None:
 
 def test_there_is_nothing_to_keep_before_anybody_has_told() -> None:
     assert not Following(BOOTSTRAP).kept()
+
+
+def test_what_a_name_server_tells_is_added_where_the_operator_speaks_but_none_of_its_endpoints_works() -> None:
+    a, b, c = (Endpoint(host=f"10.0.0.{number}", port=3001, name=name) for number, name in enumerate("abc"))
+    following = Following(BOOTSTRAP)
+    following.take(whole(service(a, b)), 0)
+    assert not following.resolve("shop/orders", [replace(a, name="orders/10.0.0.0")], instead=False)
+    assert names(following) == ["a", "b"]
+    assert following.resolve("shop/orders", [c], instead=False)
+    assert names(following) == ["a", "b", "c"]
+    assert following.resolve("shop/orders", [c], instead=True)
+    assert names(following) == ["c"]

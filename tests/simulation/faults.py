@@ -7,14 +7,17 @@ what it touches, so that the ledger expects no more than a real network could gi
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from simulation.nest_app import Mode
 from simulation.network import Connection
 from simulation.operator_model import MESH_PORT, USUAL_LAG
 from simulation.pods import Pod
-from simulation.scenario import Fault, Kind
+from simulation.scenario import Fault, Kind, Patience, Pattern
+from simulation.stranger import Stranger
 from tcpservice.snapshot import MILLISECOND, SECOND
+from tcpservice.wire.mesh import APP, BACK, GOAWAY, encode_control
 
 if TYPE_CHECKING:
     from simulation.fleet import Fleet
@@ -24,6 +27,8 @@ T = TypeVar("T")
 _STARTS_WITHIN: Final = 3 * SECOND
 _HELD_FOR: Final = 3 * SECOND
 _MOST_PODS: Final = 40
+_GLUT: Final = 600
+_WORDS: Final = (encode_control(GOAWAY), encode_control(GOAWAY, APP), encode_control(BACK))
 
 
 def apply(fleet: Fleet, fault: Fault) -> None:
@@ -138,6 +143,14 @@ def _end_when_ready(fleet: Fleet, pod: Pod, successor: Pod) -> None:
         fleet.world.clock.after(SECOND // 2, _end_when_ready, fleet, pod, successor)
 
 
+def _evict(fleet: Fleet, fault: Fault) -> None:
+    """Delete a pod whose app is down or restarts slowly."""
+    pod = _pod(fleet, fault, lasts=60 * SECOND)
+    if pod is not None and _successor(fleet, pod) is not None:
+        (pod.start_slowly if fault.target % 2 else pod.crash_app)(60 * SECOND)
+        fleet.world.clock.after(fault.lasts, pod.end)
+
+
 def _lose_node(fleet: Fleet, fault: Fault) -> None:
     pod = _pod(fleet, fault, lasts=60 * SECOND)
     if pod is not None and _successor(fleet, pod) is not None:
@@ -184,6 +197,31 @@ def _crash_sidecar(fleet: Fleet, fault: Fault) -> None:
             fleet.crash_caller(caller, fault.lasts)
 
 
+def _flap(fleet: Fleet, fault: Fault) -> None:
+    """Let a sidecar say at random that it leaves, that its app is absent, or that it is back, and last that it is."""
+    pods = [pod for pod in fleet.live_pods() if pod.meshed]
+    pod = _one_of(pods, fault)
+    if pod is None:
+        return
+    _taint_service(fleet, pod, fault.lasts)
+    ends, random = fleet.world.clock.now + fault.lasts, Random(fault.target)
+
+    def say() -> None:
+        over = fleet.healed is not None or fleet.world.clock.now > ends
+        if pod.sidecar is not None:
+            pod.sidecar.say(_WORDS[-1] if over else random.choice(_WORDS))
+        if not over:
+            fleet.world.clock.after(random.choice((5, 50, 300)) * MILLISECOND, say)
+
+    say()
+
+
+def _meet_stranger(fleet: Fleet, fault: Fault) -> None:
+    pod = _one_of([pod for pod in fleet.live_pods() if pod.meshed], fault)
+    if pod is not None:
+        Stranger(fleet.world, f"{pod.host}:{MESH_PORT}", fault.target, fault.lasts)
+
+
 def _block_sidecars(fleet: Fleet, fault: Fault) -> None:
     """Let no new connection reach the sidecars of a service; of the established ones, half of the policies cut off."""
     pods = fleet.pods[fleet.services[fault.target % len(fleet.services)].key]
@@ -220,6 +258,17 @@ def _on_client(fault: Fault, fleet: Fleet, act: str) -> None:
         client.stop_in_frame(fault.lasts)
     else:
         client.stop_reading(fault.lasts)
+
+
+def _glut(fleet: Fleet, fault: Fault) -> None:
+    client = _one_of(fleet.clients, fault)
+    if client is None:
+        return
+    fleet.world.ledger.taint(client.name, fault.lasts)
+    for _ in range(_GLUT):
+        client.call(Pattern.SLOW if fault.target % 2 else Pattern.ECHO, Patience.ENDLESS)
+    leave = client.half_close if fault.target % 3 else client.disconnect
+    fleet.world.clock.after(fault.target % 97 * MILLISECOND, leave)
 
 
 # The operator
@@ -266,13 +315,18 @@ _ACTS: Final[dict[Kind, Callable[[Fleet, Fault], None]]] = {
     Kind.CRASH_APP: _on_pod(Pod.crash_app),
     Kind.SLAM_APP: _on_pod(lambda pod, lasts: pod.misbehave(Mode.SLAMMING, lasts)),
     Kind.REFUSE_APP: _on_pod(lambda pod, lasts: pod.misbehave(Mode.REFUSING, lasts)),
+    Kind.SLOW_START: _on_pod(Pod.start_slowly),
+    Kind.EVICT: _evict,
     Kind.FREEZE_APP: _on_pod(Pod.freeze),
     Kind.CRASH_SIDECAR: _crash_sidecar,
+    Kind.FLAP: _flap,
+    Kind.STRANGER: _meet_stranger,
     Kind.BLOCK_SIDECARS: _block_sidecars,
     Kind.DISCONNECT: lambda fleet, fault: _on_client(fault, fleet, "disconnect"),
     Kind.HALF_CLOSE: lambda fleet, fault: _on_client(fault, fleet, "half-close"),
     Kind.UNFINISHED: lambda fleet, fault: _on_client(fault, fleet, "unfinished"),
     Kind.STOP_READING: lambda fleet, fault: _on_client(fault, fleet, "stop reading"),
+    Kind.GLUT: _glut,
     Kind.REPEAT: _repeat,
     Kind.RECONNECT: _reconnect,
     Kind.LAG: _lag,

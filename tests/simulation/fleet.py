@@ -133,6 +133,7 @@ class Fleet:
                 "probe_after": times.probe_after,
                 "probe_timeout": times.probe_timeout,
                 "request_bytes": times.total_bytes,
+                "queue_timeout": times.queue_timeout,
                 "pending": times.total_bytes // (2 * MESSAGE_BYTES),
                 "app_stop": 15 * SECOND,
                 "place_expiry": 10 * SECOND,

@@ -149,7 +149,7 @@ class Operator:
         for key in sidecar.unresolved(silent=silent):
             ready = [endpoint for endpoint in self._names.get(key, ()) if endpoint.ready]
             meshed = [endpoint.host for endpoint in ready if endpoint.mesh]
-            sidecar.resolve(key, [endpoint.host for endpoint in ready], meshed, MESH_PORT)
+            sidecar.resolve(key, [endpoint.host for endpoint in ready], meshed, MESH_PORT, silent=silent)
         self._world.clock.after(_LOOK, self._look, sidecar)
 
     # Faults

@@ -21,6 +21,7 @@ FRONT_PORT: Final = 15802
 _READINESS: Final = SECOND
 _LISTENS_AFTER: Final = 500 * MILLISECOND
 _APP_ENDS_AFTER: Final = 20 * MILLISECOND
+_RESTARTED_AFTER: Final = 200 * MILLISECOND
 _NODE_NOTICED: Final = 5 * SECOND
 
 MakeSidecar = Callable[[str], Sidecar]
@@ -192,6 +193,12 @@ class Pod:
         if not self.gone and self.app.healthy:
             self.app.freeze()
             self._world.clock.after(lasts, self.app.thaw)
+
+    def start_slowly(self, lasts: int) -> None:
+        """Kill the app; once it listens again it is frozen for a time."""
+        if not self.gone and not self.terminating:
+            self.crash_app(_RESTARTED_AFTER)
+            self._world.clock.after(_RESTARTED_AFTER + 1, self.freeze, lasts)
 
     def crash_sidecar(self, lasts: int) -> None:
         """Kill the sidecar; it is started again at the same addresses."""

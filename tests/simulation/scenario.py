@@ -57,12 +57,17 @@ class Kind(StrEnum):
     SLAM_APP = "an app accepts and closes"
     REFUSE_APP = "an app refuses"
     FREEZE_APP = "freeze an app"
+    SLOW_START = "an app restarts, and is frozen as soon as it listens"
+    EVICT = "a pod is deleted while its app is down"
     CRASH_SIDECAR = "crash a sidecar"
+    FLAP = "a sidecar says goaway and back, again and again"
+    STRANGER = "a stranger connects to a sidecar's mesh port"
     BLOCK_SIDECARS = "a network policy blocks the sidecars' port of a service"
     DISCONNECT = "a client disconnects"
     HALF_CLOSE = "a client half-closes"
     UNFINISHED = "a client stops inside a frame"
     STOP_READING = "a client stops reading"
+    GLUT = "a client sends much and leaves"
     REPEAT = "the operator repeats itself"
     RECONNECT = "a sidecar connects to another operator replica"
     LAG = "an operator replica is behind"
@@ -138,6 +143,7 @@ class Times:
     probe_after: int
     probe_timeout: int
     total_bytes: int
+    queue_timeout: int = 0
 
 
 @dataclass(frozen=True)
@@ -211,6 +217,7 @@ def _draw_times(random: Random) -> Times:
         probe_after=probe_after * SECOND,
         probe_timeout=random.randint(2, 5) * SECOND,
         total_bytes=random.choice((0, 0, 0, 400_000)),
+        queue_timeout=random.choice((0, 0, 0, 2)) * SECOND,
     )
 
 

@@ -32,6 +32,7 @@ _LINGER: Final = 2 * SECOND
 _LAST_READ: Final = SECOND
 
 _DISTURBING: Final = re.compile(rb"#(?:refused|lost|goaway|back)")
+_MESH: Final = "mesh"
 _FAILING_STATES: Final = ("ejected", "absent", "leaving")
 
 
@@ -60,6 +61,7 @@ class Sidecar:
         self.watch = Watch(world, name)
         self._ends: dict[int, End] = {}
         self._downstream: dict[int, str] = {}
+        self._greeted: dict[int, None] = {}
         self._dials: dict[int, tuple[Dial, str]] = {}
         self._unread: dict[int, End] = {}
         self._backlog_checked = False
@@ -96,7 +98,7 @@ class Sidecar:
         return self._enter(end, self.exchange.accept(service, self._world.clock.now, inbound=front), service.key)
 
     def _accept_mesh(self, end: End) -> Sidecar | None:
-        return self._enter(end, self.exchange.accept_mesh(self._world.clock.now), "mesh")
+        return self._enter(end, self.exchange.accept_mesh(self._world.clock.now), _MESH)
 
     def _enter(self, end: End, conn: int | None, service: str) -> Sidecar | None:
         self._touch()
@@ -149,6 +151,7 @@ class Sidecar:
 
     def _forget(self, conn: int) -> None:
         self._downstream.pop(conn, None)
+        self._greeted.pop(conn, None)
         self._unread.pop(conn, None)
 
     def _report(self, end: End) -> None:
@@ -201,9 +204,17 @@ class Sidecar:
         exchange.spans()
         self._set_timer()
 
+    def say(self, word: bytes) -> None:
+        """Say a word to all callers' sidecars, whether it is true or not."""
+        if self.alive and not self.leaving and not self._withdrawn:
+            for conn in self._greeted:
+                self._ends[conn].write(word)
+
     def write(self, end: End, data: bytes) -> None:
         """Write what the exchange wants written on a connection in this turn."""
         upstream = end.conn not in self._downstream
+        if self._downstream.get(end.conn) == _MESH:
+            self._greeted[end.conn] = None  # what is written first is the preface
         if self._world.journal is not None:
             self._world.journal.sent(end.name if upstream else self.name, end.remote, data)
         if upstream:
@@ -346,13 +357,13 @@ class Sidecar:
         ]
         return failing + (sorted(self.following.untold()) if self.following.heard else [])
 
-    def resolve(self, key: str, hosts: Iterable[str], meshed: Iterable[str], mesh_port: int) -> None:
-        """Take what a name server says."""
+    def resolve(self, key: str, hosts: Iterable[str], meshed: Iterable[str], mesh_port: int, *, silent: bool) -> None:
+        """Take what a name server says; `silent`: the operator says nothing."""
         found = next((each for each in self.following.in_force.services if each.key == key), None)
         if found is None:
             return
         endpoints = endpoints_at(found, list(hosts), list(meshed), mesh_port)
-        if (endpoints or found.awaited) and self.following.resolve(key, endpoints):
+        if (endpoints or found.awaited) and self.following.resolve(key, endpoints, instead=silent):
             self._swap()
 
     def _swap(self) -> None:
