@@ -135,4 +135,5 @@ class Pod:
                 self._changed()
             self._again.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._again.wait(), self._check.pause)
+                async with asyncio.timeout(self._check.pause):
+                    await self._again.wait()

@@ -122,7 +122,8 @@ class Running:
         status = await self._process.wait()
         self.signal(signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._reading, 1.0)
+            async with asyncio.timeout(1.0):
+                await self._reading
         self._guard.tell("-", self.pid)
         return status
 

@@ -55,8 +55,10 @@ class Sidecar:
 
     async def wait_ready(self) -> None:
         """Wait until it is ready, but not for ever: its own lines say why it is not."""
+        # Not wait_for: up to Python 3.11 it loses a cancellation that comes when the event was just set.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._was_ready.wait(), _READY_S)
+            async with asyncio.timeout(_READY_S):
+                await self._was_ready.wait()
 
     def look(self) -> None:
         """Let it look at its files now; one that is only starting does so anyway."""

@@ -33,6 +33,7 @@ class Supervised:
         self._running: Running | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._last_signal = signal.SIGTERM
         self.lines: deque[str] = deque(maxlen=_LAST_LINES)
         self.ends = 0
         self.restarts = 0
@@ -47,8 +48,9 @@ class Supervised:
         return None if self._running is None else self._running.pid
 
     def start(self) -> None:
-        """Start it, and keep it running."""
-        self._task = begin(self._keep())
+        """Start it, and keep it running; what was stopped before stays away."""
+        if not self._stopping:
+            self._task = begin(self._keep())
 
     def signal(self, number: int) -> None:
         """Send a signal to what runs."""
@@ -66,26 +68,28 @@ class Supervised:
 
     async def stop(self, grace: float) -> None:
         """Ask it to end, end it after so many seconds, and start it no more."""
+        self._stopping = True
         if self._task is None:
             return
-        self._stopping = True
         self._woken.set()
         self._ask_to_end()
         done, _ = await asyncio.wait([self._task], timeout=grace)
         if not done:
-            self.signal(signal.SIGKILL)
+            self._last_signal = signal.SIGKILL
+            self._ask_to_end()
             await asyncio.wait([self._task])
 
     def _ask_to_end(self) -> None:
-        self.signal(signal.SIGTERM)
+        """Also done once it runs, where it is still being started when it has to end."""
+        self.signal(self._last_signal)
         self.signal(signal.SIGCONT)
 
     async def _keep(self) -> None:
-        ran = await self._run()
         while not self._stopping:
-            await self._wait(self._backoff.after(ran))
-            self.restarts += 1
             ran = await self._run()
+            if not self._stopping:
+                await self._wait(self._backoff.after(ran))
+                self.restarts += 1
 
     async def _wait(self, seconds: float) -> None:
         self.ends += 1
@@ -93,7 +97,8 @@ class Supervised:
         self._woken.clear()
         self._changed()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
         self.waiting = 0.0
 
     async def _run(self) -> float:
