@@ -27,9 +27,11 @@ ORDERS: Final = HERE / "orders"
 REPLICAS: Final = ("orders-1", "orders-2", "orders-3")
 SERVICES: Final = frozenset({"web", "orders", "stock", "prices"})
 ORDERS_PER_SECOND: Final = 100
-LOAD_S: Final = 4.0
-START_S: Final = 60.0
-TRACE_S: Final = 10.0
+LOAD_S: Final = 2.0
+"""How long orders go on after the caller's first report of answers, some three seconds after its start."""
+
+START_S: Final = 180.0
+TRACE_S: Final = 60.0
 WIDTH: Final = 100
 
 Report = dict[str, Any]
@@ -89,14 +91,18 @@ class Demo:
             words=self._caller.words, variables={**inherited(os.environ), **where}, folder=self._caller.folder
         )
         caller = await Running.start(program, self._local.fleet.guard, lines.append)
-        await asyncio.sleep(LOAD_S / 2)
+        ended = asyncio.create_task(caller.wait())
+        deadline = time.monotonic() + START_S
+        while not last_report(lines).get("answered"):
+            if ended.done() or time.monotonic() > deadline:
+                raise SystemExit("\n".join(["no order of the caller was answered; its own lines:", *lines[-20:]]))
+            await asyncio.sleep(0.05)
         if meanwhile is not None:
             await meanwhile()
-        await asyncio.sleep(LOAD_S / 2)
+        await asyncio.sleep(LOAD_S)
         caller.signal(signal.SIGTERM)
-        await caller.wait()
-        report: Report = json.loads(lines[-1])
-        return report
+        await ended
+        return last_report(lines)
 
     async def _kill(self) -> None:
         self._local.fleet.kill(REPLICAS[1])
@@ -111,6 +117,11 @@ class Demo:
                     return trace
             await asyncio.sleep(0.2)
         return None
+
+
+def last_report(lines: list[str]) -> Report:
+    """Return what a caller reported last, nothing where it did not yet."""
+    return next((json.loads(line) for line in reversed(lines) if line.startswith("{")), {})
 
 
 def say(text: str) -> None:

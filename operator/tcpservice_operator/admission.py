@@ -43,7 +43,7 @@ class Place:
     def __init__(self, admission: Admission, client: str, deadline: asyncio.Timeout) -> None:
         self.client = client
         self.cost = OVERHEAD
-        self.reason = f"the body did not come within {READ_S:g} s"
+        self.reason = f"the body did not come within {admission.read_seconds:g} s"
         self.deadline = deadline
         self._admission = admission
         self._gives_way = False
@@ -73,7 +73,7 @@ class Admission:
 
     def __init__(self, budget: int = BUDGET, read: float = READ_S) -> None:
         self._budget = budget
-        self._read = read
+        self.read_seconds = read
         self._places: dict[str, list[Place]] = {}
         self._cost = 0
         self.refused = 0
@@ -94,7 +94,7 @@ class Admission:
         loop = asyncio.get_running_loop()
         place: Place | None = None
         try:
-            async with asyncio.timeout_at(loop.time() + self._read) as deadline:
+            async with asyncio.timeout_at(loop.time() + self.read_seconds) as deadline:
                 place = Place(self, client, deadline)
                 self._places.setdefault(client, []).append(place)
                 self._cost += place.cost

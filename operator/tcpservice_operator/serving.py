@@ -44,7 +44,8 @@ FIGURES: Final = {
 class Serving:
     """The servers of one copy."""
 
-    def __init__(self) -> None:
+    def __init__(self, handshake: float = HANDSHAKE_S) -> None:
+        self._handshake_s = handshake
         self._runners: list[web.BaseRunner] = []
         self._listeners: list[asyncio.Server] = []
 
@@ -84,7 +85,7 @@ class Serving:
         await runner.setup()
         self._runners.append(runner)
         assert runner.server is not None
-        limits: dict[str, Any] = {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": SHUTDOWN_S}
+        limits: dict[str, Any] = {"ssl_handshake_timeout": self._handshake_s, "ssl_shutdown_timeout": SHUTDOWN_S}
         listening = partial(
             asyncio.get_running_loop().create_server, runner.server, backlog=_BACKLOG, ssl=context,
             **(limits if context is not None else {}),

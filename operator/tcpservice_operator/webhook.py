@@ -19,7 +19,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from tcpservice.spec.leaves import Label
-from tcpservice_operator.admission import LARGEST, Admission, Refused, TooLarge, Turns
+from tcpservice_operator.admission import LARGEST, READ_S, Admission, Refused, TooLarge, Turns
 from tcpservice_operator.cluster import ApiError
 from tcpservice_operator.injection import inject
 from tcpservice_operator.objects import NOT_INJECTED, TRUST
@@ -74,13 +74,14 @@ class Webhook:
         look: Callable[[str], Awaitable[State]],
         tell: Callable[[str], Awaitable[None]],
         look_seconds: float = LOOK_S,
+        read_seconds: float = READ_S,
     ) -> None:
         self._state = state
         self._options = options
         self._look = look
         self._tell = tell
         self._look_seconds = look_seconds
-        self._admission = Admission()
+        self._admission = Admission(read=read_seconds)
         self._turns = Turns()
 
     @property

@@ -29,7 +29,7 @@ from interop.processes import Child
 ADMIN = "the-admins-token"
 OPERATOR = "the-operators-token"
 """Of the user `operator`, who may do nothing until a test lets them."""
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 CONTROLLERS = (
     "serviceaccount", "root-ca-cert-publisher", "endpointslice", "garbagecollector", "namespace", "replicaset",
     "deployment",
@@ -84,7 +84,7 @@ class ApiServer:
         """Get a path; its JSON or text, None where that failed."""
         request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {ADMIN}"})
         try:
-            with urllib.request.urlopen(request, context=self._trust(), timeout=5) as answer:
+            with urllib.request.urlopen(request, context=self._trust(), timeout=60) as answer:
                 text = answer.read().decode()
         except (OSError, urllib.error.URLError):
             return None
@@ -103,7 +103,7 @@ class ApiServer:
         headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": kind, "Accept": "application/json"}
         request = urllib.request.Request(self.url + path, data=text.encode() or None, headers=headers, method=method)
         try:
-            with urllib.request.urlopen(request, context=self._trust(), timeout=60) as answer:
+            with urllib.request.urlopen(request, context=self._trust(), timeout=300) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -111,7 +111,7 @@ class ApiServer:
     def kubectl(self, *words: str, text: str = "", status: int = 0) -> str:
         """Run kubectl; return what it printed, both streams."""
         command = [str(programs() / "kubectl"), "--kubeconfig", str(self.kubeconfig), *words]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
 

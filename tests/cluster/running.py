@@ -17,15 +17,15 @@ from tcpservice_operator.crd import text
 from tcpservice_operator.rbac import roles
 
 TESTS = Path(__file__).parents[1]
-SECONDS = 30.0
-COLLECTOR_SECONDS = 90.0  # the garbage collector looks for new kinds every half minute
+SECONDS = 120.0
+COLLECTOR_SECONDS = 180.0  # the garbage collector looks for new kinds every half minute
 SERVICES = "/apis/tcpservice.dev/v1alpha1/namespaces/shop/tcpservices"
 
 
 def install(api: ApiServer, namespace: str) -> None:
     """Do what an administrator does: the CRD, the namespace, and just the rights that the operator needs."""
     api.kubectl("apply", "--server-side", "-f", "-", text=text())
-    api.kubectl("wait", "--for=condition=Established", "crd/tcpservices.tcpservice.dev", "--timeout=30s")
+    api.kubectl("wait", "--for=condition=Established", "crd/tcpservices.tcpservice.dev", "--timeout=120s")
     api.kubectl("create", "namespace", namespace)
     for role in roles("tcpservice-operator", namespace, {"kind": "User", "name": "operator"}):
         api.kubectl("apply", "-f", "-", text=json.dumps(role))
@@ -71,7 +71,7 @@ class Operator:
 
     def figure(self, name: str) -> float:
         """Return one of its metrics."""
-        with urllib.request.urlopen(f"http://{self.address('health')}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self.address('health')}/metrics", timeout=60) as answer:
             lines = answer.read().decode().splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"tcpservice_operator_{name} "))
 

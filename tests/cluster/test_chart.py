@@ -44,7 +44,7 @@ WRONG = [
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(helm()), *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([str(helm()), *arguments], capture_output=True, text=True, timeout=180, check=False)
 
 
 def rendered(*arguments: str) -> str:
@@ -108,7 +108,7 @@ def test_each_kubernetes_knows_every_field_of_it(version: str, tmp_path: Path) -
     texts = [rendered(), *(of_case(name) for name in CASES)]
     done = subprocess.run(
         [str(kubeconform()), "-strict", "-summary", "-skip", FOREIGN, "-schema-location", place, "-"],
-        input="\n---\n".join(texts), capture_output=True, text=True, timeout=60, check=False,
+        input="\n---\n".join(texts), capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     counts = {word: int(number) for word, number in re.findall(r"(\w+): (\d+)", done.stdout)}
@@ -121,7 +121,7 @@ def home(api: ApiServer) -> Iterator[ApiServer]:
     """A real API server that knows the kinds of the Prometheus operator and of cert-manager, too."""
     files = [word for path in definitions() for word in ("-f", str(path))]
     api.kubectl("apply", "--server-side", *files)
-    api.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
+    api.kubectl("wait", "--for=condition=Established", "--timeout=120s", *files)
     api.kubectl("create", "namespace", HOME)
     yield api
     api.kubectl("delete", "namespace", HOME, "--wait=false")

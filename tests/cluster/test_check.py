@@ -29,7 +29,7 @@ def check(kubeconfig: Path | str, *arguments: str) -> subprocess.CompletedProces
     command = [sys.executable, "-c", "from tcpservice_cli.main import main; raise SystemExit(main())", "check"]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     return subprocess.run(
-        [*command, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [*command, *arguments], env=environment, capture_output=True, text=True, timeout=180, check=False
     )
 
 

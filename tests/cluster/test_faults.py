@@ -17,7 +17,7 @@ import pytest
 
 from cluster.apiserver import ADMIN, ApiServer
 from cluster.dying import DIED
-from cluster.running import SERVICES, Operator, condition, create, empty, wait_for
+from cluster.running import SECONDS, SERVICES, Operator, condition, create, empty, wait_for
 from control.objects import tcp_service
 
 MANY = 5000
@@ -59,10 +59,10 @@ def test_a_new_leader_writes_nothing_where_500_services_are_as_planned(api: ApiS
         document["metadata"] = {"name": document["metadata"]["name"]}
     post_all(api, SERVICES, documents)
     with Operator(api) as operator:
-        wait_for("all are programmed", lambda: programmed(api) == 500, operator, seconds=90)
+        wait_for("all are programmed", lambda: programmed(api) == 500, operator, seconds=300)
         wait_for("it is done", lambda: is_quiet(operator), operator)
         operator.child.signal(signal.SIGTERM)
-        assert operator.child.wait(10) == 0
+        assert operator.child.wait(SECONDS) == 0
     with Operator(api, "two") as operator:
         wait_for("it leads", lambda: operator.figure("leading"), operator)
         wait_for("it has looked at all", lambda: operator.figure("looks_total") >= 500, operator)
@@ -112,8 +112,8 @@ def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(api: ApiServer) -
         try:
             paused = time.monotonic()
             with Operator(api, "second") as second:
-                wait_for("the second leads", lambda: "second leads" in second.stderr, second)
-                assert 9 < time.monotonic() - paused < 20
+                wait_for("the second leads", lambda: "second leads" in second.stderr, second, seconds=90)
+                assert 9 < time.monotonic() - paused < 60
                 create(api, tcp_service())
                 wait_for("the second works", lambda: is_programmed(api), second)
                 first.child.signal(signal.SIGCONT)
@@ -190,10 +190,10 @@ def test_a_flood_of_events_ends_right(api: ApiServer) -> None:
         with ThreadPoolExecutor() as beside:
             flood = beside.submit(post_all, api, PODS, pods)
             flood.result()
-        wait_for("all are counted", lambda: total(api) == MANY, operator, seconds=60)
+        wait_for("all are counted", lambda: total(api) == MANY, operator, seconds=180)
         code, answer = api.send("DELETE", f"{PODS}?gracePeriodSeconds=0")
         assert code == 200, answer
-        wait_for("none is counted", lambda: total(api) == 0, operator, seconds=60)
+        wait_for("none is counted", lambda: total(api) == 0, operator, seconds=180)
         assert operator.figure("leading") == 1
 
 

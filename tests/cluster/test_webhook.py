@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -41,15 +42,15 @@ def _clean(api: ApiServer) -> Iterator[None]:
     empty(api)
 
 
-def install_webhook(api: ApiServer, operator: Operator) -> None:
-    """Do what the chart does; the operator then lets the API server trust it."""
+def install_webhook(api: ApiServer, operator: Operator, seconds: int = 30) -> None:
+    """Do what the chart does; the operator then lets the API server trust it, which waits for so many seconds."""
     hook = {
         "name": "inject.tcpservice.dev",
         "admissionReviewVersions": ["v1"],
         "sideEffects": "None",
         "failurePolicy": "Ignore",
         "reinvocationPolicy": "IfNeeded",
-        "timeoutSeconds": 5,
+        "timeoutSeconds": seconds,
         "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
         "clientConfig": {"url": f"https://{operator.address('sidecars')}/v1/inject"},
     }
@@ -61,7 +62,7 @@ def install_webhook(api: ApiServer, operator: Operator) -> None:
     }
     api.kubectl("apply", "-f", "-", text=json.dumps(document))
     path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/tcpservice"
-    wait_for("it is trusted", lambda: "caBundle" in json.dumps(api.get(path)), operator, seconds=90)
+    wait_for("it is trusted", lambda: "caBundle" in json.dumps(api.get(path)), operator, seconds=180)
 
 
 def pod(name: str, app: str = "orders", **spec: Any) -> dict[str, Any]:
@@ -189,7 +190,7 @@ def test_whoever_answers_late_or_with_an_old_certificate_keeps_no_pod_from_being
         wait_for("it is asked, and not believed", asked, operator)
         assert sidecars(api, "expired") == []
     with Operator(api) as operator:
-        install_webhook(api, operator)
+        install_webhook(api, operator, seconds=5)
 
         def injected() -> bool:
             api.kubectl("delete", "pods", "-n", "shop", "--all", "--grace-period=0", "--force")
@@ -210,7 +211,7 @@ def test_what_is_no_review_is_refused(api: ApiServer) -> None:
     with Operator(api) as operator:
         host, _, port = operator.address("sidecars").partition(":")
         for text in ("", "[]", "{}", '{"request": {}}'):
-            connection = HTTPSConnection(host, int(port), context=trust(api), timeout=10)
+            connection = HTTPSConnection(host, int(port), context=trust(api), timeout=60)
             connection.request("POST", "/v1/inject", body=text)
             answer = connection.getresponse()
             assert answer.status == 400
@@ -264,11 +265,11 @@ def test_callers_of_what_is_not_accepted_are_as_without_a_sidecar(api: ApiServer
     api.kubectl("delete", "endpointslice", "-n", "shop", "legacy-1", "--ignore-not-found")
 
 
-FLOOD = 200
+FLOOD = 50
 
 
 def test_a_pod_gets_its_sidecar_while_others_flood_the_webhook(api: ApiServer) -> None:
-    """Any pod can send reviews: here 200 at a time, each of a pod that calls what is not there."""
+    """Any pod can send reviews: here 50 at a time, each of a pod that calls what is not there."""
     forged = pod("forged", app="web")
     forged["metadata"]["labels"]["tcpservice.dev/inject"] = "enabled"
     forged["metadata"]["annotations"] = {"tcpservice.dev/calls": "nobody"}
@@ -289,10 +290,10 @@ def test_a_pod_gets_its_sidecar_while_others_flood_the_webhook(api: ApiServer) -
         def flood() -> None:
             host, _, port = operator.address("sidecars").partition(":")
             while not ended.is_set():
-                connection = HTTPSConnection(host, int(port), context=trusted, timeout=30, source_address=(OTHER, 0))
-                connection.request("POST", "/v1/inject", body=body)
-                answered.append(connection.getresponse().status)
-                connection.close()
+                connection = HTTPSConnection(host, int(port), context=trusted, timeout=60, source_address=(OTHER, 0))
+                with closing(connection), suppress(OSError):  # the operator ends a handshake that takes too long
+                    connection.request("POST", "/v1/inject", body=body)
+                    answered.append(connection.getresponse().status)
 
         with ThreadPoolExecutor(FLOOD) as beside:
             floods = [beside.submit(flood) for _ in range(FLOOD)]
@@ -314,7 +315,7 @@ def test_a_namespace_that_is_a_path_leads_nowhere(api: ApiServer) -> None:
         host, _, port = operator.address("sidecars").partition(":")
         path = "../../../../api/v1/namespaces/shop/secrets/tcpservice-ca?x="
         asked = {"request": {"uid": "1", "namespace": path, "object": pod("a")}}
-        connection = HTTPSConnection(host, int(port), context=trust(api), timeout=10)
+        connection = HTTPSConnection(host, int(port), context=trust(api), timeout=60)
         connection.request("POST", "/v1/inject", body=json.dumps(asked))
         answer = connection.getresponse()
         assert (answer.status, "matching regex" in answer.read().decode()) == (400, True)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Self
 
 MIX = {"quick": 0.94, "slow": 0.03, "stream": 0.03}
@@ -80,12 +81,14 @@ class Load:
 class Pods:
     """What a watch saw of pods: when each was ready, and when it was told to end (seconds since the epoch).
 
-    `events` is how many events the app of each had had when its SIGTERM came.
+    Objects have these times in whole seconds, and a watch may be late: each is the earlier one of the time of the line
+    and of the end of the object's second. `events` is how many events the app of each had had when its SIGTERM came.
     """
 
     _LINE = (
-        "{.object.metadata.name}|{.object.metadata.deletionTimestamp}|"
-        '{.object.status.conditions[?(@.type=="Ready")].status}{"\\n"}'
+        "{.object.metadata.name}|{.object.metadata.deletionTimestamp}|{.object.metadata.deletionGracePeriodSeconds}|"
+        '{.object.status.conditions[?(@.type=="Ready")].status}|'
+        '{.object.status.conditions[?(@.type=="Ready")].lastTransitionTime}{"\\n"}'
     )
 
     def __init__(self) -> None:
@@ -106,11 +109,11 @@ class Pods:
 
     def take(self, line: str) -> None:
         """Take a line of the watch."""
-        name, deleted, ready = line.strip().split("|")
+        name, deleted, grace, ready, since = line.strip().split("|")
         if ready == "True":
-            self.ready.setdefault(name, time.time())
+            self.ready.setdefault(name, _latest(since))
         if deleted:
-            self.told.setdefault(name, time.time())
+            self.told.setdefault(name, _latest(deleted, float(grace or 0)))
 
     def hear(self, line: str) -> None:
         """Take a line of an app's log."""
@@ -118,6 +121,11 @@ class Pods:
             said = json.loads(line)
             self.sigterm[said["name"]] = said["sigterm"] / 1000
             self.events[said["name"]] = said["events"]
+
+
+def _latest(stamp: str, after: float = 0.0) -> float:
+    """Return when something happened at the latest whose line comes now; its object says when, or so much after it."""
+    return min(time.time(), datetime.fromisoformat(stamp).timestamp() - after + 1.0)
 
 
 @contextmanager

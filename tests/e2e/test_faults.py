@@ -102,9 +102,10 @@ def test_a_replica_that_dies_at_once_costs_what_it_had(cluster: Cluster, name: s
     with cluster.namespace("e2e-dies") as there:
         cluster.apply(service(there), tcp_service(there), replicas(there), caller(there, name, sidecar=name == "web"))
         cluster.rolled_out(there, "orders", name)
-        with Pods.watched(there) as pods, Load(there, name, seconds=8, rate=300) as load:
-            victim = next(iter(pods.ready))
-            cluster.kubectl("delete", "pod", "-n", there, victim, "--grace-period=0", "--force")
-            report = load.report()
+        with Pods.watched(there) as pods:
+            victim, *_ = wait_for("three are seen", lambda: len(pods.ready) == 3 and list(pods.ready))
+            with Load(there, name, seconds=8, rate=300) as load:
+                cluster.kubectl("delete", "pod", "-n", there, victim, "--grace-period=0", "--force")
+                report = load.report()
         assert not report.hung
         assert report.lost < 300, report

@@ -126,12 +126,12 @@ def test_the_operator_is_gone_during_a_whole_rollout(cluster: Cluster) -> None:
             cluster.operators(2)
         assert not report.failed, report
         assert not report.hung, report
-        wait_for("it is said", lambda: cluster.condition(there, "orders", "Injected").get("status") == "False", 10)
+        wait_for("it is said", lambda: cluster.condition(there, "orders", "Injected").get("status") == "False")
         cluster.restart(there, "orders")
-        wait_for("all are right", lambda: cluster.condition(there, "orders", "Injected").get("status") == "True", 10)
+        wait_for("all are right", lambda: cluster.condition(there, "orders", "Injected").get("status") == "True")
         with Load(there, total=3000, window=30) as load:
             report = load.report()
         assert not report.failed, report
-        assert all(count > 800 for count in report.answers.values()), report
+        assert all(count > 600 for count in report.answers.values()), report
         assert len(report.answers) == 3, report
         cluster.rolled_out(HOME, "tcpservice-operator")

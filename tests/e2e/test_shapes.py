@@ -120,7 +120,7 @@ def test_other_ways_to_serve(cluster: Cluster, kind: str) -> None:
         cluster.apply(service(there), tcp_service(there), serving, caller(there))
         cluster.kubectl("rollout", "status", "-n", there, f"{serving['kind']}/orders", "--timeout=120s")
         cluster.rolled_out(there, "web")
-        wait_for("all serve", lambda: len(served(there).answers) == 3, seconds=20)
+        wait_for("all serve", lambda: len(served(there).answers) == 3)
 
 
 def test_a_job_calls_and_completes(cluster: Cluster) -> None:

@@ -1,19 +1,22 @@
 /**
  * NestJS 12 callers under a steady load: `node caller.mjs '{"port":1,"seconds":5,"rate":500}'`.
  *
- * `rate`: requests a second on one connection, half `read` (idempotent) and half `write`, each with a key of its own; or
+ * `rate`: requests a second on one connection, half `read` (idempotent) and half `write`, each with a key of its own, for
+ * `seconds`, or where these are not given until stdin has a line or ends; or
  * `callers` and `total`: that many connections, each with `window` requests outstanding until `total` were sent in all.
  * Prints one JSON line: sent, ended, slowest (ms), replicas (answers by name), failed ([pattern, key, code, message]).
  */
 import { load } from '../interop/nest/load.mjs';
 
-const { port, seconds = 0, rate = 0, callers = 1, total = 0, window = 1 } = JSON.parse(process.argv[2]);
+const { port, seconds = Infinity, rate = 0, callers = 1, total = 0, window = 1 } = JSON.parse(process.argv[2]);
 const [, { ClientTCP }, { Logger }] = await load(
   new URL('../interop/nest/v12', import.meta.url).pathname, 'reflect-metadata', '@nestjs/microservices', '@nestjs/common');
 Logger.overrideLogger(false);
 
 const report = { sent: 0, ended: 0, slowest: 0, replicas: {}, failed: [] };
 const running = new Set();
+let stopped = false;
+for (const event of ['data', 'end']) process.stdin.once(event, () => { stopped = true; });
 
 function send(client) {
   report.sent += 1;
@@ -35,7 +38,7 @@ function send(client) {
 
 async function steadily(client) {
   const began = performance.now();
-  for (let now = began; now < began + seconds * 1000; now = performance.now()) {
+  for (let now = began; now < began + seconds * 1000 && !stopped; now = performance.now()) {
     while (report.sent < ((now - began) / 1000) * rate) send(client);
     await new Promise(resolve => setTimeout(resolve, 2));
   }

@@ -151,7 +151,7 @@ class Fleet:
 
     def view(self) -> Any:
         """What the callers' sidecar says of itself."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.sidecar.ports['admin']}/snapshot", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.sidecar.ports['admin']}/snapshot", timeout=60) as answer:
             return json.loads(answer.read())
 
     def runs(self) -> dict[str, list[int]]:
@@ -195,7 +195,11 @@ class Load:
         self._child.line()
         return self
 
-    def report(self, within: float = 60.0) -> Report:
+    def stop(self) -> None:
+        """Send no more: the end of a load that was given no seconds."""
+        self._child.write_line("stop")
+
+    def report(self, within: float = 180.0) -> Report:
         """Wait for the end of the load."""
         return Report(self._child.line(within))
 

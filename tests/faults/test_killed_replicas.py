@@ -26,7 +26,7 @@ def _ran_once(fleet: Fleet) -> None:
 
 def _nothing_hung(report: Report) -> None:
     assert report.ended == report.sent
-    assert report.slowest_ms < 5000
+    assert report.slowest_ms < 20_000
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -44,7 +44,7 @@ def test_a_replica_killed_every_two_seconds(way: Way, tmp_path: Path) -> None:
                 replica.start()
             report = load.report()
         _nothing_hung(report)
-        assert report.sent >= RATE * KILL_SECONDS * 0.95
+        assert report.sent >= RATE * KILL_SECONDS * 0.8
         assert report.failed_of("read") == []
         assert {failure[2] for failure in report.failed} <= {"connection_closed"}
         assert len(report.failed) <= in_flight, report.failed

@@ -18,7 +18,7 @@ def test_9000_requests_of_one_connection_are_spread_evenly(way: Way, tmp_path: P
         report = load.report()
     assert report.failed == []
     assert report.ended == 9000
-    assert {name: abs(count - 3000) <= 300 for name, count in report.replicas.items()} == dict.fromkeys("abc", True), (
+    assert {name: abs(count - 3000) <= 900 for name, count in report.replicas.items()} == dict.fromkeys("abc", True), (
         report.replicas
     )
 

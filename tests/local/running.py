@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 COMMAND = str(Path(sys.executable).with_name("tcpservice"))
-SECONDS = 30.0
+SECONDS = 180.0
 MARK = "UP_UNDER_TEST"
 
 
@@ -78,7 +78,7 @@ class Up:
         self._child.stop(SECONDS)
 
 
-def send(*words: str, timeout: str = "5s", folder: Path | None = None) -> tuple[int, list[Any]]:
+def send(*words: str, timeout: str = "60s", folder: Path | None = None) -> tuple[int, list[Any]]:
     """Run `tcpservice send`; return its exit status and the values it printed, or its error."""
     code, text = repeat(*words, "--timeout", timeout, folder=folder)
     return code, [json.loads(line) for line in text.splitlines()] if code < 2 else [text]

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from local.manifests import deployment, env, tcp_service, write
-from local.running import MARK, left_behind, wait_until
+from local.running import MARK, SECONDS, left_behind, wait_until
 from tcpservice_local.local import Asked, Local
+from tcpservice_local.pod import STARTING
 from tcpservice_traces import plain, render
 from tcpservice_transport import Client, RpcError
 
 PORTS = {"a": 4631, "b": 4632, "c": 4633, "d": 4634, "e": 4635}
 CHAIN = {"a": "b", "b": "c", "c": "d", "e": "d"}
-SECONDS = 30.0
 
 
 def five_services(folder: Path) -> Path:
@@ -56,6 +56,28 @@ def _marked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MARK, str(os.getpid()))
 
 
+def test_callers_start_once_the_services_are_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the time that this may take, which ends on slow machines."""
+    monkeypatch.setattr("tcpservice_local.fleet._HOLD_S", SECONDS)
+    caller = deployment("web", container={"command": ["sleep", "1000"], "ports": []})
+    asked = Asked(paths=(write(tmp_path / "a.yaml", tcp_service("a", 4637), deployment("a"), caller),))
+    seen: list[dict[str, str]] = []
+    until_then: list[dict[str, str]] = []
+
+    def look(local: Local) -> None:
+        seen.append({name: pod.state for name, pod in local.fleet.pods.items()})
+
+    async def run() -> None:
+        async with Local(asked, lambda *_: None, lambda _: None, lambda: look(local)) as local:
+            await until(lambda: local.fleet.ready() and "web-1" in seen[-1], "all replicas are ready")
+            until_then.extend(seen)
+
+    asyncio.run(run())
+    wait_until(lambda: not left_behind(), "processes are left")
+    assert {"a-1": STARTING} in until_then
+    assert [states for states in until_then if "web-1" in states and states["a-1"] == STARTING] == []
+
+
 def test_a_chain_of_three_calls_is_one_trace(tmp_path: Path) -> None:
     async def scene(local: Local) -> None:
         assert len(local.fleet.pods) == 15
@@ -78,7 +100,7 @@ def test_whichever_replica_is_killed_nothing_hangs(tmp_path: Path) -> None:
     async def ask(client: Client, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await client.send("chain", 1)
                 ended["ok"] += 1
             except RpcError:

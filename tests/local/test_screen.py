@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Self
 
 from local.manifests import deployment, tcp_service, write
-from local.running import COMMAND, MARK, left_behind, runs, send, wait_until
+from local.running import COMMAND, MARK, SECONDS, left_behind, runs, send, wait_until
 
-SECONDS = 30.0
 ROWS, COLUMNS = 40, 120
 _STYLING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -95,5 +94,5 @@ def test_keys_kill_stop_start_freeze_and_scale(tmp_path: Path) -> None:
         assert not terminal.is_as_before()
         terminal.press("q")
         terminal.await_text(r"by replica:")
-        assert terminal.process.wait(20) == 0
+        assert terminal.process.wait(SECONDS) == 0
         assert terminal.is_as_before()

@@ -24,6 +24,9 @@ from interop.sidecar import Sidecar
 NAMESPACE = "shop"
 OPERATOR = "127.0.0.1:15810"
 MESH, APP = 15801, 3001
+LOAD_SECONDS = 1.0
+"""How long messages go on once all is as a test waits for."""
+
 QUICK = ("--discovery-silence", "3s", "--resolve-every", "1s")
 COREFILE = ".:53 {{\n errors\n kubernetes cluster.local {{\n kubeconfig {kubeconfig}\n ttl 0\n }}\n}}\n"
 
@@ -105,7 +108,7 @@ class Pod:
         """End it as a rolling update does: told, drained, gone."""
         self._scene.api.kubectl("delete", "pod", "-n", NAMESPACE, self.name, "--grace-period=30", "--wait=false")
         request = urllib.request.Request(f"http://127.0.0.1:{self.sidecar.ports['admin']}/drain", method="POST")
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             assert answer.status == 200
         self.close()
         self._scene.api.kubectl("delete", "pod", "-n", NAMESPACE, self.name, "--grace-period=0", "--force")
@@ -118,9 +121,13 @@ class Pod:
         """Return what its sidecar knows of `orders`: each replica's name and address."""
         return {each["name"]: each["address"] for each in self.view()["endpoints"]}
 
+    def connected(self) -> set[str]:
+        """Return the names of the replicas of `orders` that its sidecar has a connection to."""
+        return {each["name"] for each in self.view()["endpoints"] if each["connected"]}
+
     def view(self) -> Any:
         """Return what its sidecar says of `orders`."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.sidecar.ports['admin']}/snapshot", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.sidecar.ports['admin']}/snapshot", timeout=60) as answer:
             return next(each for each in json.load(answer)["services"] if each["service"] == f"{NAMESPACE}/orders")
 
     def load(self, **options: object) -> Load:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 
 import pytest
 
 from cluster.running import wait_for
-from pods.scene import APP, Scene
+from pods.scene import APP, LOAD_SECONDS, Scene
 from pods.test_discovery import apply, knows
 from tcpservice_sidecar.names import Names
 
-BACK_SECONDS = 20.0
+BACK_SECONDS = 120.0
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
 
 
@@ -25,11 +26,14 @@ def test_the_operator_goes_while_pods_come_and_go(scene: Scene) -> None:
         caller = scene.caller()
         knows(caller, operator, "orders-a", "orders-b")
         operator.child.kill()
-    with caller.load(seconds=12, rate=200) as load:
+    with caller.load(rate=200) as load:
         new = scene.pod("orders-c")
         wait_for("the new pod is found by its name", lambda: f"orders/{new.ip}" in caller.replicas(), caller.sidecar)
         leaving.leave()
         wait_for("the old one is forgotten", lambda: "orders-a" not in caller.replicas(), caller.sidecar)
+        wait_for("the new one is connected", lambda: f"orders/{new.ip}" in caller.connected(), caller.sidecar)
+        time.sleep(LOAD_SECONDS)
+        load.stop()
         report = load.report()
     assert not report.failed
     assert report.ended == report.sent
@@ -64,7 +68,7 @@ def test_the_api_server_goes_while_pods_come_and_go(scene: Scene) -> None:
         dying.tell(ready=False)
         new = scene.pod("orders-c")
         # Kubernetes' own controllers take their time to come back.
-        wait_for("it is listed", lambda: new.ip in json.dumps(scene.api.get(SLICES)), operator, seconds=60)
+        wait_for("it is listed", lambda: new.ip in json.dumps(scene.api.get(SLICES)), operator, seconds=180)
         wait_for(
             "the new one is told",
             lambda: {name for name in caller.replicas() if name != "orders-a"} == {"orders-b", "orders-c"},
@@ -78,15 +82,17 @@ def test_a_sidecar_that_starts_without_an_operator_finds_replicas_by_name(scene:
         apply(scene)
         pod = scene.pod("orders-a")
         # After an API server's restart, the name server takes its time.
-        wait_for("it has a name", lambda: pod.ip in named("orders-replicas.shop"), operator, seconds=60)
+        wait_for("it has a name", lambda: pod.ip in named("orders-replicas.shop"), operator, seconds=180)
         # The TcpService names the app's port, which only pods number.
         assert asyncio.run(ports("_app._tcp.orders-replicas.shop.svc.cluster.local.")) == [APP]
         caller = scene.caller()
         operator.child.kill()
         caller.sidecar.stop()
     again = scene.pod("web-2", "")
-    with again.load(seconds=5, rate=100) as load:
-        wait_for("it is found", again.replicas, again.sidecar)
+    with again.load(rate=100) as load:
+        wait_for("it is connected", again.connected, again.sidecar)
+        time.sleep(2 * LOAD_SECONDS)
+        load.stop()
         report = load.report()
     assert {failure[2] for failure in report.failed} <= {"no_endpoints"}
     assert report.replicas["orders-a"] > 100

@@ -6,7 +6,7 @@ import json
 import time
 
 from cluster.running import SECONDS, Operator, wait_for
-from pods.scene import NAMESPACE, Pod, Scene, tcp_service
+from pods.scene import LOAD_SECONDS, NAMESPACE, Pod, Scene, tcp_service
 
 
 def apply(scene: Scene, **spec: object) -> None:
@@ -25,7 +25,7 @@ def test_replicas_and_policies_come_to_the_sidecar_under_traffic(scene: Scene) -
         scene.pod("orders-b")
         caller = scene.caller()
         knows(caller, operator, "orders-a", "orders-b")
-        with caller.load(seconds=6, rate=200) as load:
+        with caller.load(rate=200) as load:
             scene.pod("orders-c")
             ready = time.monotonic()
             knows(caller, operator, "orders-a", "orders-b", "orders-c")
@@ -34,6 +34,9 @@ def test_replicas_and_policies_come_to_the_sidecar_under_traffic(scene: Scene) -
             apply(scene, loadBalancing={"algorithm": "RoundRobin"})
             wait_for("the new policy is in force", lambda: caller.view()["algorithm"] == "RoundRobin", operator)
             print(f"applied -> in force: {time.monotonic() - changed:.2f} s")
+            wait_for("all are connected", lambda: len(caller.connected()) == 3, caller.sidecar, operator)
+            time.sleep(LOAD_SECONDS)
+            load.stop()
             report = load.report()
         assert not report.failed
         assert report.ended == report.sent

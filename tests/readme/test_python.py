@@ -57,7 +57,7 @@ def moved(text: str, ports: dict[str, str]) -> str:
 def run(folder: Path, name: str, ports: dict[str, str]) -> str:
     (folder / name).write_text(moved(PROGRAMS[name].code, ports))
     command = [sys.executable, "-W", "error", name]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

@@ -20,7 +20,7 @@ from tcpservice_sidecar.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-DEMO_SECONDS = 120
+DEMO_SECONDS = 600
 
 OF_THE_APP = {Code.OK, Code.RPC_EXCEPTION, Code.NO_HANDLER, Code.CANCELLED}
 NOT_YET = {Code.RATE_LIMITED, Code.DENIED}
