@@ -30,7 +30,7 @@ from interop.sidecar import ROOT
 MEMORY: Final = 256 << 20
 EACH_S: Final = 0.005
 PATIENCE_S: Final = 30.0
-LIVE_S: Final = 5.0
+LIVE_S: Final = 30.0
 TREE: Final = Path("/sys/fs/cgroup")
 
 

@@ -7,6 +7,6 @@ from fuzz.process import fuzz
 
 
 def test_a_fuzzer_of_the_process_finds_nothing() -> None:
-    result = fuzz(Options(seed=1, seconds=30.0, inputs=4000, first=0))
+    result = fuzz(Options(seed=1, seconds=300.0, inputs=4000, first=0))
     assert result.finding is None
     assert result.inputs >= 4000

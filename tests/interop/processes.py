@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 STOP_SECONDS = 5.0
-LINE_SECONDS = 20.0
+LINE_SECONDS = 60.0
+END_SECONDS = 30.0
 STDERR_TAIL = 4000
 
 
@@ -96,7 +97,7 @@ class Child:
             raise ChildError(f"no line within {timeout:g} s from {self}") from None
         if line is None:
             self._lines.put(None)
-            raise ChildError(f"{self} ended (exit code {self._running().wait(STOP_SECONDS)})")
+            raise ChildError(f"{self} ended (exit code {self.wait()})")
         return line
 
     def write_line(self, text: str) -> None:
@@ -111,9 +112,11 @@ class Child:
         if self.alive:
             self._running().send_signal(number)
 
-    def wait(self, timeout: float = STOP_SECONDS) -> int:
-        """Wait for its end; the exit code."""
-        return self._running().wait(timeout)
+    def wait(self, timeout: float = END_SECONDS) -> int:
+        """Wait for its end, and until its last lines are read; the exit code."""
+        code = self._running().wait(timeout)
+        self._join()
+        return code
 
     def kill(self) -> None:
         """End it at once, as a node that loses power would."""
@@ -133,12 +136,16 @@ class Child:
     def _release(self) -> None:
         if self._process is None:
             return
-        self._process.wait(STOP_SECONDS)
-        for reader in self._readers:
-            reader.join(STOP_SECONDS)
+        self._process.wait(END_SECONDS)
+        self._join()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 _close(stream)
+
+    def _join(self) -> None:
+        """Wait until its lines are read, though not for long: children of its own may keep its pipes open."""
+        for reader in self._readers:
+            reader.join(STOP_SECONDS)
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:

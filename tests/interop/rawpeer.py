@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-SECONDS = 10.0
+SECONDS = 30.0
 READ_SIZE = 1 << 16
 _PREFIX = re.compile(rb"\s*\+?([0-9]+)[^#]*#")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,7 +17,9 @@ from interop.sidecar import Sidecar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SECONDS = 10.0
+    from interop.rawpeer import Arrived
+
+SECONDS = 30.0
 
 
 class Answer(NamedTuple):
@@ -65,6 +68,24 @@ def serve(replica: RawReplica, count: int) -> None:
     for _ in range(count):
         arrived = replica.next()
         arrived.answer(reply(arrived.id))
+
+
+@contextmanager
+def treating(replica: RawReplica, treat: Callable[[Arrived], None]) -> Iterator[None]:
+    """Treat each message that arrives, at once and however many there are."""
+
+    def treat_all() -> None:
+        while not ended.wait(0.01):
+            while replica.waiting():
+                treat(replica.next())
+
+    ended, thread = threading.Event(), threading.Thread(target=treat_all)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 HOOKS = ("/leave", "/gate", "/drain")

@@ -6,10 +6,12 @@ The real operator never sends what is malformed or older than what it sent befor
 from __future__ import annotations
 
 import queue
+import select
 import ssl
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from tcpservice.snapshot import Endpoint, Service
 from tcpservice.updates import encode, join
 
 HANG_S = 30.0
+SCRIPT_S = 10.0
+"""How long a stream waits for its script. An answer of 503 would have the sidecar come again only after a pause."""
 
 
 class ScriptedOperator(ThreadingHTTPServer):
@@ -76,10 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.tokens.append(self.headers["Authorization"])
-        try:
-            script = self.server.scripts.get(timeout=0.05)
-        except queue.Empty:
-            script = Script(503, (b"nothing to say",), ends=True)
+        script = self._script()
         self.send_response(script.status)
         self.end_headers()
         for line in script.lines:
@@ -87,6 +88,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if not script.ends:
             self.server.ended.wait(HANG_S)
+
+    def _script(self) -> Script:
+        """Return what this stream is to be; none is taken for a sidecar that has gone."""
+        until = time.monotonic() + SCRIPT_S
+        while time.monotonic() < until and not self.server.ended.is_set() and not self._gone():
+            with suppress(queue.Empty):
+                return self.server.scripts.get(timeout=0.02)
+        return Script(503, (b"nothing to say",), ends=True)
+
+    def _gone(self) -> bool:
+        return bool(select.select([self.connection], [], [], 0)[0])  # after its question it only closes
 
     def log_message(self, *_: object) -> None:
         """Be quiet."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
-import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
 from interop.rawpeer import RawReplica, frame, request
 from interop.sidecar import Sidecar
-from shell.running import ask, balancing, between, caller, reply, serve, view, wait_until
+from shell.running import ask, balancing, between, caller, reply, serve, treating, view, wait_until
+
+if TYPE_CHECKING:
+    from interop.rawpeer import Arrived
 
 
 def test_it_lives_and_is_ready() -> None:
@@ -39,12 +43,13 @@ def test_metrics_count_messages_by_outcome() -> None:
 
 
 def test_the_snapshot_shows_services_and_replicas() -> None:
-    with between() as (replica, sidecar), caller(sidecar) as client:
+    with between() as (replica, sidecar):
         assert view(sidecar)["services"][0]["endpoints"][0]["state"] == "idle"
-        client.send(request("sum", 1, "1"))
-        arrived = replica.next()
-        seen = view(sidecar)
-        arrived.answer(reply("1"))
+        with caller(sidecar) as client:
+            client.send(request("sum", 1, "1"))
+            arrived = replica.next()
+            seen = view(sidecar)
+            arrived.answer(reply("1"))
         (service,) = seen["services"]
         assert (seen["callers"], seen["inFlight"]) == (1, 1)
         assert (service["service"], service["algorithm"], service["waiting"]) == ("default/orders", "LeastRequest", 0)
@@ -95,12 +100,21 @@ def at_app(port: int) -> Sidecar:
     return Sidecar(*flags, "--app", f"orders=127.0.0.1:{port}")
 
 
+def answer(question: Arrived) -> None:
+    question.answer(reply(question.id))
+
+
+def answer_otherwise(question: Arrived) -> None:
+    question.answer(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def break_off(question: Arrived) -> None:
+    question.connection.shutdown(socket.SHUT_RDWR)
+
+
 def test_an_app_that_answers_is_ready() -> None:
-    with RawReplica() as app, at_app(app.port) as sidecar:
-        server = threading.Thread(target=serve, args=(app, 1))
-        server.start()
-        assert ask(sidecar, "/app/readyz") == (200, "ok\n")
-        server.join()
+    with RawReplica() as app, at_app(app.port) as sidecar, treating(app, answer):
+        wait_until(lambda: ask(sidecar, "/app/readyz") == (200, "ok\n"), "it answers in time")
 
 
 def test_the_snapshot_shows_the_pods_own_app() -> None:
@@ -112,27 +126,23 @@ def test_the_snapshot_shows_the_pods_own_app() -> None:
 
 def test_an_app_that_is_silent_or_speaks_otherwise_or_is_not_there_is_not_ready() -> None:
     with RawReplica() as app, at_app(app.port) as sidecar:
-        answer = ask(sidecar, "/app/readyz")
-        assert answer == (503, f"orders at 127.0.0.1:{app.port}: connected, but it did not answer in time\n")
+        silent = ask(sidecar, "/app/readyz")
+        assert silent == (503, f"orders at 127.0.0.1:{app.port}: connected, but it did not answer in time\n")
         app.next()
-        other = threading.Thread(target=lambda: app.next().answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
-        other.start()
-        assert "not in NestJS's protocol" in ask(sidecar, "/app/readyz").text
-        other.join()
+        with treating(app, answer_otherwise):
+            wait_until(lambda: "not in NestJS's protocol" in ask(sidecar, "/app/readyz").text, "it answers in time")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         free = listener.getsockname()[1]
     with at_app(free) as sidecar:
-        answer = ask(sidecar, "/app/readyz")
-        assert answer.status == 503
-        assert "refused" in answer.text
+        refused = ask(sidecar, "/app/readyz")
+        assert refused.status == 503
+        assert "refused" in refused.text
 
 
 def test_an_app_that_closes_is_not_ready() -> None:
-    with RawReplica() as app, at_app(app.port) as sidecar:
-        other = threading.Thread(target=lambda: app.next().connection.shutdown(socket.SHUT_RDWR))
-        other.start()
-        assert "closed the connection without an answer" in ask(sidecar, "/app/readyz").text
-        other.join()
+    with RawReplica() as app, at_app(app.port) as sidecar, treating(app, break_off):
+        said = "closed the connection without an answer"
+        wait_until(lambda: said in ask(sidecar, "/app/readyz").text, "it is closed in time")
 
 
 def test_without_an_app_nobody_is_asked() -> None:
@@ -156,9 +166,15 @@ def test_an_app_bound_to_either_loopback_is_found(address: str) -> None:
 
 
 def test_a_replica_that_is_down_is_shown_and_counted() -> None:
-    with RawReplica() as replica, balancing(replica) as sidecar, caller(sidecar) as client:
+    with RawReplica() as replica, balancing(replica) as sidecar:
         replica.close()
-        client.send(request("sum", 1, "1"))
-        wait_until(lambda: "no_endpoints" in ask(sidecar, "/metrics").text, "the message ends")
-        assert view(sidecar)["services"][0]["endpoints"][0]["state"] == "ejected"
-        assert 'tcpservice_retries_total{service="default/orders"} 2.0' in ask(sidecar, "/metrics").text
+        sidecar.signal(signal.SIGSTOP)  # so that it finds the message together with its connection
+        try:
+            client = caller(sidecar)
+            client.send(request("sum", 1, "1"))
+        finally:
+            sidecar.signal(signal.SIGCONT)
+        with client:
+            wait_until(lambda: "no_endpoints" in ask(sidecar, "/metrics").text, "the message ends")
+            assert view(sidecar)["services"][0]["endpoints"][0]["state"] == "ejected"
+            assert 'tcpservice_retries_total{service="default/orders"} 2.0' in ask(sidecar, "/metrics").text

@@ -362,8 +362,11 @@ class Double:
         self.receiver = receiver
 
 
-def test_the_exchange_works_over_a_channel_that_has_no_socket(run: Callable[[Scene], None]) -> None:
+def test_the_exchange_works_over_a_channel_that_has_no_socket(
+    run: Callable[[Scene], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scene() -> None:
+        monkeypatch.setattr("tcpservice_sidecar.io.LINGER_S", SECONDS)  # it is not what is waited for here
         place = Place(Plain(), ORDERS)
         accept = lambda: place.exchange.accept(ORDERS, now_ns())  # noqa: E731
         caller = Double(Connection(place.io, UNACCEPTED, upstream=False, accept=accept))

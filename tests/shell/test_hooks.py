@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -14,15 +16,16 @@ import pytest
 from interop.manifests import endpoint_slice, tcp_service, write_documents
 from interop.rawpeer import RawCaller, RawReplica, frame, request
 from interop.sidecar import Sidecar
-from shell.running import Answer, ask, events, logged, packet, reply
+from shell.running import SECONDS, Answer, ask, events, logged, packet, reply
+from tcpservice_sidecar.gate import LEAST
 
 GREETING = b"TCPS/1 default/orders -\n"
 GOAWAY, BACK = b"!6#goaway", b"!4#back"
 
 
-def front(folder: Path, replica: RawReplica, *flags: str) -> Sidecar:
+def front(folder: Path, replica: RawReplica, *flags: str, timeout: str = "20s") -> Sidecar:
     """Run the sidecar of a pod that serves: others come to its front, the own app to its listener."""
-    spec = {"drain": {"timeout": "1s", "streamTimeout": "2s"}}
+    spec = {"drain": {"timeout": timeout, "streamTimeout": "20s"}}
     slices = endpoint_slice("orders", replica.port, port_name="app")
     manifest = write_documents(folder / "orders.yaml", [tcp_service("orders", spec), slices])
     return Sidecar(
@@ -65,6 +68,32 @@ def at_the_gate(sidecar: Sidecar) -> tuple[threading.Thread, list[Answer]]:
     return thread, answers
 
 
+def told_to_end(sidecar: Sidecar) -> tuple[threading.Thread, list[Answer]]:
+    """Call both hooks in the same instant, as the kubelet does when the pod ends, and do not wait at the gate."""
+    sidecar.signal(signal.SIGSTOP)  # so that it finds both calls at once
+    try:
+        gate, leave = called(sidecar, "/gate"), called(sidecar, "/leave")
+    finally:
+        sidecar.signal(signal.SIGCONT)
+    assert answer_of(leave) == (200, "leaving\n")
+    answers: list[Answer] = []
+    thread = threading.Thread(target=lambda: answers.append(answer_of(gate)))
+    thread.start()
+    return thread, answers
+
+
+def called(sidecar: Sidecar, path: str) -> HTTPConnection:
+    connection = HTTPConnection("127.0.0.1", sidecar.ports["admin"], timeout=SECONDS)
+    connection.request("POST", path)
+    return connection
+
+
+def answer_of(call: HTTPConnection) -> Answer:
+    with closing(call):
+        answer = call.getresponse()
+        return Answer(answer.status, answer.read().decode())
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_only_whoever_has_the_key_is_heard(tmp_path: Path, method: str) -> None:
     with RawReplica() as replica, front(tmp_path, replica, "--hook-key=secret") as sidecar:
@@ -94,8 +123,7 @@ def test_the_gate_holds_until_others_have_nothing_in_flight(tmp_path: Path) -> N
     ):
         other.send(request("sum", 1, "1"))
         arrived = replica.next()
-        held, answers = at_the_gate(sidecar)
-        assert ask(sidecar, "/leave") == (200, "leaving\n")
+        held, answers = told_to_end(sidecar)
         assert ask(sidecar, "/readyz").status == 200, "the own app may go on calling"
         with caller(sidecar, "orders") as own:
             own.send(request("sum", 1, "own"))
@@ -103,7 +131,7 @@ def test_the_gate_holds_until_others_have_nothing_in_flight(tmp_path: Path) -> N
             assert not answers
             arrived.answer(reply(arrived.id))
             assert packet(other)["response"] == "ok"
-            held.join(10)
+            held.join(30)
             assert answers == [Answer(200, "quiet\n")]
             second.answer(reply(second.id))
             assert packet(own)["response"] == "ok", "what the own app asked holds nothing up, and is answered"
@@ -114,7 +142,7 @@ def test_the_gate_holds_until_others_have_nothing_in_flight(tmp_path: Path) -> N
 def test_what_takes_too_long_holds_no_longer_than_the_limits(tmp_path: Path) -> None:
     with (
         RawReplica() as replica,
-        front(tmp_path, replica) as sidecar,
+        front(tmp_path, replica, timeout="1s") as sidecar,
         caller(sidecar) as other,
     ):
         other.send(request("sum", 1, "1"))
@@ -127,7 +155,7 @@ def test_what_takes_too_long_holds_no_longer_than_the_limits(tmp_path: Path) -> 
 def test_streams_hold_it_longer_whatever_else_is_said(tmp_path: Path) -> None:
     with (
         RawReplica() as replica,
-        front(tmp_path, replica) as sidecar,
+        front(tmp_path, replica, timeout="1s") as sidecar,
         caller(sidecar) as other,
         caller(sidecar) as chatty,
     ):
@@ -135,10 +163,9 @@ def test_streams_hold_it_longer_whatever_else_is_said(tmp_path: Path) -> None:
         stream = replica.next()
         stream.answer(frame(b'{"response":0,"id":"1"}'))
         packet(other)
-        held, answers = at_the_gate(sidecar)
-        ask(sidecar, "/leave")
+        held, answers = told_to_end(sidecar)
         begun = time.monotonic()
-        for number in range(2, 1000):
+        for number in itertools.count(2):
             chatty.send(request("sum", 1, str(number)))
             replica.next().answer(reply(str(number)))
             packet(chatty)
@@ -147,7 +174,7 @@ def test_streams_hold_it_longer_whatever_else_is_said(tmp_path: Path) -> None:
         assert not answers, "it is past drain.timeout, and before drain.streamTimeout"
         stream.answer(reply("1"))
         packet(other)
-        held.join(10)
+        held.join(30)
         assert answers == [Answer(200, "quiet\n")]
 
 
@@ -161,17 +188,17 @@ def test_it_holds_no_longer_than_the_pod_has_to_end(tmp_path: Path) -> None:
 
 def test_who_has_not_heard_of_it_yet_is_served(tmp_path: Path) -> None:
     with RawReplica() as replica, pod(tmp_path, replica) as sidecar:
-        held, answers = at_the_gate(sidecar)
-        ask(sidecar, "/leave")
+        begun = time.monotonic_ns()
+        held, answers = told_to_end(sidecar)
         for number in range(3):
             time.sleep(0.3)
             with caller(sidecar) as other:
                 other.send(request("sum", 1, str(number)))
                 replica.next().answer(reply(str(number)))
                 assert packet(other)["response"] == "ok"
-        assert not answers, "nobody is connected, and somebody may still come"
-        held.join(10)
+        held.join(30)
         assert answers == [Answer(200, "quiet\n")]
+        assert time.monotonic_ns() >= begun + LEAST, "nobody was connected, and somebody could still come"
 
 
 def test_other_sidecars_hear_of_it_at_once(tmp_path: Path) -> None:
@@ -189,11 +216,18 @@ def test_an_app_that_is_made_anew_alone_finishes_what_it_has_and_others_are_told
         held, answers = at_the_gate(sidecar)
         question = app.next()
         question.answer(reply(question.id))
+        while not events(sidecar, "app_stopping"):
+            held.join(0.05)
+            if answers:  # the app is asked again, as its answer came too late
+                assert answers == [Answer(200, "unanswering\n")]
+                held, answers = at_the_gate(sidecar)
+                question = app.next()
+                question.answer(reply(question.id))
         assert other.read(len(GOAWAY)) == GOAWAY
         assert not answers
         arrived.answer(reply("1"))
         assert packet(other)["response"] == "ok"
-        held.join(10)
+        held.join(30)
         assert answers == [Answer(200, "quiet\n")]
         port = app.port
         app.close()
@@ -224,8 +258,7 @@ def test_an_app_that_is_told_to_end_together_with_its_sidecar_finishes_its_last_
             before = [connected.enter_context(caller(sidecar, name)) for name in names]
             before[-1].send(request("sum", 1, "0"))
             arrived = replica.next()
-            at_the_gate(sidecar)
-            ask(sidecar, "/leave")
+            told_to_end(sidecar)
             sidecar.signal(signal.SIGTERM)
             logged(sidecar, "draining")
             arrived.answer(reply("0"))

@@ -72,7 +72,7 @@ def test_a_second_signal_leaves_at_once() -> None:
         replica.next()
         begin(sidecar)
         sidecar.signal(signal.SIGTERM)
-        assert sidecar.process.wait(2) == 1
+        assert sidecar.process.wait(20) == 1
 
 
 def test_what_does_not_finish_in_time_ends_as_draining(tmp_path: Path) -> None:

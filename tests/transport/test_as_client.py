@@ -129,6 +129,7 @@ def test_a_timeout_and_a_cancelled_call_leave_the_connection_usable(nest: NestSe
     async def scene() -> None:
         key = next(keys)
         async with Client(port=nest.port) as client:
+            await client.connect()
             with pytest.raises(RequestTimeout, match=r"did not answer within 0\.05 s"):
                 await client.send("gate", key, timeout=0.05)
             held = asyncio.create_task(client.send("gate", key))
@@ -192,7 +193,7 @@ def test_a_server_that_hangs(major: Major) -> None:
     async def scene() -> None:
         with NestServer(major, name="hanging") as server:
             async with Client(port=server.port, timeouts=Timeouts(request=0.3)) as client:
-                assert await client.send("who") == "hanging"
+                assert await client.send("who", timeout=10) == "hanging"
                 server.signal(signal.SIGSTOP)
                 try:
                     with pytest.raises(RequestTimeout):

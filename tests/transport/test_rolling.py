@@ -13,7 +13,8 @@ from interop.processes import Child
 from tcpservice_transport import Client
 
 REPLICA = Path(__file__).with_name("replica.py")
-EACH_S = 0.4
+EACH = 30
+"""How many answers of a server, and all streams at once, come between two restarts."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -73,17 +74,17 @@ def test_a_rolling_restart_loses_nothing(tmp_path: Path) -> None:
     async def scene() -> None:
         children = {port: replica(port) for port in ports}
         try:
-            async with asyncio.timeout(60), AsyncExitStack() as stack:
+            async with asyncio.timeout(300), AsyncExitStack() as stack:
                 clients = [Client(addresses=[("127.0.0.1", port) for port in ports]) for _ in range(3)]
                 for client in clients:
                     await stack.enter_async_context(client)
                 load = Load(clients)
                 running = asyncio.create_task(load.run())
                 for port in [*ports, *ports]:
-                    await asyncio.sleep(EACH_S)
-                    while not load.answered[port] and not running.done():
+                    answered, streams = load.answered[port] + EACH, load.streams + len(clients)
+                    while (load.answered[port] < answered or load.streams < streams) and not running.done():
                         await asyncio.sleep(0.01)
-                    await asyncio.to_thread(children[port].stop, 12)
+                    await asyncio.to_thread(children[port].stop, 60)
                     assert (children[port].returncode, children[port].stderr) == (0, "")
                     children[port] = replica(port)
                     before = load.answered[port]
