@@ -86,7 +86,7 @@ def keep_in_touch(state: State, endpoint: UpstreamEndpoint, now: int) -> None:
 def connected(state: State, connection: UpstreamConnection, now: int) -> None:
     """Note that a connection is ready. An ejected endpoint is probed; for a sidecar its preface was the answer."""
     endpoint = connection.endpoint
-    if endpoint.state in (EndpointState.LEAVING, EndpointState.ABSENT):
+    if endpoint.state in (EndpointState.LEAVING, EndpointState.ABSENT) and not _others_are_ready(connection):
         asked_to_return(state, endpoint, now)  # its sidecar asks again right after its preface if it still has to
     if endpoint.state is not EndpointState.EJECTED:
         return
@@ -98,6 +98,12 @@ def connected(state: State, connection: UpstreamConnection, now: int) -> None:
     probe(state, connection, now)
     state.timers.set(endpoint, Reason.PROBE_ANSWER, now + state.bounds.probe_answer)
     changed(state, endpoint.upstream, now)
+
+
+def _others_are_ready(connection: UpstreamConnection) -> bool:
+    """Whether the endpoint's sidecar can say on an older connection that it is back."""
+    others = connection.endpoint.connections()
+    return any(each.state is ConnectionState.READY for each in others if each is not connection)
 
 
 def suspected(state: State, connection: UpstreamConnection, now: int) -> None:
@@ -286,8 +292,12 @@ def preconnect(state: State, upstream: Upstream, now: int) -> None:
 
 
 def announce(state: State, app: Upstream) -> None:
-    """Tell other sidecars when the pod's own app becomes absent, and when it is back."""
-    absent = app.stopping or not app.candidates
+    """Tell other sidecars when the pod's own app becomes absent, and when it is back.
+
+    An app that accepts connections may not answer: a process that was stopped. It is back once it has answered a probe,
+    or is on probation.
+    """
+    absent = app.stopping or all(each.state is EndpointState.PROBING for each in app.candidates)
     if absent is app.announced:
         return
     app.announced = absent

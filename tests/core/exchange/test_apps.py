@@ -239,3 +239,29 @@ def test_an_app_that_restarts_while_it_is_dialled_is_not_dialled_twice() -> None
     stage.carry()
     assert len(stage.upstreams) == 1
     assert stage.connect("r0").ids == ["1"]
+
+
+def test_an_app_that_accepts_connections_and_answers_nothing_is_not_back() -> None:
+    stage, other = pod(bounds=Bounds(probe_after=2 * SECOND, probe_timeout=SECOND))
+    other.ask("1")
+    stage.silent.add("r0")
+    stage.pass_time(60 * SECOND)
+    assert other.words == [GOAWAY, b'lost "1"']
+    assert len(stage.upstreams) > 3, "it is connected to again and again"
+    stage.silent.clear()
+    stage.pass_time(60 * SECOND)
+    assert other.words[2:] == [BACK]
+
+
+def test_an_app_that_answers_no_probe_is_back_when_it_is_on_probation() -> None:
+    stage, other = pod()
+    other.ask("1")
+    stage.silent.add("r0")
+    stage.upstream().drop()
+    stage.pass_time(SECOND // 2)
+    assert other.words == [GOAWAY, b'lost "1"']
+    stage.pass_time(5 * SECOND)
+    assert other.words[2:] == [BACK]
+    other.ask("2")
+    stage.upstream().reply("2")
+    assert other.packets[-1]["id"] == "2"

@@ -220,6 +220,18 @@ def test_a_sidecar_that_leaves_keeps_the_requests_that_it_has_although_it_is_slo
     assert stage.codes() == ["ok"]
 
 
+def test_another_connection_to_a_sidecar_that_leaves_is_no_sign_that_it_is_back() -> None:
+    stage = Stage(service(1, mesh=True, pool_size=2))
+    first, second = stage.client(), stage.client()
+    first.ask("1")
+    stage.upstream().say(b"goaway")
+    second.ask("2")
+    assert [upstream.ids for upstream in stage.upstreams] == [["1"], ["2"]]
+    assert state_of(stage, "r0") == "leaving"
+    stage.upstreams[0].say(b"back")
+    assert state_of(stage, "r0") == "healthy"
+
+
 def test_asking_twice_to_be_left_out_changes_nothing() -> None:
     stage = Stage(service(2, mesh=True))
     client = stage.client()
