@@ -3,7 +3,8 @@
 Used by `attempts`, `endpoint_health` and `upstream`. A caller's connection keeps to one connection of the pool, so that
 the order of its messages holds. The pool's size is the manifest's `connectionPool.size`. Without one, the pool begins
 with one connection and grows, up to `LARGEST_POOL`, while all its connections are busy and the endpoint is slow: more
-connections let an endpoint that is several processes behind one address use them all. A sidecar gets one.
+connections let an endpoint that is several processes behind one address use them all. So it is with connections to a
+sidecar, which has such a pool towards its app and gives each connection of another sidecar a place in it.
 """
 
 from __future__ import annotations
@@ -57,8 +58,6 @@ def connection_for(
 
 def _slot(endpoint: UpstreamEndpoint, downstream: DownstreamConnection) -> int:
     size, pool = endpoint.upstream.pool_size, endpoint.pool
-    if endpoint.mesh:
-        return 0
     if size:
         while len(pool) < size:
             pool.append(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.exchange.stage import Stage, service
+from core.exchange.stage import Stage, endpoints, service
 from tcpservice.exchange.pool import BUSY
 from tcpservice.snapshot import MILLISECOND, SECOND
 
@@ -74,12 +74,16 @@ def test_the_order_of_a_caller_holds_while_the_pool_grows() -> None:
             first.reply(f"c{who}-{number}b")
 
 
-def test_another_sidecar_gets_one_connection() -> None:
+def test_another_sidecar_gets_a_pool_too_and_spreads_its_connections_over_that_of_its_app() -> None:
     stage = Stage(service(1, mesh=True, pool_size=4))
-    clients = [stage.client() for _ in range(8)]
-    for client in clients:
-        client.ask("x" * 20)
-    assert len(stage.upstreams) == 1
+    for number in range(8):
+        stage.client().ask(f"request {number}")
+    assert [len(upstream.ids) for upstream in stage.upstreams] == [2, 2, 2, 2]
+    pod = Stage(service(0, pool_size=4))
+    pod.exchange.add_app(pod.services[0], endpoints(1)[0], pod.now)
+    for number in range(8):
+        pod.sidecar().ask(f"request {number}")
+    assert [len(upstream.ids) for upstream in pod.upstreams] == [2, 2, 2, 2]
 
 
 def test_callers_that_have_left_hold_no_connection_of_a_pool() -> None:
