@@ -387,3 +387,20 @@ def test_slow_readers_that_have_left_do_not_make_others_slow() -> None:
     other.ask("1")
     stage.upstream().part("1", "x")
     assert not stage.upstream().is_paused()
+
+
+def test_an_old_request_that_ends_is_not_counted_with_those_that_are_pending() -> None:
+    bounds = Bounds(place_expiry=10 * SECOND, queue_timeout=60 * SECOND, pending=3)
+    stage = Stage(service(1, limits=Limits(max_requests_per_replica=2)), bounds=bounds)
+    old, other = stage.client(), stage.client()
+    old.ask("old 1")
+    old.ask("old 2")
+    stage.pass_time(5 * SECOND)
+    other.ask("1")
+    stage.pass_time(6 * SECOND)
+    old.drop()
+    other.ask("2")
+    assert stage.upstream().ids[2:] == ["1", "2"]
+    for id_ in ("1", "2"):
+        stage.upstream().reply(id_)
+    assert stage.codes() == ["cancelled", "cancelled", "ok", "ok"]

@@ -6,7 +6,7 @@ import pytest
 
 from core.exchange.stage import Stage, encoded, service
 from tcpservice.exchange import Bounds
-from tcpservice.snapshot import SECOND, Limits
+from tcpservice.snapshot import MILLISECOND, SECOND, Limits
 
 DEEP = "[" * 100_000 + "]" * 100_000
 
@@ -210,6 +210,16 @@ def test_a_replica_may_go_while_it_waits_for_a_slow_reader() -> None:
     slow.ask("2")
     stage.pass_time(SECOND)
     assert stage.upstream().ids == ["2"]
+
+
+def test_replies_that_come_for_a_caller_that_reads_nothing_are_no_sign_of_life() -> None:
+    stage = Stage(service(1), bounds=Bounds(stall=SECOND))
+    deaf = stage.client()
+    deaf.ask("1")
+    for size in range(100, 600, 100):
+        deaf.hold(size)
+        stage.pass_time(SECOND // 4 + MILLISECOND)
+    assert not deaf.is_open()
 
 
 def test_under_memory_pressure_a_caller_that_reads_nothing_is_closed_soon_and_others_go_on() -> None:

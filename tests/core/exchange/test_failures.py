@@ -172,6 +172,20 @@ def test_retries_have_a_budget() -> None:
     assert stage.codes().count("ok") == 4
 
 
+def test_what_may_not_be_repeated_takes_nothing_from_the_budget() -> None:
+    constraint = RetryConstraint(percent=0, min_count=1, min_interval=3600 * SECOND)
+    stage = Stage(reads(1, retry_constraint=constraint))
+    client = stage.client()
+    client.ask("once", "set")
+    client.ask("begun", "get")
+    stage.upstream().part("begun", 1)
+    client.ask("again", "get")
+    stage.upstream().drop()
+    stage.pass_time(SECOND)
+    stage.upstream().reply("again")
+    assert sorted(stage.codes()) == ["connection_closed", "connection_closed", "ok"]
+
+
 def test_a_stream_that_has_begun_is_not_repeated() -> None:
     stage = Stage(reads(2))
     client = stage.client()
