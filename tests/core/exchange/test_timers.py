@@ -75,6 +75,14 @@ def test_old_requests_and_retries_are_forgotten() -> None:
     assert not budget.take(100 * SECOND)
 
 
+def test_retries_of_long_ago_leave_room_for_new_ones() -> None:
+    budget = RetryBudget(RetryConstraint(percent=50, interval=10 * SECOND, min_count=0))
+    for now in (0, 20 * SECOND, 29 * SECOND):
+        for _ in range(10):
+            budget.count_request(now)
+        assert [budget.take(now) for _ in range(6)] == [True] * 5 + [False]
+
+
 def test_after_a_long_rest_nothing_old_is_counted() -> None:
     for second in range(10):
         budget = RetryBudget(RetryConstraint(percent=50, interval=10 * SECOND, min_count=0))

@@ -160,6 +160,17 @@ def test_an_oversized_frame_is_skipped_and_its_ends_are_kept() -> None:
         assert big.tail.endswith(b'"id":"1"}')
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_a_frame_of_exactly_the_limit_is_taken_however_it_arrives(pieces: int) -> None:
+    body = b'{"data":"%b"}' % (b"x" * 89)
+    stream = encode_frame(body, len(body))
+    cuts = [len(stream) * piece // pieces for piece in range(1, pieces)]
+    (taken,) = fed(stream, cuts, limit=len(body))
+    assert isinstance(taken, Frame)
+    (refused,) = fed(stream, cuts, limit=len(body) - 1)
+    assert isinstance(refused, Oversized)
+
+
 def test_the_limit_holds_for_bytes_too() -> None:
     body = '"漢漢漢漢"'.encode()
     assert isinstance(only(encode_frame(body, 6), limit=10), Oversized)

@@ -293,6 +293,7 @@ def test_replies_of_the_vectors(vector: dict[str, str]) -> None:
         (b'{"pattern":"a","data":"xx', b'xx","id":"7"}', b'"7"'),
         (b'{"pattern":"a","data":"xx', b'xx"}', None),
         (b'{"pattern":"a","data":{"x', b'"id":"7"}}', None),
+        (b'{"pattern":"a","data":[{"x', b'x","id":"1"},{"x":1,"id":"2"}],"id":"7"}', b'"7"'),
         (b'{"id":"7","data":"x,', b'xx"}', b'"7"'),
         (b'{"pattern":"a","id":7,"data":[1,2,', b"3]}", b"7"),
         (b'{"pattern":"a","data":"xx', b'xx","id":{}}', None),
