@@ -235,7 +235,8 @@ class Connection:
     def received(self, data: bytes) -> None:
         """Take one read."""
         if not self._closing:
-            self._io.exchange.receive(self.conn, data, now_ns())
+            if not self._io.exchange.receive(self.conn, data, now_ns()):
+                self.channel.pause_reading()
             self._io.acknowledgement.read(self.channel)
             self._io.touch()
 

@@ -1,4 +1,8 @@
-"""Whatever callers send, or do not read, a sidecar in a container of 256Mi is not killed, and others are served."""
+"""Whatever callers send, or do not read, a sidecar in a container of 256Mi is not killed, and others are served.
+
+Where the app itself is busy with what was sent, the test runs on a direct connection, too: its neighbour's times are
+what those through sidecars compare with.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import pytest
 from acceptance.crowds import Crowd, read_to_end
 from acceptance.limits import LimitedSidecar
 from acceptance.programs import App, Caller, Neighbour
-from acceptance.topology import FULL, WAYS, Topology, Way, stall
+from acceptance.topology import FULL, WAYS, WAYS_AND_DIRECT, Topology, Way, stall
 from interop.rawpeer import RawCaller, request
 
 if TYPE_CHECKING:
@@ -85,7 +89,7 @@ def all_answered(callers: list[Caller], within: float = 90.0) -> None:
     assert all(report.answered == report.sent and report.wrong == 0 for report in reports), reports
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", WAYS_AND_DIRECT)
 def test_buffers_of_5_mb(tmp_path: Path, way: Way) -> None:
     """Four callers with six each: 240 MB as NestJS writes them, which the replica takes more slowly than they come."""
     size = 5 * MEGABYTE
@@ -98,7 +102,7 @@ def test_buffers_of_5_mb(tmp_path: Path, way: Way) -> None:
         all_answered([stack.enter_context(caller) for caller in callers])
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", WAYS_AND_DIRECT)
 def test_32_requests_of_3_mb(tmp_path: Path, way: Way) -> None:
     size = 3 * MEGABYTE
     with (
@@ -157,7 +161,7 @@ def ask_in_rounds(crowd: Crowd, size: int, *, rounds: int, at_once: int) -> None
             time.sleep(0.2)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", WAYS_AND_DIRECT)
 @pytest.mark.parametrize("major", [10, 12])
 def test_1000_readers_that_do_not_read(tmp_path: Path, way: Way, major: Major) -> None:
     """Each asks for a reply of 1 MB, most of which the kernel of the sidecar's machine holds."""
@@ -169,7 +173,7 @@ def test_1000_readers_that_do_not_read(tmp_path: Path, way: Way, major: Major) -
         time.sleep(HELD_SECONDS + 2)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", WAYS_AND_DIRECT)
 @pytest.mark.parametrize("major", [10, 12])
 def test_20_readers_that_do_not_read_40_mb(tmp_path: Path, way: Way, major: Major) -> None:
     """More than kernels hold: 800 MB of replies that nobody reads."""

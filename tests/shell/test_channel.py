@@ -15,6 +15,7 @@ from typing import ClassVar
 import pytest
 import trustme
 import uvloop
+from msgspec.structs import replace
 
 from interop.rawpeer import RawReplica, request
 from shell.running import reply
@@ -85,9 +86,9 @@ class Place:
 
     made: ClassVar[list[Place]] = []
 
-    def __init__(self, security: Plain, *services: Service) -> None:
+    def __init__(self, security: Plain, *services: Service, bounds: Bounds | None = None) -> None:
         self.log = io.StringIO()
-        self.exchange = Noting(Bounds())
+        self.exchange = Noting(bounds or Bounds())
         connector = Connector(security, Hosts(), Names())
         self.io = ExchangeIO(self.exchange, connector, asyncio.get_running_loop())
         log = Log(self.log, "json")
@@ -360,6 +361,24 @@ class Double:
 
     def hand_over(self, receiver: Receiver) -> None:
         self.receiver = receiver
+
+
+def test_a_connection_that_is_paused_is_not_read_again_in_the_same_turn(run: Callable[[Scene], None]) -> None:
+    """uvloop reads a socket up to 32 times in a turn, 250 KB each."""
+
+    async def scene() -> None:
+        place = Place(Plain(), replace(ORDERS, awaited=True), bounds=Bounds(downstream_requests=2))
+        accept = lambda: place.exchange.accept(ORDERS, now_ns())  # noqa: E731
+        caller = Double(Connection(place.io, UNACCEPTED, upstream=False, accept=accept))
+        caller.receiver.received(request("sum", 1, "1"))
+        assert caller.done == []
+        caller.receiver.received(request("sum", 1, "2") + request("sum", 1, "3"))
+        assert caller.done == ["pause"]
+        await asyncio.sleep(0.01)
+        assert "resume" not in caller.done
+        caller.abort()
+
+    run(scene)
 
 
 def test_the_exchange_works_over_a_channel_that_has_no_socket(

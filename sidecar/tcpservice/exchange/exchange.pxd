@@ -9,11 +9,13 @@ from tcpservice.exchange.records cimport DownstreamConnection, UpstreamConnectio
 from tcpservice.exchange.state cimport State
 from tcpservice.exchange.upstream cimport receive as receive_upstream
 
+cdef object _PAUSED
+
 cdef class Exchange:
     cdef readonly State _state
     cdef object _drain_since
 
-    cpdef receive(self, long long conn, bytes data, long long now)
+    cpdef bint receive(self, long long conn, bytes data, long long now) except -1
     cdef _read_upstream(self, UpstreamConnection connection, bytes data, long long now)
     cdef _settle(self, long long now)
     cpdef dict writes(self)

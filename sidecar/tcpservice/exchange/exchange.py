@@ -6,6 +6,8 @@ takes the outputs, once a turn of its event loop.
 
 from __future__ import annotations
 
+from typing import Final
+
 from tcpservice.exchange import (
     admission,
     attempts,
@@ -41,6 +43,9 @@ from tcpservice.exchange.upstream import receive as receive_upstream
 from tcpservice.exchange.views import ServiceView, view
 from tcpservice.snapshot import Endpoint, Service, Snapshot
 from tcpservice.timers import TimerOwner
+
+# CPython 3.11 looks up a member of an enum slowly; this name is as quick as any (docs/decisions.md).
+_PAUSED: Final = DownstreamState.PAUSED
 
 PREFACE_LIMIT = 1 << 20
 
@@ -86,8 +91,11 @@ class Exchange:
 
     # Events of connections
 
-    def receive(self, conn: int, data: bytes, now: int) -> None:
-        """Handle what one read returned."""
+    def receive(self, conn: int, data: bytes, now: int) -> bool:
+        """Handle what one read returned; return whether the connection may be read again before the commands are taken.
+
+        An event loop may read one connection many times in a turn, megabytes in all.
+        """
         connection = self._state.connections.get(conn)
         if type(connection) is UpstreamConnection:
             self._read_upstream(connection, data, now)
@@ -96,6 +104,9 @@ class Exchange:
             if partials_exceed(self._state):
                 self._close_largest(now)
         self._settle(now)
+        if type(connection) is UpstreamConnection:
+            return connection not in self._state.unparsed and not connection.throttling
+        return type(connection) is not DownstreamConnection or connection.state is not _PAUSED
 
     def _close_largest(self, now: int) -> None:
         """Close connections that hold the most of too many unfinished frames, as pausing was not enough."""
