@@ -138,6 +138,13 @@ def alerts() -> dict[str, Any]:
             "All endpoints that sidecars know are ejected.",
         ),
         _alert(
+            "TcpServiceSidecarsBypassed",
+            f'sum by (service) ({metrics.ENDPOINTS.prometheus}{{state="fallback"}}) > 0',
+            "5m",
+            "warning",
+            "No sidecar of a service can be reached, so messages go to its apps: do egress policies name port 15801?",
+        ),
+        _alert(
             "TcpServiceWaiting",
             f"sum by (service) ({metrics.QUEUED.prometheus}) > 0",
             "5m",
