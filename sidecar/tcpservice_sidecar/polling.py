@@ -22,6 +22,8 @@ class PollWait:
 
     async def wait(self) -> None:
         """Wait."""
+        # Not wait_for: up to Python 3.11 it loses a cancellation that comes when the event was just set.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._cut.wait(), self._seconds)
+            async with asyncio.timeout(self._seconds):
+                await self._cut.wait()
         self._cut.clear()

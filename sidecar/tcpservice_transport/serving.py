@@ -131,7 +131,8 @@ class Serving:
                 await self._changed.wait()
                 continue
             try:
-                await asyncio.wait_for(self._changed.wait(), _LINGER_S)
+                async with asyncio.timeout(_LINGER_S):  # wait_for may lose a cancellation, up to Python 3.11
+                    await self._changed.wait()
             except TimeoutError:
                 return
 
