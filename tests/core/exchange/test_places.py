@@ -267,3 +267,14 @@ def test_requests_that_hold_no_place_free_their_bytes_once() -> None:
     for number in range(9):
         client.ask(f"request {number}", data="x" * 900)
     assert len([id_ for id_ in stage.upstream().ids if id_.startswith("request")]) == 4
+
+
+def test_the_time_in_the_queue_counts_from_the_arrival_of_a_message() -> None:
+    timeouts = Timeouts(connect=4 * SECOND)
+    stage = Stage(service(1, timeouts=timeouts), bounds=Bounds(queue_timeout=10 * SECOND, unreachable_grace=60 * SECOND))
+    stage.hanging = {"r0"}
+    stage.client().emit()
+    stage.pass_time(9 * SECOND)
+    assert stage.exchange.services()[0].waiting == 1
+    stage.pass_time(2 * SECOND)
+    assert stage.codes() == ["no_endpoints"]
