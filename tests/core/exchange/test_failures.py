@@ -595,3 +595,17 @@ def test_what_was_queued_behind_a_dial_may_end_while_earlier_messages_go_elsewhe
     of_newer.drop("refused")
     assert client.codes() == {"older": "abandoned"}
     assert stage.upstream("r2").ids == ["warm", "newer"]
+
+
+def test_an_attempt_whose_time_is_over_before_it_was_written_may_be_made_elsewhere() -> None:
+    timeouts = Timeouts(backend_request=2 * SECOND, connect=60 * SECOND)
+    stage = Stage(service(2, timeouts=timeouts))
+    stage.hanging = {"r0"}
+    client = stage.client()
+    client.ask("1")
+    client.ask("2")
+    (first,) = stage.upstream("r1").ids
+    stage.upstream("r1").reply(first)
+    stage.pass_time(3 * SECOND)
+    assert set(stage.upstream("r1").ids) == {"1", "2"}
+    assert [packet["id"] for packet in client.packets] == [first], "the other ran nowhere, so that no error is due"

@@ -271,7 +271,9 @@ def test_requests_that_hold_no_place_free_their_bytes_once() -> None:
 
 def test_the_time_in_the_queue_counts_from_the_arrival_of_a_message() -> None:
     timeouts = Timeouts(connect=4 * SECOND)
-    stage = Stage(service(1, timeouts=timeouts), bounds=Bounds(queue_timeout=10 * SECOND, unreachable_grace=60 * SECOND))
+    stage = Stage(
+        service(1, timeouts=timeouts), bounds=Bounds(queue_timeout=10 * SECOND, unreachable_grace=60 * SECOND)
+    )
     stage.hanging = {"r0"}
     stage.client().emit()
     stage.pass_time(9 * SECOND)
