@@ -228,3 +228,16 @@ def test_what_a_name_server_tells_is_added_where_the_operator_speaks_but_none_of
     assert names(following) == ["a", "b", "c"]
     assert following.resolve("shop/orders", [c], instead=True)
     assert names(following) == ["c"]
+
+
+def test_an_operator_that_has_caught_up_and_lags_again_has_its_time_anew() -> None:
+    following = Following(BOOTSTRAP)
+    following.take(whole(service(endpoint("new")), version=5, EndpointSlice=5), 0)
+    old = whole(service(endpoint("old")), version=4, EndpointSlice=4)
+    following.begin()
+    assert not following.take(old, SECOND)
+    following.begin()
+    following.take(whole(service(endpoint("new")), version=5, EndpointSlice=5), 2 * SECOND)
+    following.begin()
+    assert not following.take(old, SECOND + PATIENCE)
+    assert names(following) == ["new"]

@@ -609,3 +609,17 @@ def test_an_attempt_whose_time_is_over_before_it_was_written_may_be_made_elsewhe
     stage.pass_time(3 * SECOND)
     assert set(stage.upstream("r1").ids) == {"1", "2"}
     assert [packet["id"] for packet in client.packets] == [first], "the other ran nowhere, so that no error is due"
+
+
+def test_a_change_of_endpoints_is_no_new_budget_for_retries() -> None:
+    constraint = RetryConstraint(percent=0, min_count=1, min_interval=3600 * SECOND)
+    stage = Stage(reads(1, retry_constraint=constraint))
+    client = stage.client()
+    client.ask("1", "get")
+    stage.upstream().drop()
+    stage.pass_time(SECOND)
+    stage.upstream().reply("1")
+    stage.swap(reads(2, retry_constraint=constraint))
+    client.ask("2", "get")
+    stage.holder("2").drop()
+    assert stage.codes() == ["ok", "connection_closed"]

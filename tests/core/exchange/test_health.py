@@ -312,3 +312,19 @@ def test_what_takes_an_endpoint_out_does_so_in_every_state() -> None:
         for state in EndpointState:
             if state is not EndpointState.REMOVED and (state is not goal or event is EndpointEvent.FAILURE):
                 assert ENDPOINT[state, event] is goal, (state, event)
+
+
+def test_an_endpoint_that_was_being_probed_on_a_connection_that_is_replaced_is_probed_anew() -> None:
+    stage = Stage(service(2, timeouts=Timeouts(backend_request=SECOND)), bounds=Bounds(unanswered=2))
+    stage.silent = {"r0"}
+    client = stage.client()
+    for number in range(6):
+        client.ask(str(number))
+    for id_ in list(stage.upstream("r1").ids):
+        stage.upstream("r1").reply(id_)
+    assert len(stage.upstream("r0").ids) == 3
+    stage.pass_time(SECOND + 10 * MILLISECOND)
+    assert not stage.upstreams[0].is_open() or not stage.upstreams[1].is_open(), "it owes too many replies"
+    stage.silent = set()
+    stage.pass_time(10 * SECOND)
+    assert state_of(stage, "r0") == "healthy"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from core.exchange.stage import Stage, endpoints, service
+from tcpservice.exchange import Bounds
 from tcpservice.exchange.pool import BUSY
-from tcpservice.snapshot import MILLISECOND, SECOND
+from tcpservice.snapshot import MILLISECOND, SECOND, MatchType, Route, Timeouts
 
 
 def test_a_pool_of_a_size_spreads_callers_and_keeps_each_on_one_connection() -> None:
@@ -102,3 +103,20 @@ def test_callers_that_have_left_hold_no_connection_of_a_pool() -> None:
     for client in clients:
         client.drop()
     assert not endpoint.slots
+
+
+def test_the_end_of_a_connection_that_was_replaced_leaves_its_successor_in_the_pool() -> None:
+    short = Route(name="short", match=MatchType.EXACT, pattern="short", timeouts=Timeouts(request=SECOND))
+    stage = Stage(service(1, routes=(short,)), bounds=Bounds(unanswered=2))
+    client = stage.client()
+    client.ask("long")
+    for number in range(3):
+        client.ask(f"short {number}", "short")
+    stage.pass_time(2 * SECOND)
+    client.ask("next")
+    replaced = stage.holder("long")
+    assert stage.holder("next") is not replaced
+    replaced.reply("long")
+    assert not replaced.is_open()
+    client.ask("after")
+    assert stage.holder("after") is stage.holder("next")
