@@ -15,6 +15,7 @@ from tcpservice.exchange.outputs import Connect
 from tcpservice.exchange.records import (
     LARGEST_POOL,
     DownstreamConnection,
+    Origin,
     Reason,
     UpstreamConnection,
     UpstreamEndpoint,
@@ -57,19 +58,26 @@ def connection_for(
 
 
 def _slot(endpoint: UpstreamEndpoint, downstream: DownstreamConnection) -> int:
-    size, pool = endpoint.upstream.pool_size, endpoint.pool
+    """Return the slot for a caller's next message. It changes only when all earlier messages have been read there.
+
+    That is unknown while another request is in flight, and where something is `unread`. Another sidecar's new
+    connection begins where something of its last one may be unread.
+    """
+    size, pool, slots = endpoint.upstream.pool_size, endpoint.pool, endpoint.slots
+    if endpoint.left_unread and downstream.origin is Origin.MESH and downstream not in slots:
+        slots[downstream] = next(reversed(endpoint.left_unread))
+        return slots[downstream]
     if size:
         while len(pool) < size:
             pool.append(None)
-        return downstream.serial % size
-    if len(downstream.messages) > 1:  # earlier messages may still be on the way: keep their order
-        return endpoint.slots.get(downstream, 0)
+        return slots.get(downstream, downstream.serial % size)
+    if len(downstream.messages) > 1 or downstream in endpoint.unread:
+        return slots.get(downstream, 0)
     if len(pool) < LARGEST_POOL and _should_grow(endpoint):
         pool.append(None)
     if len(pool) == 1:
         return 0
-    slot = _least_used(pool)
-    endpoint.slots[downstream] = slot
+    slot = slots[downstream] = _least_used(pool)
     return slot
 
 

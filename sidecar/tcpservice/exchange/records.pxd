@@ -70,6 +70,8 @@ cdef class UpstreamEndpoint(TimerOwner):
     cdef public object state
     cdef readonly list pool
     cdef readonly dict slots
+    cdef readonly dict unread
+    cdef readonly dict left_unread
     cdef public long long in_flight
     cdef public long long load
     cdef public long long bytes

@@ -178,7 +178,10 @@ class UpstreamConnection(TimerOwner):
 class UpstreamEndpoint(TimerOwner):
     """One endpoint of an upstream and its health.
 
-    `pool` holds its connections by slot; `slots` says which one a caller keeps to where it is not the first. `load`
+    `pool` holds its connections by slot; `slots` says which one a caller keeps to where it is not the first. `unread`
+    holds the sequence number of a caller's last message that may not have been read there: an event, or a request that
+    ended without a reply. The reply to a later one shows that it was read. `left_unread` holds such numbers by slot, of
+    other sidecars' connections that were closed. `load`
     is what the balancing compares: requests that hold a place there, or Opaque connections. `in_flight` counts streams
     that have begun, too. `bytes` are those of the frames that may have to be buffered there. `latency` is a moving
     average of the time from writing a request to its last response (ns). `sidecar` is the endpoint for which this one
@@ -186,8 +189,8 @@ class UpstreamEndpoint(TimerOwner):
     """
 
     __slots__ = (
-        "address", "bytes", "failures", "in_flight", "last_failure", "latency", "load", "mesh", "name", "pool",
-        "sidecar", "slots", "state", "upstream",
+        "address", "bytes", "failures", "in_flight", "last_failure", "latency", "left_unread", "load", "mesh", "name",
+        "pool", "sidecar", "slots", "state", "unread", "upstream",
     )  # fmt: skip
 
     def __init__(self, upstream: Upstream, address: Endpoint, sidecar: UpstreamEndpoint | None = None) -> None:
@@ -200,6 +203,8 @@ class UpstreamEndpoint(TimerOwner):
         self.state = EndpointState.HEALTHY
         self.pool: list[UpstreamConnection | None] = [None]
         self.slots: dict[DownstreamConnection, int] = {}
+        self.unread: dict[DownstreamConnection, int] = {}
+        self.left_unread: dict[int, int] = {}
         self.in_flight = 0
         self.load = 0
         self.bytes = 0

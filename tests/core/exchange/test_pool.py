@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core.exchange.stage import Stage, endpoints, service
 from tcpservice.exchange import Bounds
 from tcpservice.exchange.pool import BUSY
@@ -73,6 +75,88 @@ def test_the_order_of_a_caller_holds_while_the_pool_grows() -> None:
             assert first is second
             first.reply(f"c{who}-{number}a")
             first.reply(f"c{who}-{number}b")
+
+
+def grown(stage: Stage) -> None:
+    """Let the pool of the only endpoint have four connections, and nothing in flight."""
+    clients = [stage.client() for _ in range(40)]
+    for number in range(12):
+        for who, client in enumerate(clients):
+            client.ask(f"grow {who}-{number}")
+        stage.pass_time(200 * MILLISECOND)
+        for upstream in list(stage.upstreams):
+            for id_ in upstream.ids:
+                if id_.endswith(f"-{number}"):
+                    upstream.reply(id_)
+    assert len(stage.upstreams) == 4
+
+
+def test_what_follows_an_event_takes_its_connection_until_a_request_is_answered() -> None:
+    stage = Stage(service(1))
+    grown(stage)
+    client, others = stage.client(), [stage.client() for _ in range(8)]
+    client.emit("first")
+    holder = next(upstream for upstream in stage.upstreams if "first" in upstream.patterns)
+    for number, other in enumerate(others):  # the least used connection is another one from now on
+        other.ask(f"other {number}")
+    client.emit("second")
+    assert "second" in holder.patterns
+    client.ask("third")
+    assert stage.holder("third") is holder
+    holder.reply("third")
+    (endpoint,) = stage.exchange._state.upstreams["shop/orders"].endpoints.values()
+    assert not endpoint.unread
+
+
+def test_what_follows_a_request_that_was_given_up_takes_its_connection() -> None:
+    stage = Stage(service(1, timeouts=Timeouts(request=60 * SECOND)))
+    grown(stage)
+    client, others = stage.client(), [stage.client() for _ in range(8)]
+    client.ask("given up")
+    holder = stage.holder("given up")
+    for number, other in enumerate(others):
+        other.ask(f"other {number}")
+    stage.pass_time(61 * SECOND)
+    client.ask("next")
+    assert stage.holder("next") is holder
+
+
+def test_callers_that_have_left_are_forgotten_with_their_events() -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    client.emit()
+    (endpoint,) = stage.exchange._state.upstreams["shop/orders"].endpoints.values()
+    assert len(endpoint.unread) == 1
+    client.drop()
+    assert not endpoint.unread
+    assert not endpoint.left_unread, "no other connection continues it"
+
+
+@pytest.mark.parametrize("size", [0, 4])
+def test_a_new_connection_of_another_sidecar_begins_where_its_last_one_has_ended(size: int) -> None:
+    pod = Stage(service(0, pool_size=size))
+    pod.exchange.add_app(pod.services[0], endpoints(1)[0], pod.now)
+    busy = [pod.sidecar() for _ in range(40)]
+    for number in range(12):
+        for who, other in enumerate(busy):
+            other.ask(f"grow {who}-{number}")
+        pod.pass_time(200 * MILLISECOND)
+        for upstream in list(pod.upstreams):
+            for id_ in upstream.ids:
+                if id_.endswith(f"-{number}"):
+                    upstream.reply(id_)
+    assert len(pod.upstreams) == 4
+    for number in range(5):
+        lost = pod.sidecar()
+        lost.emit(f"event {number}")
+        holder = next(upstream for upstream in pod.upstreams if f"event {number}" in upstream.patterns)
+        lost.drop()
+        again = pod.sidecar()
+        again.ask(f"next {number}")
+        assert pod.holder(f"next {number}") is holder
+        holder.reply(f"next {number}")
+    (endpoint,) = pod.exchange._state.apps["shop/orders"].endpoints.values()
+    assert not endpoint.left_unread
 
 
 def test_another_sidecar_gets_a_pool_too_and_spreads_its_connections_over_that_of_its_app() -> None:
