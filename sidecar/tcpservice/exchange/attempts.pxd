@@ -44,7 +44,5 @@ cpdef write(State state, UpstreamConnection connection, Attempt attempt, long lo
 cdef bytes _key(UpstreamConnection connection, Message message, bytes id_text)
 @cython.locals(message=Message, silent=UpstreamConnection, written=bint)
 cpdef end(State state, Attempt attempt, outcome, long long now, str reason=*, code=*, long long retry=*)
-@cython.locals(sequence="long long")
-cdef _read_until(UpstreamEndpoint endpoint, UpstreamConnection connection, Message message)
 @cython.locals(message=Message, endpoint=UpstreamEndpoint, connection=UpstreamConnection)
 cdef UpstreamConnection _release(State state, Attempt attempt, outcome, long long now)

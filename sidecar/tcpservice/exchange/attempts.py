@@ -326,8 +326,8 @@ def _release(state: State, attempt: Attempt, outcome: Outcome, now: int) -> Upst
         state.pump[endpoint.upstream] = None
     if outcome is _REPLIED:
         if attempt.key:
-            if endpoint.unread or endpoint.left_unread:
-                _read_until(endpoint, connection, message)
+            if endpoint.unread and endpoint.unread.get(message.downstream, message.sequence) < message.sequence:
+                del endpoint.unread[message.downstream]  # what came before a request that is answered was read
             endpoint.latency += (now - attempt.written - endpoint.latency) >> _LATENCY_SHIFT
     elif not attempt.written:
         connection.queue.pop(attempt, None)
@@ -338,15 +338,6 @@ def _release(state: State, attempt: Attempt, outcome: Outcome, now: int) -> Upst
         close_upstream(state, connection, abort=False)
         keep_in_touch(state, endpoint, now)
     return connection if attempt.written and connection.heard <= attempt.written else None
-
-
-def _read_until(endpoint: UpstreamEndpoint, connection: UpstreamConnection, message: Message) -> None:
-    """Note that the endpoint has read what was written on a connection before a request that it has answered."""
-    sequence = message.sequence
-    if endpoint.unread.get(message.downstream, sequence) < sequence:
-        del endpoint.unread[message.downstream]
-    if endpoint.left_unread.get(connection.slot, sequence) < sequence:
-        del endpoint.left_unread[connection.slot]
 
 
 def _tell_endpoint(state: State, connection: UpstreamConnection, attempt: Attempt, now: int) -> None:

@@ -235,6 +235,7 @@ def _receive_preface(state: State, downstream: DownstreamConnection, data: bytes
         malformed(state, downstream, f"asked for {hop.service} as Opaque, but its protocol is NestJS", 0, now)
         return None
     downstream.upstream = upstream
+    downstream.serial = hop.place
     downstream.reader.limit = upstream.service.limits.max_frame_size
     state.timers.cancel(downstream, Reason.PREFACE)
     state.write(downstream.conn, hop.answer())

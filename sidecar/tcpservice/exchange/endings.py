@@ -109,13 +109,9 @@ def forget_downstream(state: State, downstream: DownstreamConnection, now: int) 
     downstream.items.clear()
     if downstream.upstream is not None:
         downstream.upstream.callers -= downstream.origin is not _MESH
-        size = downstream.upstream.pool_size
         for endpoint in downstream.upstream.endpoints.values():
-            slot = endpoint.slots.pop(downstream, downstream.serial % size if size else 0)
-            unread = endpoint.unread.pop(downstream, None)
-            if unread is not None and downstream.origin is _MESH:
-                endpoint.left_unread.pop(slot, None)
-                endpoint.left_unread[slot] = unread  # the last one is the newest
+            endpoint.slots.pop(downstream, None)
+            endpoint.unread.pop(downstream, None)
     if downstream.throttled:
         unthrottle(state, downstream, now)
     if state.paused or state.large:

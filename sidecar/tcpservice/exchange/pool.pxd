@@ -10,7 +10,7 @@ cpdef UpstreamConnection open_connection(State state, UpstreamEndpoint endpoint,
 cpdef UpstreamConnection connection_for(
     State state, UpstreamEndpoint endpoint, DownstreamConnection downstream, long long now
 )
-@cython.locals(size="long long", pool=list, slots=dict)
+@cython.locals(size="long long", pool=list)
 cdef long long _slot(UpstreamEndpoint endpoint, DownstreamConnection downstream) except -1
 cdef long long _least_used(list pool) except -1
 cdef bint _should_grow(UpstreamEndpoint endpoint) except -1

@@ -42,6 +42,8 @@ def open_connection(state: State, endpoint: UpstreamEndpoint, slot: int, now: in
     """Begin to connect to an endpoint."""
     service = endpoint.upstream.service
     connection = UpstreamConnection(state.new_conn(), endpoint, slot, service.limits.max_frame_size, now)
+    if connection.hop is not None:
+        connection.hop.place = state.place + slot
     endpoint.pool[slot] = connection
     state.connections[connection.conn] = connection
     state.commands.append(Connect(connection.conn, service.key, endpoint.address))
@@ -60,24 +62,22 @@ def connection_for(
 def _slot(endpoint: UpstreamEndpoint, downstream: DownstreamConnection) -> int:
     """Return the slot for a caller's next message. It changes only when all earlier messages have been read there.
 
-    That is unknown while another request is in flight, and where something is `unread`. Another sidecar's new
-    connection begins where something of its last one may be unread.
+    That is unknown while another request is in flight, and where something is `unread`. The place of another sidecar's
+    connection decides, as something that came by its last one may be unread, too.
     """
-    size, pool, slots = endpoint.upstream.pool_size, endpoint.pool, endpoint.slots
-    if endpoint.left_unread and downstream.origin is Origin.MESH and downstream not in slots:
-        slots[downstream] = next(reversed(endpoint.left_unread))
-        return slots[downstream]
+    size, pool = endpoint.upstream.pool_size, endpoint.pool
     if size:
         while len(pool) < size:
             pool.append(None)
-        return slots.get(downstream, downstream.serial % size)
+        return downstream.serial % size
     if len(downstream.messages) > 1 or downstream in endpoint.unread:
-        return slots.get(downstream, 0)
+        return endpoint.slots.get(downstream, 0)
     if len(pool) < LARGEST_POOL and _should_grow(endpoint):
         pool.append(None)
     if len(pool) == 1:
         return 0
-    slot = slots[downstream] = _least_used(pool)
+    slot = downstream.serial % len(pool) if downstream.origin is Origin.MESH else _least_used(pool)
+    endpoint.slots[downstream] = slot
     return slot
 
 

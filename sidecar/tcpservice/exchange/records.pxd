@@ -71,7 +71,6 @@ cdef class UpstreamEndpoint(TimerOwner):
     cdef readonly list pool
     cdef readonly dict slots
     cdef readonly dict unread
-    cdef readonly dict left_unread
     cdef public long long in_flight
     cdef public long long load
     cdef public long long bytes

@@ -93,8 +93,8 @@ class DownstreamConnection(TimerOwner):
 
     `messages` are those that have not ended, in the order of their arrival. `items` are parsed and not processed yet,
     since the connection was paused. `waiting_first` counts requests that hold a place: without a response, and younger
-    than `Bounds.place_expiry`. `buffered` is what the reader held when it was counted last, `unsent` what the caller
-    has not taken, `progress` when it last took some.
+    than `Bounds.place_expiry`. `serial` decides about its slot in the pool of an endpoint. `buffered` is what the
+    reader held when it was counted last, `unsent` what the caller has not taken, `progress` when it last took some.
     """
 
     __slots__ = (
@@ -180,8 +180,7 @@ class UpstreamEndpoint(TimerOwner):
 
     `pool` holds its connections by slot; `slots` says which one a caller keeps to where it is not the first. `unread`
     holds the sequence number of a caller's last message that may not have been read there: an event, or a request that
-    ended without a reply. The reply to a later one shows that it was read. `left_unread` holds such numbers by slot, of
-    other sidecars' connections that were closed. `load`
+    ended without a reply. The reply to a later one shows that it was read. `load`
     is what the balancing compares: requests that hold a place there, or Opaque connections. `in_flight` counts streams
     that have begun, too. `bytes` are those of the frames that may have to be buffered there. `latency` is a moving
     average of the time from writing a request to its last response (ns). `sidecar` is the endpoint for which this one
@@ -189,7 +188,7 @@ class UpstreamEndpoint(TimerOwner):
     """
 
     __slots__ = (
-        "address", "bytes", "failures", "in_flight", "last_failure", "latency", "left_unread", "load", "mesh", "name",
+        "address", "bytes", "failures", "in_flight", "last_failure", "latency", "load", "mesh", "name",
         "pool", "sidecar", "slots", "state", "unread", "upstream",
     )  # fmt: skip
 
@@ -204,7 +203,6 @@ class UpstreamEndpoint(TimerOwner):
         self.pool: list[UpstreamConnection | None] = [None]
         self.slots: dict[DownstreamConnection, int] = {}
         self.unread: dict[DownstreamConnection, int] = {}
-        self.left_unread: dict[int, int] = {}
         self.in_flight = 0
         self.load = 0
         self.bytes = 0

@@ -15,6 +15,7 @@ cdef class State:
     cdef readonly bint tracing
     cdef readonly bint strict
     cdef readonly Rng rng
+    cdef readonly long long place
     cdef readonly Timers timers
     cdef readonly TimerOwner clock
     cdef readonly dict upstreams

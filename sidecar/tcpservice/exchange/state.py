@@ -38,6 +38,8 @@ from tcpservice.rng import Rng
 from tcpservice.snapshot import SECOND
 from tcpservice.timers import TimerOwner, Timers
 
+_PLACES = 4096
+
 
 class State:
     """The tables of one exchange and its outputs.
@@ -49,7 +51,8 @@ class State:
     was silent for longest first. `unparsed` are connections with complete frames that wait for the next turn, `paused`
     those that wait for admission, `large` those that receive a large frame while memory is short. `pump` are upstreams
     whose waiting messages may go on. `opaque` are the numbers of callers' connections to Opaque services. `freed` says
-    that admission may let a paused connection go on.
+    that admission may let a paused connection go on. `place` is the place of the first connection to each other sidecar
+    (see `wire.mesh`), which differs between sidecars.
     """
 
     def __init__(self, bounds: Bounds, seed: int, *, tracing: bool, strict: bool) -> None:
@@ -64,6 +67,7 @@ class State:
         self.tracing = tracing
         self.strict = strict
         self.rng = Rng(seed)
+        self.place = 1 + seed % _PLACES
         self.timers = Timers()
         self.clock = TimerOwner()
         self.upstreams: dict[str, Upstream] = {}

@@ -5,7 +5,8 @@ one line each way, `TCPS/1 <namespace/name> <features>`, where features are join
 sidecar sends its line first. The replica's sidecar answers with the features that both sides know; only these are in
 force. Frames of the apps follow. Between them stand control frames, whose prefix begins with `!`, which no app can
 produce: `!<units>#<word>[ <argument>]`. Unknown features and unknown words are ignored and counted, so that sidecars of
-different versions work together.
+different versions work together. `place=<n>` among the features tells one connection of a caller's sidecar from its
+others, and is the same when it is made anew: the replica's sidecar gives equal places the same connection to the app.
 
 | word | sent by the sidecar of | means |
 |---|---|---|
@@ -51,6 +52,7 @@ APP_STATE: Final = "app-state"
 FEATURES: Final = frozenset({APP_STATE})
 """What this version can do on a connection that carries messages."""
 
+_PLACE = re.compile(r"place=([0-9]{1,4})")
 _PREFACE = re.compile(r"TCPS/1 ([a-z0-9./-]{1,320}) ([a-z0-9,=-]{1,120})")
 
 
@@ -71,14 +73,15 @@ class HopState(IntEnum):
 class MeshHop:
     """One side of one mesh connection: its prefaces, the features in force, and its control words.
 
-    `service` is what the connection is for: given by the caller's side, learned by the replica's side. `features` are
-    those that both sides know, empty until the other side's preface has arrived.
+    `service` and `place` are given by the caller's side, and learned by the replica's side. `features` are those that
+    both sides know, empty until the other side's preface has arrived.
     """
 
-    __slots__ = ("_received", "features", "offered", "service", "state")
+    __slots__ = ("_received", "features", "offered", "place", "service", "state")
 
     def __init__(self, service: str = "", offered: frozenset[str] = FEATURES) -> None:
         self.service = service
+        self.place = 0
         self.offered = offered
         self.features: frozenset[str] = frozenset()
         self.state = HopState.AWAIT_PREFACE
@@ -86,7 +89,8 @@ class MeshHop:
 
     def request(self) -> bytes:
         """Return the preface of the caller's side, which it sends as soon as it is connected."""
-        return encode_preface(Preface(self.service, self.offered))
+        place = {f"place={self.place}"} if self.place else set[str]()
+        return encode_preface(Preface(self.service, self.offered | place))
 
     def answer(self) -> bytes:
         """Return the preface of the replica's side, which it sends once it has accepted the caller's."""
@@ -108,6 +112,9 @@ class MeshHop:
         self._received = b""
         self.service = preface.service
         self.features = preface.features
+        for feature in preface.features:
+            if (place := _PLACE.fullmatch(feature)) is not None:
+                self.place = int(place[1])
         self.state = HopState.OPEN
         return rest
 

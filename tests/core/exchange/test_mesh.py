@@ -106,7 +106,7 @@ def test_messages_wait_until_the_other_sidecar_has_opened_too() -> None:
     stage.silent = {"r0"}
     client.ask("1")
     upstream = stage.upstream()
-    assert upstream.raw == b"TCPS/1 shop/orders app-state\n"
+    assert upstream.raw == b"TCPS/1 shop/orders app-state,place=2\n"
     upstream.send_bytes(b"TCPS/1 shop")
     upstream.send_bytes(b"/orders -\n" + encoded({"response": 0, "id": "nobody"}))
     assert upstream.ids == ["1"]

@@ -129,14 +129,13 @@ def test_callers_that_have_left_are_forgotten_with_their_events() -> None:
     assert len(endpoint.unread) == 1
     client.drop()
     assert not endpoint.unread
-    assert not endpoint.left_unread, "no other connection continues it"
 
 
 @pytest.mark.parametrize("size", [0, 4])
-def test_a_new_connection_of_another_sidecar_begins_where_its_last_one_has_ended(size: int) -> None:
+def test_connections_of_other_sidecars_with_the_same_place_have_the_same_connection_to_the_app(size: int) -> None:
     pod = Stage(service(0, pool_size=size))
     pod.exchange.add_app(pod.services[0], endpoints(1)[0], pod.now)
-    busy = [pod.sidecar() for _ in range(40)]
+    busy = [pod.sidecar("shop/orders", f"place={number}") for number in range(40)]
     for number in range(12):
         for who, other in enumerate(busy):
             other.ask(f"grow {who}-{number}")
@@ -146,17 +145,30 @@ def test_a_new_connection_of_another_sidecar_begins_where_its_last_one_has_ended
                 if id_.endswith(f"-{number}"):
                     upstream.reply(id_)
     assert len(pod.upstreams) == 4
-    for number in range(5):
-        lost = pod.sidecar()
+    for number in range(8):
+        lost = pod.sidecar("shop/orders", f"place={number}")
         lost.emit(f"event {number}")
         holder = next(upstream for upstream in pod.upstreams if f"event {number}" in upstream.patterns)
         lost.drop()
-        again = pod.sidecar()
+        again = pod.sidecar("shop/orders", f"place={number}")
         again.ask(f"next {number}")
         assert pod.holder(f"next {number}") is holder
-        holder.reply(f"next {number}")
-    (endpoint,) = pod.exchange._state.apps["shop/orders"].endpoints.values()
-    assert not endpoint.left_unread
+    assert all("event" in " ".join(upstream.patterns) for upstream in pod.upstreams)
+
+
+def test_each_connection_to_another_sidecar_has_its_place_and_keeps_it() -> None:
+    stage = Stage(service(1, mesh=True, pool_size=2), seed=7)
+    for _ in range(2):
+        for number in range(2):
+            stage.client().ask(f"request {number}")
+        for upstream in stage.upstreams:
+            if upstream.is_open():
+                upstream.drop()
+        stage.pass_time(SECOND)
+    prefaces = [upstream.preface for upstream in stage.upstreams if upstream.preface]
+    places = [feature for preface in prefaces for feature in preface.features if feature.startswith("place=")]
+    assert set(places) == {"place=8", "place=9"}
+    assert len(places) >= 3
 
 
 def test_another_sidecar_gets_a_pool_too_and_spreads_its_connections_over_that_of_its_app() -> None:
@@ -167,7 +179,7 @@ def test_another_sidecar_gets_a_pool_too_and_spreads_its_connections_over_that_o
     pod = Stage(service(0, pool_size=4))
     pod.exchange.add_app(pod.services[0], endpoints(1)[0], pod.now)
     for number in range(8):
-        pod.sidecar().ask(f"request {number}")
+        pod.sidecar("shop/orders", f"place={number}").ask(f"request {number}")
     assert [len(upstream.ids) for upstream in pod.upstreams] == [2, 2, 2, 2]
 
 
