@@ -279,6 +279,7 @@ class Network:
         self.healed = False
         self.listeners: dict[str, Accept] = {}
         self.unreachable: dict[str, None] = {}
+        self._hanging: dict[Dial, Callable[[Dial, str], None]] = {}
         self._open: dict[int, tuple[End, End]] = {}
         self._last = 0
 
@@ -315,7 +316,8 @@ class Network:
         if dial.cancelled:
             return
         if address in self.unreachable:
-            self.clock.after(DEATH, self._tell_failed, dial, failed, "connect ETIMEDOUT")
+            self._hanging[dial] = failed
+            self.clock.after(DEATH, self._give_up, dial)
             return
         accept = self.listeners.get(address)
         self._last += 1
@@ -328,16 +330,29 @@ class Network:
             return
         far.owner = accepted
         self._open[connection.number] = near, far
-        self.clock.after(self.latency, self._tell_connected, dial, near, connected)
+        self.clock.after(self.latency, self._tell_connected, dial, near, connected, failed)
+
+    def _give_up(self, dial: Dial) -> None:
+        failed = self._hanging.pop(dial, None)
+        if failed is not None:
+            self._tell_failed(dial, failed, "connect ETIMEDOUT")
 
     def _tell_failed(self, dial: Dial, failed: Callable[[Dial, str], None], reason: str) -> None:
         if not dial.cancelled:
             failed(dial, reason)
 
-    def _tell_connected(self, dial: Dial, near: End, connected: Callable[[Dial, End], None]) -> None:
+    def _tell_connected(
+        self,
+        dial: Dial,
+        near: End,
+        connected: Callable[[Dial, End], None],
+        failed: Callable[[Dial, str], None],
+    ) -> None:
         if dial.cancelled:
             near.abort()
-        elif not near.closed:
+        elif near.closed:
+            failed(dial, "connection reset")
+        else:
             connected(dial, near)
 
     def forget(self, connection: Connection) -> None:
@@ -379,6 +394,8 @@ class Network:
         """End all faults of the network."""
         self.healed = True
         self.unreachable.clear()
+        for dial in list(self._hanging):
+            self._give_up(dial)
         self.splits = min(self.splits, 0.05)
         for connection in self.open_connections():
             if connection.clogged:
