@@ -149,6 +149,10 @@ class Fleet:
         found = self.view()["services"][0]["endpoints"]
         return int(next(replica["inFlight"] for replica in found if replica["address"].endswith(f":{port}")))
 
+    def healthy(self) -> list[str]:
+        """Return the replicas that messages go to."""
+        return [each["name"] for each in self.view()["services"][0]["endpoints"] if each["state"] == "healthy"]
+
     def view(self) -> Any:
         """What the callers' sidecar says of itself."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.sidecar.ports['admin']}/snapshot", timeout=60) as answer:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from faults.fleet import QUICK_PROBES, WAYS, Fleet, Report, Way
+from shell.running import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,7 @@ def test_a_replica_killed_every_two_seconds(way: Way, tmp_path: Path) -> None:
             for turn in range(kills):
                 time.sleep(max(0.0, began + (turn + 1) * EVERY_SECONDS - time.monotonic()))
                 replica = fleet.replicas[turn % 3]
+                wait_until(lambda: len(fleet.healthy()) == 3, "those killed before are back")
                 in_flight += fleet.in_flight(replica.name) + SAMPLE_SLACK
                 replica.kill()
                 replica.start()
