@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,14 +133,26 @@ class Collector:
 @contextmanager
 def collecting(folder: Path) -> Iterator[Collector]:
     """Run a collector that writes into the folder."""
-    binary = program()
-    grpc, http = _free_ports()
+    with ExitStack() as stack:
+        yield _started(folder, stack)
+
+
+def _started(folder: Path, stack: ExitStack) -> Collector:
+    """Start a collector; again at other ports if another process took one of them just now."""
     config = folder / "collector.yaml"
-    config.write_text(CONFIG.format(grpc=grpc, http=http, folder=folder))
-    with Child([str(binary), f"--config={config}"]) as child:
-        wait_until(lambda: not child.alive or _listens(http), "the collector listens")
-        assert child.alive, child.stderr
-        yield Collector(folder, grpc, http)
+    while True:
+        grpc, http = _free_ports()
+        config.write_text(CONFIG.format(grpc=grpc, http=http, folder=folder))
+        child = stack.enter_context(Child([str(program()), f"--config={config}"]))
+        if _has_begun(child, http):
+            return Collector(folder, grpc, http)
+        assert "address already in use" in child.stderr, child.stderr
+
+
+def _has_begun(child: Child, port: int) -> bool:
+    """Wait until a collector listens, or has ended; return whether it listens."""
+    wait_until(lambda: not child.alive or _listens(port), "the collector listens")
+    return child.alive
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:

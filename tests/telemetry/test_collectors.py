@@ -98,7 +98,8 @@ def test_a_bad_collector_costs_one_line(bad: Bad, protocol: str, tmp_path: Path)
             assert f"http://127.0.0.1:{port} (OTEL_EXPORTER_OTLP_ENDPOINT, {protocol})" in event["message"]
             assert len(sidecar.stderr.splitlines()) == 1
             assert memory(sidecar) - before < 12 * MEBIBYTE
-            assert 'tcpservice_spans_total{outcome="dropped"}' in ask(sidecar, "/metrics").text
+            dropped = 'tcpservice_spans_total{outcome="dropped"}'
+            wait_until(lambda: dropped in ask(sidecar, "/metrics").text, "spans are dropped")
             caller.close()
             sidecar.stop(15)
             assert sidecar.process.returncode == 0
