@@ -153,7 +153,7 @@ class Local:
                 self._said(line)
             self._said("the last good state goes on")
         else:
-            self._said("the changed manifests are taken in")
+            self._said("the changed manifests are in effect")
             self._announce(plan)
 
     async def _measure(self) -> None:

@@ -124,7 +124,7 @@ class Following:
 
 
 def _joined(told: tuple[Endpoint, ...], resolved: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    """Return what was told, and what was resolved at other hosts, by name."""
+    """Add the resolved endpoints whose hosts the operator did not list; return all, sorted by name."""
     hosts = {endpoint.host for endpoint in told}
     others = [endpoint for endpoint in resolved if endpoint.host not in hosts]
     return tuple(sorted((*told, *others), key=lambda endpoint: endpoint.name))

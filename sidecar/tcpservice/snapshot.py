@@ -128,7 +128,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[str, int, bool]:
-        """What tells it from the other endpoints of its service."""
+        """What identifies it among the endpoints of its service."""
         return self.host, self.port, self.mesh
 
     def at_app(self) -> Endpoint | None:

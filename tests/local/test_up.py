@@ -114,7 +114,7 @@ def test_changes_of_the_files_are_taken_in_and_wrong_ones_are_told(tmp_path: Pat
         up.await_ready("orders-2")
         before = len(up.text)
         orders(path, 2, env=env(COLOUR="blue"))
-        mark = up.await_text("^the changed manifests are taken in$", after=before).end()
+        mark = up.await_text("^the changed manifests are in effect$", after=before).end()
         again = up.await_text(r"^orders-1 is ready \(pid (\d+)\)", after=mark)
         up.await_text(r"^orders-2 is ready", after=mark)
         assert int(again[1]) != pid
@@ -134,7 +134,7 @@ def test_a_rolling_change_loses_nothing(tmp_path: Path) -> None:
         )
         load.start()
         orders(path, 2, env=env(COLOUR="blue"))
-        mark = up.await_text("^the changed manifests are taken in$").end()
+        mark = up.await_text("^the changed manifests are in effect$").end()
         up.await_text("^orders-1 is ready", after=mark)
         up.await_text("^orders-2 is ready", after=mark)
         load.join(2 * SECONDS)

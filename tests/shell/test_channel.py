@@ -70,7 +70,7 @@ def security(request: pytest.FixtureRequest, tmp_path: Path) -> Plain:
 
 
 class Noting(Exchange):
-    """An exchange that notes what it is told of output that waits."""
+    """An exchange that records each size passed to `backlog`."""
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)

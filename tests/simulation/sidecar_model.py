@@ -467,7 +467,7 @@ class Sidecar:
 
 
 def make_bounds(values: Mapping[str, int]) -> Bounds:
-    """Make the core's bounds of their values by name; 0 stands for the core's own default."""
+    """Make the core's Bounds from values by field name; 0 keeps the default."""
     return Bounds(**{name: value for name, value in values.items() if value})
 
 

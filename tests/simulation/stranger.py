@@ -13,7 +13,7 @@ from simulation.world import World
 from tcpservice.snapshot import SECOND
 
 _PATIENCE: Final = 60 * SECOND
-_BEGINNINGS: Final = (b"", b"t", b"tcpservice/1 ")
+_BEGINNINGS: Final = (b"", b"T", b"TCPS/1 ")
 
 
 class Stranger:
@@ -31,7 +31,7 @@ class Stranger:
         self._world.clock.after(self._lasts, self._leave, end)
 
     def _failed(self, _: Dial, __: str) -> None:
-        """Nobody waits for it."""
+        """Do nothing: no test depends on this connection."""
 
     def _leave(self, end: End) -> None:
         if self._number % 2:

@@ -5,8 +5,8 @@ one line each way, `TCPS/1 <namespace/name> <features>`, where features are join
 sidecar sends its line first. The replica's sidecar answers with the features that both sides know; only these are in
 force. Frames of the apps follow. Between them stand control frames, whose prefix begins with `!`, which no app can
 produce: `!<units>#<word>[ <argument>]`. Unknown features and unknown words are ignored and counted, so that sidecars of
-different versions work together. `place=<n>` among the features tells one connection of a caller's sidecar from its
-others, and is the same when it is made anew: the replica's sidecar gives equal places the same connection to the app.
+different versions work together. The feature `place=<n>` numbers the connections of a caller's sidecar. A
+connection that is opened again has the same number, and the replica's sidecar then uses the same connection to the app.
 
 | word | sent by the sidecar of | means |
 |---|---|---|

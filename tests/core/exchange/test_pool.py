@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.exchange.stage import Stage, endpoints, service
+from core.exchange.stage import Client, Stage, endpoints, service
 from tcpservice.exchange import Bounds
 from tcpservice.exchange.pool import BUSY
 from tcpservice.snapshot import MILLISECOND, SECOND, MatchType, Route, Timeouts
@@ -77,9 +77,8 @@ def test_the_order_of_a_caller_holds_while_the_pool_grows() -> None:
             first.reply(f"c{who}-{number}b")
 
 
-def grown(stage: Stage) -> None:
-    """Let the pool of the only endpoint have four connections, and nothing in flight."""
-    clients = [stage.client() for _ in range(40)]
+def grow(stage: Stage, clients: list[Client]) -> None:
+    """Let these callers make the only endpoint busy and slow until its pool has four connections; all are answered."""
     for number in range(12):
         for who, client in enumerate(clients):
             client.ask(f"grow {who}-{number}")
@@ -93,7 +92,7 @@ def grown(stage: Stage) -> None:
 
 def test_what_follows_an_event_takes_its_connection_until_a_request_is_answered() -> None:
     stage = Stage(service(1))
-    grown(stage)
+    grow(stage, [stage.client() for _ in range(40)])
     client, others = stage.client(), [stage.client() for _ in range(8)]
     client.emit("first")
     holder = next(upstream for upstream in stage.upstreams if "first" in upstream.patterns)
@@ -110,7 +109,7 @@ def test_what_follows_an_event_takes_its_connection_until_a_request_is_answered(
 
 def test_what_follows_a_request_that_was_given_up_takes_its_connection() -> None:
     stage = Stage(service(1, timeouts=Timeouts(request=60 * SECOND)))
-    grown(stage)
+    grow(stage, [stage.client() for _ in range(40)])
     client, others = stage.client(), [stage.client() for _ in range(8)]
     client.ask("given up")
     holder = stage.holder("given up")
@@ -135,16 +134,7 @@ def test_callers_that_have_left_are_forgotten_with_their_events() -> None:
 def test_connections_of_other_sidecars_with_the_same_place_have_the_same_connection_to_the_app(size: int) -> None:
     pod = Stage(service(0, pool_size=size))
     pod.exchange.add_app(pod.services[0], endpoints(1)[0], pod.now)
-    busy = [pod.sidecar("shop/orders", f"place={number}") for number in range(40)]
-    for number in range(12):
-        for who, other in enumerate(busy):
-            other.ask(f"grow {who}-{number}")
-        pod.pass_time(200 * MILLISECOND)
-        for upstream in list(pod.upstreams):
-            for id_ in upstream.ids:
-                if id_.endswith(f"-{number}"):
-                    upstream.reply(id_)
-    assert len(pod.upstreams) == 4
+    grow(pod, [pod.sidecar("shop/orders", f"place={number}") for number in range(40)])
     for number in range(8):
         lost = pod.sidecar("shop/orders", f"place={number}")
         lost.emit(f"event {number}")
@@ -186,14 +176,7 @@ def test_another_sidecar_gets_a_pool_too_and_spreads_its_connections_over_that_o
 def test_callers_that_have_left_hold_no_connection_of_a_pool() -> None:
     stage = Stage(service(1))
     clients = [stage.client() for _ in range(40)]
-    for number in range(12):
-        for who, client in enumerate(clients):
-            client.ask(f"c{who}-{number}")
-        stage.pass_time(200 * MILLISECOND)
-        for upstream in list(stage.upstreams):
-            for id_ in upstream.ids:
-                if id_.endswith(f"-{number}"):
-                    upstream.reply(id_)
+    grow(stage, clients)
     (endpoint,) = stage.exchange._state.upstreams["shop/orders"].endpoints.values()
     assert endpoint.slots
     for client in clients:
