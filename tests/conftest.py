@@ -1,9 +1,14 @@
-"""Counts of tests for each layer, and the two rules of CI: nothing is skipped, and no layer shrinks below its floor."""
+"""Counts of tests for each layer, and the rules of CI: nothing is skipped, no layer shrinks below its floor, all ends.
+
+A test that hangs fails after a while (pytest-timeout), and a thread that a test left behind does not keep a run alive.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Generator
 from pathlib import Path
@@ -15,6 +20,8 @@ from tcpservice.implementation import COMPILED, running
 
 TESTS = Path(__file__).parent
 FLOORS: dict[str, int] = json.loads((TESTS / "floors.json").read_text())
+LONGER = {"acceptance": 3600, "e2e": 2400}
+"""Layers whose tests may take longer than others, in seconds: chaos as long as is asked for, and building images."""
 NO_SKIP = bool(os.environ.get("TCPSERVICE_NO_SKIP"))
 
 settings.register_profile("project", deadline=None, derandomize=NO_SKIP)
@@ -38,6 +45,7 @@ def pytest_sessionstart() -> None:
         pytest.exit(f"older than their sources: {', '.join(stale)}; run `make build/.built`", returncode=2)
 
 
+STATUS = pytest.StashKey[int]()
 _passed: Counter[str] = Counter()
 _seconds: dict[str, float] = defaultdict(float)
 
@@ -74,6 +82,22 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     short = [layer for layer in _layers_run(session.config) if _passed[layer] < FLOORS[layer]]
     if NO_SKIP and exitstatus == pytest.ExitCode.OK and short:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    session.config.stash[STATUS] = int(session.exitstatus)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if seconds := LONGER.get(_layer(item.nodeid)):
+            item.add_marker(pytest.mark.timeout(seconds))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End here and now where a test, a failed one as a rule, left a thread that Python would wait for."""
+    main = threading.main_thread()
+    left = [thread.name for thread in threading.enumerate() if thread is not main and not thread.daemon]
+    if left:
+        print(f"threads that tests left behind: {', '.join(left)}", file=sys.stderr, flush=True)
+        os._exit(config.stash.get(STATUS, 1))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -251,7 +251,8 @@ def test_a_change_that_does_not_come_up_takes_one_replica(tmp_path: Path) -> Non
         up.await_text("^orders-. is crashed$")
         assert up.text.count(" is leaving") == 1
         assert send("orders", "whoami")[0] == 0
+        before = len(up.text)
         orders(path, 3, env=env(COLOUR="blue"))
-        mark = up.text.rindex("taken in")
+        mark = up.await_text("^the changed manifests are in effect$", after=before).end()
         for name in ("orders-1", "orders-2", "orders-3"):
             up.await_text(rf"^{name} is ready", after=mark)
