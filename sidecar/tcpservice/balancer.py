@@ -1,6 +1,6 @@
 """Picking an endpoint for one message: small strategies behind one call.
 
-Used by `exchange.attempts` and by the Python transport. A strategy sees only loads and its own state; which endpoints
+Used by `exchange.picking` and by the Python transport. A strategy sees only loads and its own state; which endpoints
 may be picked at all is decided before (`Upstream.candidates`).
 """
 

@@ -81,10 +81,15 @@ class Following:
         self._lost[key] = self._lost.get(key, frozenset()).union(endpoints)
         return self._enforce()
 
-    def untold(self) -> set[str]:
-        """Return the services of which no replica is known and the operator does not speak."""
+    def to_ask_for(self) -> set[str]:
+        """Return the services for which a name server is asked although the operator is heard.
+
+        The operator does not speak of them and no replica is known; or the name server's word was added to the
+        operator's, and may be out of date by now: an address may have become another pod's.
+        """
         told = {service.key for service in self._believed.services} if self._believed else set()
-        return {each.key for each in self.in_force.services if not each.endpoints} - told
+        untold = {each.key for each in self.in_force.services if not each.endpoints} - told
+        return untold | {key for key, (instead, _) in self._resolved.items() if not instead}
 
     def _is_older(self, update: Update, now: int) -> bool:
         if all(update.revisions.get(kind, 0) >= revision for kind, revision in self._revisions.items()):

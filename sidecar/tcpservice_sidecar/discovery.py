@@ -177,7 +177,7 @@ class DiscoverySource:
         """Return the services whose replicas the operator does not tell, or tells wrongly: all when it is silent."""
         if self._is_silent():
             return {service.key for service in self._following.in_force.services}
-        return self._failing() | (self._following.untold() if self._following.heard else set())
+        return self._failing() | (self._following.to_ask_for() if self._following.heard else set())
 
     def _is_silent(self) -> bool:
         """Whether the operator has said nothing for too long."""

@@ -122,15 +122,15 @@ def test_replicas_are_awaited_until_somebody_has_told_of_them() -> None:
     known, others = service(endpoint("a"), name="billing"), (service(name="mail"), service(name="stock"))
     following = Following(Snapshot(services=(service(), known, *others)))
     assert sorted(awaited(following)) == ["shop/mail", "shop/orders", "shop/stock"]
-    assert following.untold() == {"shop/mail", "shop/orders", "shop/stock"}
+    assert following.to_ask_for() == {"shop/mail", "shop/orders", "shop/stock"}
     assert following.take(whole(service()), 0)
     assert awaited(following) == ["shop/mail", "shop/stock"], "that there is none is told too"
-    assert following.untold() == {"shop/mail", "shop/stock"}
+    assert following.to_ask_for() == {"shop/mail", "shop/stock"}
     assert following.resolve("shop/mail", [])
     assert not following.resolve("shop/mail", [])
     assert following.resolve("shop/stock", [endpoint("s")])
     assert awaited(following) == []
-    assert following.untold() == {"shop/mail"}, "it is asked for again, as it may come"
+    assert following.to_ask_for() == {"shop/mail"}, "it is asked for again, as it may come"
 
 
 def test_addresses_of_the_name_server_are_known_replicas_or_new_ones() -> None:
@@ -174,7 +174,7 @@ def test_a_stream_that_begins_anew_takes_nothing_away_when_a_name_is_resolved() 
     following.begin()
     assert following.resolve("shop/billing", [endpoint("c")])
     assert (names(following), names(following, "shop/billing")) == (["a"], ["c"])
-    assert following.untold() == set()
+    assert following.to_ask_for() == set()
 
 
 def readiness(following: Following) -> dict[str, bool]:
@@ -224,8 +224,12 @@ def test_what_a_name_server_tells_is_added_where_the_operator_speaks_but_none_of
     following.take(whole(service(a, b)), 0)
     assert not following.resolve("shop/orders", [replace(a, name="orders/10.0.0.0")], instead=False)
     assert names(following) == ["a", "b"]
+    assert following.to_ask_for() == {"shop/orders"}, "what was added is asked for until the operator speaks"
     assert following.resolve("shop/orders", [c], instead=False)
     assert names(following) == ["a", "b", "c"]
+    assert following.resolve("shop/orders", [b], instead=False)
+    assert names(following) == ["a", "b"], "the last answer of the name server counts"
+    assert following.resolve("shop/orders", [c], instead=False)
     assert following.resolve("shop/orders", [c], instead=True)
     assert names(following) == ["c"]
 

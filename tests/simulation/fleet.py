@@ -136,6 +136,7 @@ class Fleet:
                 "probe_timeout": times.probe_timeout,
                 "request_bytes": times.total_bytes,
                 "queue_timeout": times.queue_timeout,
+                "large": times.large,
                 "pending": times.total_bytes // (2 * MESSAGE_BYTES),
                 "app_stop": 15 * SECOND,
                 "place_expiry": 10 * SECOND,
@@ -188,6 +189,7 @@ class Fleet:
             refused=lambda name, dialled: liveness.check_refusal(self, name, service.key, dialled),
             version=shape.version,
             ids=shape.ids,
+            large=self.scenario.times.large,
             scopes=scopes,
         )
         caller.clients.append(client)

@@ -19,6 +19,7 @@ from simulation.world import World
 from tcpservice.snapshot import MILLISECOND
 
 _SHORT: Final = 300 * MILLISECOND
+_SHARE_OF_LARGE: Final = 0.15
 _RESPONSE: Final = b'{"response":'
 _NO_HANDLER_FIRST: Final = b'{"id":'
 
@@ -51,6 +52,7 @@ class Client:
         refused: Callable[[str, int], None],
         version: int,
         ids: int,
+        large: int,
         scopes: tuple[str, ...],
     ) -> None:
         self._world = world
@@ -60,6 +62,7 @@ class Client:
         self._refused = refused
         self._version = version
         self._ids = ids
+        self._large = large
         self._scopes = (name, *scopes)
         self._text = f"{self._random.getrandbits(96):024x}"
         self._serial = 0
@@ -89,14 +92,21 @@ class Client:
         message.end = session.end
         message.sent = self._world.clock.now
         if message.pattern is Pattern.EVENT:
-            return frame(b'{"pattern":"created","data":%d}' % message.serial)
+            return frame(b'{"pattern":"created","data":%d%b}' % (message.serial, self._padding()))
         key = self._new_id()
         session.pending[key] = message
         if patience is Patience.SHORT:
             self._world.clock.after(_SHORT, self._give_up, message)
         elif patience is Patience.FIRST:
             message.abandoned = True
-        return frame(b'{"pattern":"%b","data":%d,"id":%b}' % (message.pattern.value.encode(), message.serial, key))
+        pattern = message.pattern.value.encode()
+        return frame(b'{"pattern":"%b","data":%d,%b"id":%b}' % (pattern, message.serial, self._padding(), key))
+
+    def _padding(self) -> bytes:
+        """Return space that makes some messages large, where the scenario has large ones."""
+        if not self._large or self._random.random() > _SHARE_OF_LARGE:
+            return b""
+        return b" " * self._random.randrange(self._large, 6 * self._large)
 
     def _new_id(self) -> bytes:
         """Write an id: as NestJS does, one that other clients use too, a number, or one that JavaScript rewrites."""

@@ -53,10 +53,12 @@ class Recount:
         requests: Counter[int] = Counter()
         places: Counter[int] = Counter()
         live: Counter[int] = Counter()
+        held: Counter[int] = Counter()
         for message in messages:
             requests[id(message.attempt.endpoint)] += 1
             places[id(message.attempt.endpoint)] += message.holds_place
             live[id(message.attempt.connection)] += 1
+            held[id(message.attempt.connection)] += message.size
         for upstream in (*self._state.upstreams.values(), *self._state.apps.values()):
             for endpoint in upstream.endpoints.values():
                 name = endpoint.address.name
@@ -67,6 +69,7 @@ class Recount:
         for each in self._state.connections.values():
             if isinstance(each, UpstreamConnection):
                 yield from _differ(f"upstream connection {each.conn}: requests", each.live, live[id(each)])
+                yield from _differ(f"upstream connection {each.conn}: bytes", each.bytes, held[id(each)])
 
     def excess(self, bounds: Bounds) -> Iterator[str]:
         """Yield each table that is larger than it may be."""

@@ -136,7 +136,10 @@ class ClientShape:
 
 @dataclass(frozen=True)
 class Times:
-    """The sidecars' flags, in nanoseconds and bytes; 0 stands for the core's default."""
+    """The sidecars' flags, in nanoseconds and bytes; 0 stands for the core's default.
+
+    With a value for `large`, some of the clients' messages are larger than that.
+    """
 
     stall: int
     link_idle: int
@@ -144,6 +147,7 @@ class Times:
     probe_timeout: int
     total_bytes: int
     queue_timeout: int = 0
+    large: int = 0
 
 
 @dataclass(frozen=True)
@@ -211,13 +215,15 @@ def _draw_times(random: Random) -> Times:
     link_idle, probe_after = random.choice((2, 4, 10, 300)), random.randint(2, 5)
     if random.random() < 0.95:  # in the others, an idle connection is closed before it would be probed
         link_idle = max(link_idle, probe_after)
+    total_bytes = random.choice((0, 0, 0, 400_000))
     return Times(
         stall=random.choice((3, 5, 30)) * SECOND,
         link_idle=link_idle * SECOND,
         probe_after=probe_after * SECOND,
         probe_timeout=random.randint(2, 5) * SECOND,
-        total_bytes=random.choice((0, 0, 0, 400_000)),
+        total_bytes=total_bytes,
         queue_timeout=random.choice((0, 0, 0, 2)) * SECOND,
+        large=random.choice((0, 0, 200, 200 if total_bytes else 2_000)),
     )
 
 

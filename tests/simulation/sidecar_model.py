@@ -350,12 +350,12 @@ class Sidecar:
         """Return the services whose names are to be resolved, by the rule of the real discovery."""
         if silent:
             return [service.key for service in self.following.in_force.services]
-        failing = [
+        failing = {
             view.service
             for view in self.exchange.services()
             if view.endpoints and all(each.state in _FAILING_STATES for each in view.endpoints)
-        ]
-        return failing + (sorted(self.following.untold()) if self.following.heard else [])
+        }
+        return sorted(failing | (self.following.to_ask_for() if self.following.heard else set()))
 
     def resolve(self, key: str, hosts: Iterable[str], meshed: Iterable[str], mesh_port: int, *, silent: bool) -> None:
         """Take what a name server says; `silent`: the operator says nothing."""

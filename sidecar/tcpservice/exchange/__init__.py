@@ -9,7 +9,8 @@ Begin to read with `message_path`. One module holds one idea:
 | module | what it holds |
 |---|---|
 | `message_path` | the way of a message from its frame to its first attempt |
-| `attempts` | picking an endpoint; an attempt, from its start to its end; retries; the queue of a service |
+| `attempts` | an attempt, from its start to its end; retries; the queue of a service |
+| `picking` | which endpoint a message is sent to, and on which connection |
 | `endings` | how a message and a connection end |
 | `downstream`, `upstream` | connections of callers, and to endpoints: what is read from them, and their timers |
 | `endpoint_health` | ejection and recovery of endpoints; a service that cannot be reached |

@@ -107,8 +107,11 @@ def _forget(state: State, message: Message) -> None:
     """Count a request no more, except as one that may still be answered."""
     give_back_place(state, message)
     drop_frame(state, message)
-    assert message.attempt is not None
-    message.attempt.endpoint.bytes -= message.size
+    attempt = message.attempt
+    assert attempt is not None
+    attempt.endpoint.bytes -= message.size
+    assert attempt.connection is not None
+    attempt.connection.bytes -= message.size
     message.size = 0
     state.silent[message] = None
 
@@ -133,9 +136,9 @@ def may_connect(state: State) -> bool:
 
 
 def may_read(state: State, downstream: DownstreamConnection) -> bool:
-    """Whether another message of this connection may be admitted."""
+    """Whether another message of this connection may be admitted. A reserve is for connections that hold little."""
     if state.request_bytes >= state.most_request_bytes:
-        return False
+        return downstream.bytes <= state.little and state.request_bytes < state.most_request_bytes + state.reserve
     if downstream.origin is _MESH:
         return True
     most = state.most_downstream_requests

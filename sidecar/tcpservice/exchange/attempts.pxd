@@ -4,6 +4,7 @@ cimport cython
 
 from tcpservice.exchange.admission cimport drop_frame
 from tcpservice.exchange.endings cimport fail, finish
+from tcpservice.exchange.picking cimport is_full, pick
 from tcpservice.exchange.pool cimport connection_for, fresh_id
 from tcpservice.exchange.records cimport (
     Attempt,
@@ -32,10 +33,11 @@ cdef int _STREAM
 
 @cython.locals(upstream=Upstream, endpoint=UpstreamEndpoint)
 cpdef dispatch(State state, Message message, long long now)
-@cython.locals(endpoint=UpstreamEndpoint, each=UpstreamEndpoint, backlog="long long", candidates=list)
-cpdef UpstreamEndpoint pick(State state, Upstream upstream, tuple tried)
 @cython.locals(message=Message, endpoint=UpstreamEndpoint)
 cpdef pump(State state, Upstream upstream, long long now)
+@cython.locals(message=Message, endpoint=UpstreamEndpoint)
+cdef _pass_by(State state, Message first, long long now)
+cdef _go_on(State state, Message message, UpstreamEndpoint endpoint, long long now)
 cpdef wait(State state, Message message, long long now)
 @cython.locals(attempt=Attempt, timeout="long long", connection=UpstreamConnection)
 cpdef start(State state, Message message, UpstreamEndpoint endpoint, long long now)

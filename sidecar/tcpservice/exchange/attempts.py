@@ -13,12 +13,14 @@ the message:
 | WITHDRAWN | it depends | nothing: the message ends for a reason of its own |
 
 A message for which no endpoint can be picked waits in its service's queue, in the order of arrival; `pump` goes on with
-that queue as soon as an endpoint can be picked. So order holds through dials, retries and starts of apps.
+that queue as soon as an endpoint can be picked. So order holds through dials, retries and starts of apps. Where the
+first of the queue waits for a congested connection, messages of other callers may pass it.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import islice
 from typing import Final
 
 from tcpservice.errors import Code
@@ -26,6 +28,7 @@ from tcpservice.exchange.admission import drop_frame, expire_places, overdue
 from tcpservice.exchange.endings import close_upstream, fail, finish, leave_pool
 from tcpservice.exchange.endpoint_health import failed, keep_in_touch, suspected
 from tcpservice.exchange.outputs import FailedAttempt
+from tcpservice.exchange.picking import is_full, pick
 from tcpservice.exchange.pool import connection_for, fresh_id
 from tcpservice.exchange.records import (
     Attempt,
@@ -47,6 +50,9 @@ SHORT_ID: Final = 18
 """Ids below this length may come again: NestJS's own are longer and random."""
 
 MOST_SHORT_IDS: Final = 4096
+
+MOST_PASSING: Final = 128
+"""Messages in a queue that are looked at behind one that has to wait."""
 
 _LONGEST_BACKOFF: Final = SECOND
 _LATENCY_SHIFT: Final = 3
@@ -94,8 +100,9 @@ def dispatch(state: State, message: Message, now: int) -> None:
     upstream = message.upstream
     if upstream.waiting and message not in upstream.waiting and not message.attempts:
         wait(state, message, now)
+        state.pump[upstream] = None
         return
-    endpoint = pick(state, upstream, message.tried)
+    endpoint = pick(state, message)
     if endpoint is not None:
         start(state, message, endpoint, now)
     elif not upstream.candidates and _is_hopeless(message):
@@ -132,22 +139,6 @@ def _why_not_sent(message: Message) -> tuple[Code, str]:
     return code, f"no endpoint of {key} took it: {why}"
 
 
-def pick(state: State, upstream: Upstream, tried: tuple[UpstreamEndpoint, ...]) -> UpstreamEndpoint | None:
-    """Pick an endpoint that has room, one that was not tried where there is one; None where none has room."""
-    candidates = upstream.candidates
-    if not candidates:
-        return None
-    backlog = state.upstream_backlog
-    if tried:
-        candidates = [each for each in candidates if each not in tried] or candidates
-    else:
-        endpoint = upstream.balancer.choose(candidates, state.rng)
-        if endpoint.has_room(backlog):
-            return endpoint
-    with_room = [each for each in candidates if each.has_room(backlog)]
-    return upstream.balancer.choose(with_room, state.rng) if with_room else None
-
-
 def wait(state: State, message: Message, now: int) -> None:
     """Put a message into its service's queue, at the place that its arrival gives it."""
     waiting = message.upstream.waiting
@@ -166,15 +157,38 @@ def pump(state: State, upstream: Upstream, now: int) -> None:
         _sort(upstream)
     while waiting:
         message = next(iter(waiting))
-        endpoint = pick(state, upstream, message.tried)
-        if endpoint is None:
-            if upstream.candidates or not _is_hopeless(message):
-                return
+        endpoint = pick(state, message)
+        if endpoint is not None:
+            _go_on(state, message, endpoint, now)
+        elif not upstream.candidates and _is_hopeless(message):
             fail(state, message, *_why_not_sent(message), now)
+        else:
+            if len(waiting) > 1 and not is_full(upstream):
+                _pass_by(state, message, now)
+            return
+
+
+def _pass_by(state: State, first: Message, now: int) -> None:
+    """Let messages of other callers pass the first one, which waits for a connection that is congested.
+
+    Only so many are looked at: this happens again and again while a queue is long.
+    """
+    blocked = {first.downstream}
+    for message in list(islice(first.upstream.waiting, 1, 1 + MOST_PASSING)):
+        if message.downstream in blocked or message not in message.upstream.waiting:
             continue
-        del waiting[message]
-        state.timers.cancel(message, _QUEUE)
-        start(state, message, endpoint, now)
+        endpoint = pick(state, message)
+        if endpoint is None:
+            blocked.add(message.downstream)
+        else:
+            _go_on(state, message, endpoint, now)
+
+
+def _go_on(state: State, message: Message, endpoint: UpstreamEndpoint, now: int) -> None:
+    """Take a message out of the queue."""
+    del message.upstream.waiting[message]
+    state.timers.cancel(message, _QUEUE)
+    start(state, message, endpoint, now)
 
 
 def _sort(upstream: Upstream) -> None:
@@ -197,10 +211,11 @@ def start(state: State, message: Message, endpoint: UpstreamEndpoint, now: int) 
     timeout = message.policy.attempt_timeout
     if timeout:
         state.timers.set(message, _ATTEMPT, now + timeout)
-    connection = connection_for(state, endpoint, message.downstream, now)
+    connection = connection_for(state, endpoint, message, now)
     attempt.connection = connection
     attempt.conn = connection.conn
     connection.live += 1
+    connection.bytes += message.size
     if connection.state is _READY and not connection.queue:
         write(state, connection, attempt, now)
     else:
@@ -319,6 +334,7 @@ def _release(state: State, attempt: Attempt, outcome: Outcome, now: int) -> Upst
     endpoint.bytes -= message.size
     endpoint.load -= message.holds_place
     connection.live -= 1
+    connection.bytes -= message.size
     if message.timers:
         state.timers.cancel(message, _ATTEMPT)
         state.timers.cancel(message, _STREAM)

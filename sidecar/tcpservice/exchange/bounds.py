@@ -36,6 +36,8 @@ class Bounds(Struct, frozen=True, kw_only=True):
     `upstream_backlog`: bytes an endpoint has not taken; above it, the endpoint is not picked.
     `connections`: connections of callers; more are refused.
     `pending`: requests that wait for a reply; above it, the one that was silent for longest ends as `abandoned`.
+    `large`: a message from which on others should not have to wait behind it; a connection is congested with four times
+    as many bytes of requests under way, or a quarter of it that the kernel has not taken.
     `retry_bytes`: the largest frame that is kept for another attempt while memory is short.
 
     Time:
@@ -69,6 +71,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     upstream_backlog: int = MEBIBYTE
     connections: int = 20_000
     pending: int = 50_000
+    large: int = 256 * 1024
     retry_bytes: int = 64 * 1024
     queue_timeout: int = 10 * SECOND
     place_expiry: int = 60 * SECOND

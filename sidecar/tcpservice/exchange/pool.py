@@ -1,10 +1,10 @@
-"""The connections to one endpoint: opened on demand, chosen for each caller, probed.
+"""The connections to one endpoint: opened on demand, probed.
 
-Used by `attempts`, `endpoint_health` and `upstream`. A caller's connection keeps to one connection of the pool, so that
-the order of its messages holds. The pool's size is the manifest's `connectionPool.size`. Without one, the pool begins
-with one connection and grows, up to `LARGEST_POOL`, while all its connections are busy and the endpoint is slow: more
-connections let an endpoint that is several processes behind one address use them all. So it is with connections to a
-sidecar, which has such a pool towards its app and gives each connection of another sidecar a place in it.
+Used by `attempts`, `endpoint_health` and `upstream`; `picking` chooses one for each message. The pool's size is the
+manifest's `connectionPool.size`. Without one, the pool begins with one connection and grows, up to `LARGEST_POOL`,
+while its connections are congested, or all are busy and the endpoint is slow: more connections let an endpoint that is
+several processes behind one address use them all. So it is with connections to a sidecar, which has such a pool towards
+its app and gives each connection of another sidecar a place in it.
 """
 
 from __future__ import annotations
@@ -12,24 +12,11 @@ from __future__ import annotations
 from typing import Final
 
 from tcpservice.exchange.outputs import Connect
-from tcpservice.exchange.records import (
-    LARGEST_POOL,
-    DownstreamConnection,
-    Origin,
-    Reason,
-    UpstreamConnection,
-    UpstreamEndpoint,
-)
+from tcpservice.exchange.picking import slot_for
+from tcpservice.exchange.records import Message, Reason, UpstreamConnection, UpstreamEndpoint
 from tcpservice.exchange.state import State
-from tcpservice.snapshot import MILLISECOND
 from tcpservice.wire.frames import encode_frame
 from tcpservice.wire.mesh import PING, encode_control
-
-BUSY: Final = 8
-"""Attempts on a connection from which on it counts as busy."""
-
-SLOW: Final = 50 * MILLISECOND
-"""Average time to a reply from which on an endpoint counts as slow."""
 
 MOST_PROBES: Final = 64
 """Probes whose replies are remembered; an app that answers requests but no probe is sent many."""
@@ -51,49 +38,14 @@ def open_connection(state: State, endpoint: UpstreamEndpoint, slot: int, now: in
     return connection
 
 
-def connection_for(
-    state: State, endpoint: UpstreamEndpoint, downstream: DownstreamConnection, now: int
-) -> UpstreamConnection:
-    """Return the connection for the messages of one caller; open it where there is none."""
-    slot = _slot(endpoint, downstream)
-    return endpoint.pool[slot] or open_connection(state, endpoint, slot, now)
-
-
-def _slot(endpoint: UpstreamEndpoint, downstream: DownstreamConnection) -> int:
-    """Return the slot for a caller's next message. It changes only when all earlier messages have been read there.
-
-    That is unknown while another request is in flight, and where something is `unread`. The place of another sidecar's
-    connection decides, as something that came by its last one may be unread, too.
-    """
-    size, pool = endpoint.upstream.pool_size, endpoint.pool
-    if size:
-        while len(pool) < size:
-            pool.append(None)
-        return downstream.serial % size
-    if len(downstream.messages) > 1 or downstream in endpoint.unread:
-        return endpoint.slots.get(downstream, 0)
-    if len(pool) < LARGEST_POOL and _should_grow(endpoint):
+def connection_for(state: State, endpoint: UpstreamEndpoint, message: Message, now: int) -> UpstreamConnection:
+    """Return the connection for a message; open it where there is none. Its caller keeps to it (`picking`)."""
+    slot, pool, downstream = slot_for(state, endpoint, message), endpoint.pool, message.downstream
+    while len(pool) <= slot:
         pool.append(None)
-    if len(pool) == 1:
-        return 0
-    slot = downstream.serial % len(pool) if downstream.origin is Origin.MESH else _least_used(pool)
-    endpoint.slots[downstream] = slot
-    return slot
-
-
-def _should_grow(endpoint: UpstreamEndpoint) -> bool:
-    if endpoint.latency < SLOW:
-        return False
-    return all([_load(each) >= BUSY for each in endpoint.pool])  # noqa: C419 - a generator does not compile as well
-
-
-def _least_used(pool: list[UpstreamConnection | None]) -> int:
-    loads = [_load(each) for each in pool]
-    return loads.index(min(loads))
-
-
-def _load(connection: UpstreamConnection | None) -> int:
-    return 0 if connection is None else connection.live
+    if slot or downstream in endpoint.slots:
+        endpoint.slots[downstream] = slot
+    return pool[slot] or open_connection(state, endpoint, slot, now)
 
 
 def probe(state: State, connection: UpstreamConnection, now: int) -> None:

@@ -49,6 +49,7 @@ cdef class UpstreamConnection(TimerOwner):
     cdef readonly dict short_ids
     cdef public long long live
     cdef public long long backlog
+    cdef public long long bytes
     cdef public long long heard
     cdef public long long used
     cdef public long long asked
@@ -78,8 +79,6 @@ cdef class UpstreamEndpoint(TimerOwner):
     cdef public long long failures
     cdef public object last_failure
 
-    @cython.locals(connection=UpstreamConnection)
-    cpdef bint has_room(self, long long backlog) except -1
     cpdef list connections(self)
 
 @cython.final

@@ -30,7 +30,8 @@ from tcpservice.wire.requests import Request
 from tcpservice.wire.scan import Frame
 
 FRAMES_PIPELINED: Final = 4
-"""An endpoint is sent at most this many frames of the largest size ahead of its replies (its `maxBufferSize`)."""
+"""A connection carries at most this many frames of the largest size ahead of their replies (the `maxBufferSize` of the
+endpoint's NestJS)."""
 
 LARGEST_POOL: Final = 4
 """Connections to one endpoint at most, where the pool grows by itself."""
@@ -131,7 +132,8 @@ class UpstreamConnection(TimerOwner):
 
     `queue` holds attempts in order until the connection is ready. `pending` maps the id text that was written to its
     attempt; an attempt that ended meanwhile stays there until the endpoint has answered, so that a late reply is
-    recognised. `live` counts attempts that have not ended. `asked` is
+    recognised. `live` counts attempts that have not ended, `bytes` those of their
+    frames; `backlog` are the bytes that the kernel has not taken. `asked` is
     when the first request was written since the endpoint was heard, `probed` when the last probe was, `used` when the
     last message was. `probes` are the ids of probes that were not answered yet.
     `short_ids` says which caller's connection has used a short id here. `throttling` are the slow readers because of
@@ -139,9 +141,9 @@ class UpstreamConnection(TimerOwner):
     """
 
     __slots__ = (
-        "asked", "backlog", "conn", "control_second", "control_used", "endpoint", "heard", "hop", "live", "pending",
-        "probed", "probes", "queue", "reader", "serial", "short_ids", "slot", "state", "throttling", "unknown",
-        "used",
+        "asked", "backlog", "bytes", "conn", "control_second", "control_used", "endpoint", "heard", "hop", "live",
+        "pending", "probed", "probes", "queue", "reader", "serial", "short_ids", "slot", "state", "throttling",
+        "unknown", "used",
     )  # fmt: skip
 
     def __init__(self, conn: int, endpoint: UpstreamEndpoint, slot: int, limit: int, now: int) -> None:
@@ -158,6 +160,7 @@ class UpstreamConnection(TimerOwner):
         self.short_ids: dict[bytes, int] = {}
         self.live = 0
         self.backlog = 0
+        self.bytes = 0
         self.heard = now
         self.used = now
         self.asked = 0
@@ -209,18 +212,6 @@ class UpstreamEndpoint(TimerOwner):
         self.latency = 0
         self.failures = 0
         self.last_failure = Failure.NONE
-
-    def has_room(self, backlog: int) -> bool:
-        """Whether it may be sent one more message."""
-        upstream = self.upstream
-        if self.load >= upstream.most_requests or self.bytes > upstream.most_bytes:
-            return False
-        if self.state is _PROBATION and self.in_flight:
-            return False
-        for connection in self.pool:  # noqa: SIM110 - a generator costs more, and this runs for every message
-            if connection is not None and connection.backlog >= backlog:
-                return False
-        return True
 
     def connections(self) -> list[UpstreamConnection]:
         """Return the connections of its pool."""

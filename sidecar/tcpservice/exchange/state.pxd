@@ -6,11 +6,16 @@ from tcpservice.timers cimport TimerOwner, Timers
 cdef class State:
     cdef readonly object bounds
     cdef readonly long long most_request_bytes
+    cdef readonly long long reserve
+    cdef readonly long long little
     cdef readonly long long most_downstream_requests
     cdef readonly long long most_downstream_bytes
     cdef readonly long long most_partial_bytes
     cdef readonly long long most_pending
     cdef readonly long long upstream_backlog
+    cdef readonly long long large_message
+    cdef readonly long long congested_bytes
+    cdef readonly long long congested_backlog
     cdef readonly long long retry_bytes
     cdef readonly bint tracing
     cdef readonly bint strict

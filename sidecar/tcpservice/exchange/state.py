@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import IntEnum
+from typing import Final
 
 from tcpservice.exchange.bounds import Bounds
 from tcpservice.exchange.outputs import Command, Finished, Notice, Span
@@ -38,7 +39,7 @@ from tcpservice.rng import Rng
 from tcpservice.snapshot import SECOND
 from tcpservice.timers import TimerOwner, Timers
 
-_PLACES = 4096
+_PLACES: Final = 4096
 
 
 class State:
@@ -46,23 +47,29 @@ class State:
 
     The bounds that are looked at for every message stand here, too.
 
-    `request_bytes`, `partial_bytes` and `unsent_bytes` are what the bounds of the same names limit. `pending` holds
-    the requests that hold a place, in the order of their arrival; `silent` those that hold none any more, the one that
-    was silent for longest first. `unparsed` are connections with complete frames that wait for the next turn, `paused`
-    those that wait for admission, `large` those that receive a large frame while memory is short. `pump` are upstreams
-    whose waiting messages may go on. `opaque` are the numbers of callers' connections to Opaque services. `freed` says
-    that admission may let a paused connection go on. `place` is the place of the first connection to each other sidecar
-    (see `wire.mesh`), which differs between sidecars.
+    `request_bytes`, `partial_bytes` and `unsent_bytes` are what the bounds of the same names limit; connections
+    that hold no more than `little` may go above the first by `reserve`. `pending` holds the requests that hold a
+    place, in the order of their arrival; `silent` those that hold none any more, the one that was silent for
+    longest first. `unparsed` are connections with complete frames that wait for the next turn, `paused` those that
+    wait for admission, `large` those that receive a large frame while memory is short. `pump` are upstreams whose
+    waiting messages may go on. `opaque` are the numbers of callers' connections to Opaque services. `freed` says
+    that admission may let a paused connection go on. `place` is the place of the first connection to each other
+    sidecar (see `wire.mesh`), which differs between sidecars.
     """
 
     def __init__(self, bounds: Bounds, seed: int, *, tracing: bool, strict: bool) -> None:
         self.bounds = bounds
         self.most_request_bytes = bounds.request_bytes
+        self.reserve = bounds.request_bytes // 8
+        self.little = self.reserve // 64
         self.most_downstream_requests = bounds.downstream_requests
         self.most_downstream_bytes = bounds.downstream_bytes
         self.most_partial_bytes = 2 * bounds.partial_bytes + bounds.request_bytes // 4
         self.most_pending = bounds.pending
         self.upstream_backlog = bounds.upstream_backlog
+        self.large_message = bounds.large
+        self.congested_bytes = 4 * bounds.large
+        self.congested_backlog = min(bounds.large // 4, bounds.upstream_backlog)
         self.retry_bytes = bounds.retry_bytes
         self.tracing = tracing
         self.strict = strict

@@ -6,7 +6,7 @@ import pytest
 
 from core.exchange.stage import Client, Stage, endpoints, service
 from tcpservice.exchange import Bounds
-from tcpservice.exchange.pool import BUSY
+from tcpservice.exchange.picking import BUSY
 from tcpservice.snapshot import MILLISECOND, SECOND, MatchType, Route, Timeouts
 
 

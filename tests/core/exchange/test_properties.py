@@ -12,7 +12,9 @@ from core.exchange.stage import Client, Stage, Upstream, encoded, endpoints, ser
 from tcpservice.exchange import Bounds
 from tcpservice.snapshot import MILLISECOND, SECOND, Limits, MatchType, RetryConstraint, Route, Service, Timeouts
 
-BOUNDS = Bounds(downstream_requests=5, request_bytes=2000, unanswered=4, retry_bytes=150, queue_timeout=5 * SECOND)
+BOUNDS = Bounds(
+    large=120, downstream_requests=5, request_bytes=2000, unanswered=4, retry_bytes=150, queue_timeout=5 * SECOND
+)
 STEPS = [
     "ask", "ask", "ask", "emit", "twice", "big", "split", "garbage", "leave", "half-close", "come",
     "reply", "reply", "reply", "part", "error", "no-handler", "unknown", "drop", "nonsense", "refuse", "accept",

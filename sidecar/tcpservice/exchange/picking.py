@@ -1,0 +1,157 @@
+"""Picking: which endpoint a message is sent to, and which of that endpoint's connections it takes.
+
+Used by `attempts` and `pool`. The service's algorithm chooses the endpoint; this module knows which endpoints have
+room, and keeps small messages away from large ones. A caller that is connected to an endpoint directly has a connection
+of its own: another caller's 10 MB do not delay its messages. Here callers share connections, so:
+
+- A connection is *congested* while much is under way on it: bytes that the endpoint has not read, large requests, a
+  large reply, or replies to a slow reader. Small messages take another connection, a new one if need be. Large messages
+  stay together on the congested ones.
+- A caller changes its connection only when the endpoint has read all that it sent on the last one, so that the order of
+  its messages holds.
+- The limits on bytes are those of each connection, since the receiver's are, and those of an endpoint apply to large
+  messages only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tcpservice.exchange.records import (
+    LARGEST_POOL,
+    Message,
+    Origin,
+    Upstream,
+    UpstreamConnection,
+    UpstreamEndpoint,
+)
+from tcpservice.exchange.state import State
+from tcpservice.exchange.transitions import EndpointState
+from tcpservice.snapshot import MILLISECOND
+
+# CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
+_MESH: Final = Origin.MESH
+_PROBATION: Final = EndpointState.PROBATION
+
+BUSY: Final = 8
+"""Attempts on a connection from which on it counts as busy."""
+
+SLOW: Final = 50 * MILLISECOND
+"""Average time to a reply from which on an endpoint counts as slow."""
+
+
+# The endpoint
+
+
+def pick(state: State, message: Message) -> UpstreamEndpoint | None:
+    """Pick an endpoint that has room, one that was not tried where there is one; None where none has room."""
+    upstream = message.upstream
+    candidates = upstream.candidates
+    if not candidates:
+        return None
+    tried = message.tried
+    if tried:
+        candidates = [each for each in candidates if each not in tried] or candidates
+    else:
+        endpoint = upstream.balancer.choose(candidates, state.rng)
+        if has_room(state, endpoint, message):
+            return endpoint
+    with_room = [each for each in candidates if has_room(state, each, message)]
+    return upstream.balancer.choose(with_room, state.rng) if with_room else None
+
+
+def has_room(state: State, endpoint: UpstreamEndpoint, message: Message) -> bool:
+    """Whether an endpoint may be sent this message now."""
+    if not may_have_more(endpoint):
+        return False
+    pool, most_bytes = endpoint.pool, endpoint.upstream.most_bytes
+    if message.size >= state.large_message and endpoint.bytes > most_bytes:
+        return False
+    slot = slot_for(state, endpoint, message)
+    if slot >= len(pool):
+        return True
+    connection = pool[slot]
+    return connection is None or (connection.backlog < state.upstream_backlog and connection.bytes <= most_bytes)
+
+
+def may_have_more(endpoint: UpstreamEndpoint) -> bool:
+    """Whether the number of its requests lets an endpoint have one more, on whichever connection."""
+    if endpoint.load >= endpoint.upstream.most_requests:
+        return False
+    return endpoint.state is not _PROBATION or not endpoint.in_flight
+
+
+def is_full(upstream: Upstream) -> bool:
+    """Whether no endpoint may have one more request, whoever sends it."""
+    return not any([may_have_more(each) for each in upstream.candidates])  # noqa: C419 - compiles better
+
+
+# The connection
+
+
+def slot_for(state: State, endpoint: UpstreamEndpoint, message: Message) -> int:
+    """Return the slot in an endpoint's pool for a message; it may be one that the pool does not have yet.
+
+    That of another sidecar's connection follows from its place: what came by its last connection may be unread, too.
+    """
+    downstream, size = message.downstream, endpoint.upstream.pool_size
+    if downstream.origin is _MESH:
+        return downstream.serial % (size or LARGEST_POOL)
+    if len(downstream.messages) > 1 or downstream in endpoint.unread:
+        return endpoint.slots.get(downstream, 0)
+    if size:
+        slot = downstream.serial % size
+        connection = endpoint.pool[slot] if slot < len(endpoint.pool) else None
+        if connection is None or not is_congested(state, connection):
+            return slot
+    if message.size >= state.large_message or downstream.throttled:
+        return _slot_for_large(state, endpoint.pool, size or LARGEST_POOL)
+    return _slot_for_small(state, endpoint, size or LARGEST_POOL)
+
+
+def _slot_for_small(state: State, endpoint: UpstreamEndpoint, most: int) -> int:
+    """Return the least used of the slots that are not congested; a new one if there is none, or all are busy."""
+    pool = endpoint.pool
+    best, least = -1, 0
+    for slot in range(len(pool)):
+        connection = pool[slot]
+        live = 0
+        if connection is not None:
+            if is_congested(state, connection):
+                continue
+            live = connection.live
+        if best < 0 or live < least:
+            best, least = slot, live
+    if len(pool) < most and (best < 0 or (least >= BUSY and endpoint.latency >= SLOW)):
+        return len(pool)
+    return best if best >= 0 else _least_used(pool)
+
+
+def _slot_for_large(state: State, pool: list[UpstreamConnection | None], most: int) -> int:
+    """Return the slot for a large message: with other large ones, else one that nobody uses, else a new one."""
+    idle = -1
+    for slot in range(len(pool)):
+        connection = pool[slot]
+        if connection is None or not connection.live:
+            idle = slot
+        elif connection.bytes >= state.large_message or is_congested(state, connection):
+            return slot
+    if idle >= 0:
+        return idle
+    return len(pool) if len(pool) < most else _least_used(pool)
+
+
+def _least_used(pool: list[UpstreamConnection | None]) -> int:
+    loads = [0 if each is None else each.live for each in pool]
+    return loads.index(min(loads))
+
+
+def is_congested(state: State, connection: UpstreamConnection) -> bool:
+    """Whether much is under way on a connection, which would delay a message that follows."""
+    return (
+        connection.bytes >= state.congested_bytes
+        or connection.bytes > connection.endpoint.upstream.most_bytes
+        or connection.backlog >= state.congested_backlog
+        or bool(connection.throttling)
+        or (connection.live > 0 and connection.reader.buffered >= state.large_message)
+    )
