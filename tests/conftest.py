@@ -73,7 +73,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def _layers_run(config: pytest.Config) -> list[str]:
-    named = {_layer(str(Path(argument).resolve().relative_to(TESTS.parent))) for argument in config.args}
+    """Return the layers that are run whole; single files of one have no floor."""
+    folders = [path for path in (Path(argument).resolve() for argument in config.args) if path.is_dir()]
+    named = {_layer(str(path.relative_to(TESTS.parent))) for path in folders}
     return sorted(FLOORS) if "tests" in named else sorted(named & set(FLOORS))
 
 

@@ -58,7 +58,7 @@ class Recount:
             requests[id(message.attempt.endpoint)] += 1
             places[id(message.attempt.endpoint)] += message.holds_place
             live[id(message.attempt.connection)] += 1
-            held[id(message.attempt.connection)] += message.size
+            held[id(message.attempt.connection)] += message.size + message.expected
         for upstream in (*self._state.upstreams.values(), *self._state.apps.values()):
             for endpoint in upstream.endpoints.values():
                 name = endpoint.address.name

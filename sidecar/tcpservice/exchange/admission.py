@@ -111,8 +111,8 @@ def _forget(state: State, message: Message) -> None:
     assert attempt is not None
     attempt.endpoint.bytes -= message.size
     assert attempt.connection is not None
-    attempt.connection.bytes -= message.size
-    message.size = 0
+    attempt.connection.bytes -= message.size + message.expected
+    message.size = message.expected = 0
     state.silent[message] = None
 
 

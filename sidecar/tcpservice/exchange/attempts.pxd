@@ -20,6 +20,7 @@ from tcpservice.wire.scan cimport Frame
 from tcpservice.wire.ids cimport with_id
 from tcpservice.wire.requests cimport Request
 
+cdef object _MESH
 cdef object _OK
 cdef object _DRAINING
 cdef object _READY
@@ -39,7 +40,7 @@ cpdef pump(State state, Upstream upstream, long long now)
 cdef _pass_by(State state, Message first, long long now)
 cdef _go_on(State state, Message message, UpstreamEndpoint endpoint, long long now)
 cpdef wait(State state, Message message, long long now)
-@cython.locals(attempt=Attempt, timeout="long long", connection=UpstreamConnection)
+@cython.locals(attempt=Attempt, timeout="long long", connection=UpstreamConnection, replied="long long")
 cpdef start(State state, Message message, UpstreamEndpoint endpoint, long long now)
 @cython.locals(message=Message, frame=Frame, request=Request, key=bytes)
 cpdef write(State state, UpstreamConnection connection, Attempt attempt, long long now)

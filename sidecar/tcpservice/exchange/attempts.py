@@ -34,6 +34,7 @@ from tcpservice.exchange.records import (
     Attempt,
     Failure,
     Message,
+    Origin,
     Reason,
     Upstream,
     UpstreamConnection,
@@ -87,6 +88,7 @@ _REFUSED: Final = Outcome.REFUSED
 _REPLIED: Final = Outcome.REPLIED
 _TIMED_OUT: Final = Outcome.TIMED_OUT
 _WITHDRAWN: Final = Outcome.WITHDRAWN
+_MESH: Final = Origin.MESH
 _ATTEMPT: Final = Reason.ATTEMPT
 _QUEUE: Final = Reason.QUEUE
 _STREAM: Final = Reason.STREAM
@@ -215,7 +217,10 @@ def start(state: State, message: Message, endpoint: UpstreamEndpoint, now: int) 
     attempt.connection = connection
     attempt.conn = connection.conn
     connection.live += 1
-    connection.bytes += message.size
+    replied = message.downstream.replied
+    if replied >= state.large_message and message.request.id is not None and message.downstream.origin is not _MESH:
+        message.expected = replied
+    connection.bytes += message.size + message.expected
     if connection.state is _READY and not connection.queue:
         write(state, connection, attempt, now)
     else:
@@ -334,7 +339,8 @@ def _release(state: State, attempt: Attempt, outcome: Outcome, now: int) -> Upst
     endpoint.bytes -= message.size
     endpoint.load -= message.holds_place
     connection.live -= 1
-    connection.bytes -= message.size
+    connection.bytes -= message.size + message.expected
+    message.expected = 0
     if message.timers:
         state.timers.cancel(message, _ATTEMPT)
         state.timers.cancel(message, _STREAM)

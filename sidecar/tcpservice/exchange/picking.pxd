@@ -16,18 +16,32 @@ cdef object _PROBATION
 
 @cython.locals(upstream=Upstream, endpoint=UpstreamEndpoint, each=UpstreamEndpoint, candidates=list)
 cpdef UpstreamEndpoint pick(State state, Message message)
-@cython.locals(pool=list, most_bytes="long long", slot="long long", connection=UpstreamConnection)
+@cython.locals(pool=list, slot="long long", connection=UpstreamConnection)
 cpdef bint has_room(State state, UpstreamEndpoint endpoint, Message message) except -1
 cpdef bint may_have_more(UpstreamEndpoint endpoint) except -1
 @cython.locals(each=UpstreamEndpoint)
 cpdef bint is_full(Upstream upstream) except -1
-@cython.locals(downstream=DownstreamConnection, size="long long", slot="long long", connection=UpstreamConnection)
+@cython.locals(
+    downstream=DownstreamConnection,
+    size="long long",
+    slot="long long",
+    largest="long long",
+    connection=UpstreamConnection,
+)
 cpdef long long slot_for(State state, UpstreamEndpoint endpoint, Message message) except -1
 @cython.locals(
     pool=list, best="long long", least="long long", slot="long long", live="long long", connection=UpstreamConnection
 )
 cdef long long _slot_for_small(State state, UpstreamEndpoint endpoint, long long most) except -1
-@cython.locals(idle="long long", slot="long long", connection=UpstreamConnection)
-cdef long long _slot_for_large(State state, list pool, long long most) except -1
+@cython.locals(
+    pool=list,
+    idle="long long",
+    full="long long",
+    many="long long",
+    slot="long long",
+    connection=UpstreamConnection,
+)
+cdef long long _slot_for_large(State state, UpstreamEndpoint endpoint, long long most) except -1
+cdef bint _takes_more(State state, UpstreamConnection connection) except -1
 cpdef bint is_congested(State state, UpstreamConnection connection) except -1
 cdef long long _least_used(list pool) except -1

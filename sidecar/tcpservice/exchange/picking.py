@@ -5,8 +5,8 @@ room, and keeps small messages away from large ones. A caller that is connected 
 of its own: another caller's 10 MB do not delay its messages. Here callers share connections, so:
 
 - A connection is *congested* while much is under way on it: bytes that the endpoint has not read, large requests, a
-  large reply, or replies to a slow reader. Small messages take another connection, a new one if need be. Large messages
-  stay together on the congested ones.
+  large reply, or replies to a slow reader. Small messages take another connection, a new one if need be. Large
+  messages, and those of callers that get large replies, stay together on the congested ones.
 - A caller changes its connection only when the endpoint has read all that it sent on the last one, so that the order of
   its messages holds.
 - The limits on bytes are those of each connection, since the receiver's are, and those of an endpoint apply to large
@@ -64,14 +64,13 @@ def has_room(state: State, endpoint: UpstreamEndpoint, message: Message) -> bool
     """Whether an endpoint may be sent this message now."""
     if not may_have_more(endpoint):
         return False
-    pool, most_bytes = endpoint.pool, endpoint.upstream.most_bytes
-    if message.size >= state.large_message and endpoint.bytes > most_bytes:
+    if message.size >= state.large_message and endpoint.bytes > endpoint.upstream.most_bytes:
         return False
-    slot = slot_for(state, endpoint, message)
+    pool, slot = endpoint.pool, slot_for(state, endpoint, message)
     if slot >= len(pool):
         return True
     connection = pool[slot]
-    return connection is None or (connection.backlog < state.upstream_backlog and connection.bytes <= most_bytes)
+    return connection is None or _takes_more(state, connection)
 
 
 def may_have_more(endpoint: UpstreamEndpoint) -> bool:
@@ -104,8 +103,9 @@ def slot_for(state: State, endpoint: UpstreamEndpoint, message: Message) -> int:
         connection = endpoint.pool[slot] if slot < len(endpoint.pool) else None
         if connection is None or not is_congested(state, connection):
             return slot
-    if message.size >= state.large_message or downstream.throttled:
-        return _slot_for_large(state, endpoint.pool, size or LARGEST_POOL)
+    largest = max(message.size, downstream.replied, downstream.unsent)  # its next reply may be as large as its last
+    if largest >= state.large_message or downstream.throttled:
+        return _slot_for_large(state, endpoint, size or LARGEST_POOL)
     return _slot_for_small(state, endpoint, size or LARGEST_POOL)
 
 
@@ -127,18 +127,34 @@ def _slot_for_small(state: State, endpoint: UpstreamEndpoint, most: int) -> int:
     return best if best >= 0 else _least_used(pool)
 
 
-def _slot_for_large(state: State, pool: list[UpstreamConnection | None], most: int) -> int:
-    """Return the slot for a large message: with other large ones, else one that nobody uses, else a new one."""
-    idle = -1
+def _slot_for_large(state: State, endpoint: UpstreamEndpoint, most: int) -> int:
+    """Return the slot for a large message, or for the caller of large replies.
+
+    It is one that has such messages and takes more, else one that nobody uses, else a new one. The last slot is left to
+    small messages: where the others are full, a large one waits.
+    """
+    pool = endpoint.pool
+    idle = full = -1
+    many = 0
     for slot in range(len(pool)):
         connection = pool[slot]
         if connection is None or not connection.live:
             idle = slot
         elif connection.bytes >= state.large_message or is_congested(state, connection):
-            return slot
+            if _takes_more(state, connection):
+                return slot
+            full = slot
+            many += 1
+    if many >= max(1, most - 1):
+        return full
     if idle >= 0:
         return idle
     return len(pool) if len(pool) < most else _least_used(pool)
+
+
+def _takes_more(state: State, connection: UpstreamConnection) -> bool:
+    """Whether the bytes under way on a connection let it have one more message."""
+    return connection.backlog < state.upstream_backlog and connection.bytes <= connection.endpoint.upstream.most_bytes
 
 
 def _least_used(pool: list[UpstreamConnection | None]) -> int:

@@ -28,6 +28,7 @@ cdef class DownstreamConnection(TimerOwner):
     cdef public long long bytes
     cdef public long long buffered
     cdef public long long unsent
+    cdef public long long replied
     cdef public long long progress
     cdef public long long heard
     cdef public long long arrived
@@ -121,6 +122,7 @@ cdef class Message(TimerOwner):
     cdef readonly long long arrived
     cdef public long long size
     cdef public long long held
+    cdef public long long expected
     cdef public bint holds_place
     cdef public Attempt attempt
     cdef public Attempt last

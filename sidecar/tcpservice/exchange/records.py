@@ -95,12 +95,14 @@ class DownstreamConnection(TimerOwner):
     `messages` are those that have not ended, in the order of their arrival. `items` are parsed and not processed yet,
     since the connection was paused. `waiting_first` counts requests that hold a place: without a response, and younger
     than `Bounds.place_expiry`. `serial` decides about its slot in the pool of an endpoint. `buffered` is what the
-    reader held when it was counted last, `unsent` what the caller has not taken, `progress` when it last took some.
+    reader held when it was counted last, `unsent` what the caller has not taken, `progress` when it last took some;
+    `replied` is the size of the last response.
     """
 
     __slots__ = (
         "arrived", "buffered", "bytes", "conn", "control_second", "control_used", "heard", "hop", "items", "messages",
-        "origin", "progress", "reader", "serial", "state", "throttled", "unsent", "upstream", "waiting_first",
+        "origin", "progress", "reader", "replied", "serial", "state", "throttled", "unsent", "upstream",
+        "waiting_first",
     )  # fmt: skip
 
     def __init__(self, conn: int, upstream: Upstream | None, origin: Origin, limit: int, now: int) -> None:
@@ -118,6 +120,7 @@ class DownstreamConnection(TimerOwner):
         self.bytes = 0
         self.buffered = 0
         self.unsent = 0
+        self.replied = 0
         self.progress = now
         self.heard = now
         self.arrived = 0
@@ -133,7 +136,7 @@ class UpstreamConnection(TimerOwner):
     `queue` holds attempts in order until the connection is ready. `pending` maps the id text that was written to its
     attempt; an attempt that ended meanwhile stays there until the endpoint has answered, so that a late reply is
     recognised. `live` counts attempts that have not ended, `bytes` those of their
-    frames; `backlog` are the bytes that the kernel has not taken. `asked` is
+    frames and of the large replies that are expected; `backlog` are the bytes that the kernel has not taken. `asked` is
     when the first request was written since the endpoint was heard, `probed` when the last probe was, `used` when the
     last message was. `probes` are the ids of probes that were not answered yet.
     `short_ids` says which caller's connection has used a short id here. `throttling` are the slow readers because of
@@ -314,16 +317,17 @@ class Trace:
 class Message(TimerOwner):
     """A request or an event of a caller, from its arrival to its end.
 
-    `frame` is kept as long as another attempt may need it, never beyond the first response. `attempt` is the current
-    one; `last` is the last one. `may_have_run` says that an endpoint was sent it and may have run it. `held` is the
-    number of bytes that are counted for it. `rounds` counts how often all endpoints failed while it waited.
-    `holds_place` says that it counts against limits on requests.
+    `frame` is kept as long as another attempt may need it, never beyond the first response. `attempt` is the
+    current one; `last` is the last one. `may_have_run` says that an endpoint was sent it and may have run it.
+    `held` is the number of bytes that are counted for it, `expected` the likely size of its reply where that is
+    large. `rounds` counts how often all endpoints failed while it waited. `holds_place` says that it counts against
+    limits on requests.
     """
 
     __slots__ = (
-        "answered", "arrived", "attempt", "attempts", "downstream", "failed", "frame", "held", "holds_place", "kept",
-        "last", "may_have_run", "policy", "request", "responses", "rounds", "sequence", "size", "trace", "tried",
-        "upstream",
+        "answered", "arrived", "attempt", "attempts", "downstream", "expected", "failed", "frame", "held",
+        "holds_place", "kept", "last", "may_have_run", "policy", "request", "responses", "rounds", "sequence", "size",
+        "trace", "tried", "upstream",
     )  # fmt: skip
 
     downstream: DownstreamConnection
@@ -335,6 +339,7 @@ class Message(TimerOwner):
     arrived: int
     size: int
     held: int
+    expected: int
     holds_place: bool
     attempt: Attempt | None
     last: Attempt | None
@@ -369,6 +374,7 @@ def new_message(
     message.sequence = sequence
     message.arrived = arrived
     message.size = message.held = len(frame.raw)
+    message.expected = 0
     message.holds_place = False
     message.attempt = None
     message.last = None

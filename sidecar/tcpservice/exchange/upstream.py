@@ -205,6 +205,7 @@ def _deliver(
         state.write(downstream.conn, frame.raw)
     else:
         state.write(downstream.conn, with_id(frame, reply.id_at, reply.id_end, asked))
+    downstream.replied = len(frame.raw)
     if downstream.unsent and is_slow_reader(state, downstream):
         throttle(state, connection, downstream)
     if not message.responses:

@@ -146,6 +146,43 @@ def test_a_slow_reader_without_a_request_under_way_stays_with_the_congested() ->
     assert stage.holder("second") is replica
 
 
+def test_a_caller_that_gets_large_replies_stays_where_it_is_and_others_move() -> None:
+    stage = Stage(service(1, timeouts=LONG))
+    asking, small = stage.client(), stage.client()
+    asking.ask("0")
+    replica = stage.upstream()
+    replica.reply("0", "y" * LARGE)
+    replica.hold(CONGESTED_BACKLOG)
+    asking.ask("1")
+    small.ask("small")
+    assert stage.holder("1") is replica
+    assert stage.holder("small") is not replica
+    replica.reply("1")
+    asking.ask("2")
+    assert stage.holder("2") is not replica, "its last reply was small"
+
+
+def test_as_many_large_replies_are_expected_of_a_connection_as_its_endpoint_may_hold() -> None:
+    """NestJS 12 closes a connection for which it holds more than 128 MiB of replies."""
+    stage = Stage(service(1, timeouts=LONG, limits=Limits(max_frame_size=2 * LARGE)))
+    readers = [stage.client() for _ in range(40)]
+    for number, reader in enumerate(readers):
+        reader.ask(f"first {number}")
+        stage.holder(f"first {number}").reply(f"first {number}", "y" * LARGE)
+    for number, reader in enumerate(readers):
+        reader.ask(f"second {number}")
+    taken = [len([id_ for id_ in upstream.ids if "second" in id_]) for upstream in stage.upstreams]
+    assert taken == [6, 6, 6], "three quarters of maxBufferSize each, and one connection is left to others"
+    assert stage.exchange.services()[0].waiting == 40 - 18
+    stage.client().ask("small")
+    assert stage.holder("small") is stage.upstreams[3]
+    for _ in range(20):
+        for upstream in stage.upstreams:
+            for id_ in upstream.ids:
+                upstream.reply(id_, "y")
+    assert stage.exchange.services()[0].waiting == 0
+
+
 @pytest.mark.parametrize("busy", [BUSY - 1, BUSY])
 def test_a_connection_that_is_congested_counts_as_busy(busy: int) -> None:
     stage = Stage(service(1, timeouts=LONG))
