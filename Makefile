@@ -33,7 +33,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo example crds test few-tests all-tests e2e acceptance core fuzz simulate bench bench-quick lint format lock clean
 
 help:  ## Say what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(INSTALLED): requirements.txt pyproject.toml setup.py
 	@if [ -z "$(PYTHON)" ]; then echo "This needs Python 3.11 or newer; name one with PYTHON=..."; exit 1; fi
@@ -83,9 +83,10 @@ all-tests: $(BUILT)
 	@echo "Core (100 % of its branches by its own tests), and beside it NestJS through sidecars in plain Python ..."
 	$(call together,$(MAKE) --no-print-directory lint core,TCPSERVICE_IMPL=python $(PYTEST) $(INTEROP_IN_PLAIN_PYTHON))
 	echo "A real API server, and beside it real NestJS, the Python transport, simulation ..."
-	$(call together,$(PYTEST) tests/cluster,$(PYTEST) tests/interop tests/transport tests/simulation tests/traces)
+	$(call together,$(PYTEST) tests/cluster,$(PYTEST) tests/interop tests/transport tests/simulation tests/traces \
+	  tests/control tests/fuzz)
 	echo "Sockets, faults, local mode, a real collector, README, pods in a network of their own ..."
-	$(PYTEST) tests/control tests/shell tests/faults tests/fuzz tests/local tests/readme tests/telemetry tests/cli
+	$(PYTEST) tests/shell tests/faults tests/local tests/readme tests/telemetry tests/cli
 	tests/pods/enter $(PYTEST) tests/pods
 
 e2e: $(BUILT)  ## A real cluster (KUBECONFIG): the chart, rollouts under load, traces; E2E_IMAGE builds and loads images

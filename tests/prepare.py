@@ -1,4 +1,7 @@
-"""Builds what tests need and takes minutes, before any test waits for it: a Kubernetes API server and a collector."""
+"""Builds what tests need and takes minutes, before any test waits for it: a Kubernetes API server and a collector.
+
+`python tests/prepare.py few` builds only what the tests of `make test` without ALL=1 need.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,16 @@ PROGRAMS: dict[str, Callable[[], Path]] = {
     "CoreDNS (built in a minute, once)": found.nameserver,
     "Helm (built in a minute, once)": found.helm,
     "kubeconform (built in half a minute, once)": found.kubeconform,
+}
+FEW: dict[str, Callable[[], Path]] = {
     "an OpenTelemetry Collector (built in a minute, once)": collector.program,
 }
 
 
 def main() -> None:
     """Build what is not there; where it cannot be, its tests say so."""
-    for name, build in PROGRAMS.items():
+    wanted = FEW if sys.argv[1:] == ["few"] else {**PROGRAMS, **FEW}
+    for name, build in wanted.items():
         print(f"Looking for {name} ...", flush=True)
         try:
             build()

@@ -353,9 +353,11 @@ def _release(state: State, attempt: Attempt, outcome: Outcome, now: int) -> Upst
             endpoint.latency += (now - attempt.written - endpoint.latency) >> _LATENCY_SHIFT
     elif not attempt.written:
         connection.queue.pop(attempt, None)
-    elif outcome in (_TIMED_OUT, _WITHDRAWN):
-        endpoint.unread[message.downstream] = message.sequence
-        _tell_endpoint(state, connection, attempt, now)
+    else:
+        if outcome in (_LOST, _TIMED_OUT, _WITHDRAWN):
+            endpoint.unread[message.downstream] = message.sequence
+        if outcome in (_TIMED_OUT, _WITHDRAWN):
+            _tell_endpoint(state, connection, attempt, now)
     if connection.state is _DRAINING and not connection.live:
         close_upstream(state, connection, abort=False)
         keep_in_touch(state, endpoint, now)

@@ -7,6 +7,7 @@ import pytest
 from core.exchange.stage import Client, Stage, endpoints, service
 from tcpservice.exchange import Bounds
 from tcpservice.exchange.picking import BUSY
+from tcpservice.exchange.records import UpstreamConnection
 from tcpservice.snapshot import MILLISECOND, SECOND, MatchType, Route, Timeouts
 
 
@@ -118,6 +119,35 @@ def test_what_follows_a_request_that_was_given_up_takes_its_connection() -> None
     stage.pass_time(61 * SECOND)
     client.ask("next")
     assert stage.holder("next") is holder
+
+
+@pytest.mark.parametrize("mesh", [False, True])
+def test_what_follows_a_request_whose_connection_was_lost_takes_the_one_in_its_place(*, mesh: bool) -> None:
+    """Behind another sidecar, the app may still have to read what the lost connection brought."""
+    stage = Stage(service(1, mesh=mesh))
+    grow(stage, [stage.client() for _ in range(40)])
+    client, others = stage.client(), [stage.client() for _ in range(8)]
+    client.ask("lost")
+    slot = slot_of(stage, "lost")
+    for number, other in enumerate(others):
+        other.ask(f"other {number}")
+    stage.holder("lost").drop()
+    stage.pass_time(2 * SECOND)
+    stage.client().ask("new")
+    assert slot_of(stage, "new") == slot
+    for upstream in stage.upstreams:  # the least used connection is another one from now on
+        for id_ in upstream.ids:
+            if upstream.is_open() and id_.startswith("other"):
+                upstream.reply(id_)
+    client.ask("next")
+    assert slot_of(stage, "next") == slot
+
+
+def slot_of(stage: Stage, id_: str) -> int:
+    """Return the slot of the connection on which a request was seen last."""
+    connection = stage.exchange._state.connections[stage.holder(id_).conn]
+    assert isinstance(connection, UpstreamConnection)
+    return int(connection.slot)
 
 
 def test_callers_that_have_left_are_forgotten_with_their_events() -> None:
