@@ -74,8 +74,8 @@ class Recount:
     def excess(self, bounds: Bounds) -> Iterator[str]:
         """Yield each table that is larger than it may be."""
         for upstream in (*self._state.upstreams.values(), *self._state.apps.values()):
-            if len(upstream.waiting) > MOST_WAITING:
-                yield f"{len(upstream.waiting)} messages wait for an endpoint of {upstream.service.key}"
+            if upstream.waiting.count > MOST_WAITING:
+                yield f"{upstream.waiting.count} messages wait for an endpoint of {upstream.service.key}"
         for each in self._state.connections.values():
             if (
                 isinstance(each, UpstreamConnection)

@@ -9,7 +9,8 @@ Begin to read with `message_path`. One module holds one idea:
 | module | what it holds |
 |---|---|
 | `message_path` | the way of a message from its frame to its first attempt |
-| `attempts` | an attempt, from its start to its end; retries; the queue of a service |
+| `attempts` | an attempt, from its start to its end; retries; who goes on when there is room |
+| `waiting` | the messages of a service that wait for an endpoint |
 | `picking` | which endpoint a message is sent to, and on which connection |
 | `endings` | how a message and a connection end |
 | `downstream`, `upstream` | connections of callers, and to endpoints: what is read from them, and their timers |

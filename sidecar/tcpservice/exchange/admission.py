@@ -17,6 +17,7 @@ from tcpservice.exchange.records import DownstreamConnection, Message, Origin, R
 from tcpservice.exchange.state import State
 from tcpservice.exchange.transitions import DownstreamEvent, DownstreamState
 from tcpservice.unread import has_large_share
+from tcpservice.wire.scan import Frame
 
 # CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
 _PAUSED: Final = DownstreamState.PAUSED
@@ -64,6 +65,8 @@ def drop_frame(state: State, message: Message) -> None:
     message.downstream.bytes -= message.held
     state.request_bytes -= message.held
     message.held = 0
+    if state.paused:
+        state.freed = True
 
 
 def give_back_place(state: State, message: Message) -> None:
@@ -76,7 +79,7 @@ def give_back_place(state: State, message: Message) -> None:
     if message.attempt is not None:
         endpoint = message.attempt.endpoint
         endpoint.load -= 1
-        if endpoint.upstream.waiting:
+        if endpoint.upstream.waiting.count:
             state.pump[endpoint.upstream] = None
 
 
@@ -109,7 +112,8 @@ def _forget(state: State, message: Message) -> None:
     drop_frame(state, message)
     attempt = message.attempt
     assert attempt is not None
-    attempt.endpoint.bytes -= message.size
+    if message.size >= state.large_message:
+        attempt.endpoint.bytes -= message.size
     assert attempt.connection is not None
     attempt.connection.bytes -= message.size + message.expected
     message.size = message.expected = 0
@@ -136,13 +140,23 @@ def may_connect(state: State) -> bool:
 
 
 def may_read(state: State, downstream: DownstreamConnection) -> bool:
-    """Whether another message of this connection may be admitted. A reserve is for connections that hold little."""
-    if state.request_bytes >= state.most_request_bytes:
-        return downstream.bytes <= state.little and state.request_bytes < state.most_request_bytes + state.reserve
+    """Whether another message of this connection may be admitted."""
+    if state.request_bytes >= state.most_request_bytes and not _may_use_reserve(state, downstream):
+        return False
     if downstream.origin is _MESH:
         return True
     most = state.most_downstream_requests
     return downstream.waiting_first < most and downstream.bytes < state.most_downstream_bytes
+
+
+def _may_use_reserve(state: State, downstream: DownstreamConnection) -> bool:
+    """Whether a connection may go on although memory is short: it holds little, and its next message is not large."""
+    if state.request_bytes >= state.most_request_bytes + state.reserve:
+        return False
+    first = downstream.items[0] if downstream.items else None
+    if type(first) is Frame and len(first.raw) >= state.large_message:
+        return False
+    return downstream.bytes + _OVERHEAD * len(downstream.messages) <= state.little
 
 
 def may_continue_frame(state: State, downstream: DownstreamConnection) -> bool:
@@ -229,6 +243,8 @@ def unthrottle(state: State, downstream: DownstreamConnection, now: int) -> None
         del connection.throttling[downstream]
         if not connection.throttling:
             connection.heard = now
+            if connection.endpoint.upstream.waiting.count:
+                state.pump[connection.endpoint.upstream] = None
             if connection not in state.unparsed:
                 state.commands.append(Resume(connection.conn))
     downstream.throttled = None

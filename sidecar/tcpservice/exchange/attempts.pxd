@@ -15,6 +15,7 @@ from tcpservice.exchange.records cimport (
     new_attempt,
 )
 from tcpservice.exchange.state cimport State
+from tcpservice.exchange.waiting cimport Waiting
 from tcpservice.timers cimport Timers
 from tcpservice.wire.scan cimport Frame
 from tcpservice.wire.ids cimport with_id
@@ -34,10 +35,9 @@ cdef int _STREAM
 
 @cython.locals(upstream=Upstream, endpoint=UpstreamEndpoint)
 cpdef dispatch(State state, Message message, long long now)
-@cython.locals(message=Message, endpoint=UpstreamEndpoint)
 cpdef pump(State state, Upstream upstream, long long now)
-@cython.locals(message=Message, endpoint=UpstreamEndpoint)
-cdef _pass_by(State state, Message first, long long now)
+@cython.locals(message=Message, endpoint=UpstreamEndpoint, waiting=Waiting, callers=list, going=list)
+cpdef pump_on(State state, Upstream upstream, long long now)
 cdef _go_on(State state, Message message, UpstreamEndpoint endpoint, long long now)
 cpdef wait(State state, Message message, long long now)
 @cython.locals(attempt=Attempt, timeout="long long", connection=UpstreamConnection, replied="long long")
@@ -49,3 +49,6 @@ cdef bytes _key(UpstreamConnection connection, Message message, bytes id_text)
 cpdef end(State state, Attempt attempt, outcome, long long now, str reason=*, code=*, long long retry=*)
 @cython.locals(message=Message, endpoint=UpstreamEndpoint, connection=UpstreamConnection)
 cdef UpstreamConnection _release(State state, Attempt attempt, outcome, long long now)
+cdef _count_less(State state, Message message, UpstreamEndpoint endpoint, UpstreamConnection connection)
+@cython.locals(unread=dict)
+cdef _may_be_unread(UpstreamEndpoint endpoint, Message message)

@@ -12,15 +12,14 @@ the message:
 | LOST, TIMED_OUT | yes | another attempt if the route is idempotent and the budget allows it, else an error |
 | WITHDRAWN | it depends | nothing: the message ends for a reason of its own |
 
-A message for which no endpoint can be picked waits in its service's queue, in the order of arrival; `pump` goes on with
-that queue as soon as an endpoint can be picked. So order holds through dials, retries and starts of apps. Where the
-first of the queue waits for a congested connection, messages of other callers may pass it.
+A message for which no endpoint can be picked waits in its service's queue (`waiting`), behind its caller's earlier
+ones; `pump` goes on with that queue as soon as an endpoint can be picked. So order holds through dials, retries and
+starts of apps.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from itertools import islice
 from typing import Final
 
 from tcpservice.errors import Code
@@ -52,8 +51,8 @@ SHORT_ID: Final = 18
 
 MOST_SHORT_IDS: Final = 4096
 
-MOST_PASSING: Final = 128
-"""Messages in a queue that are looked at behind one that has to wait."""
+CALLERS_PER_TURN: Final = 256
+"""Callers with waiting messages that are looked at in one turn of the event loop, so that others have theirs."""
 
 _LONGEST_BACKOFF: Final = SECOND
 _LATENCY_SHIFT: Final = 3
@@ -100,9 +99,10 @@ _STREAM: Final = Reason.STREAM
 def dispatch(state: State, message: Message, now: int) -> None:
     """Start an attempt for a message, or let it wait for an endpoint."""
     upstream = message.upstream
-    if upstream.waiting and message not in upstream.waiting and not message.attempts:
+    if upstream.waiting.count and upstream.waiting.has(message.downstream):
         wait(state, message, now)
-        state.pump[upstream] = None
+        if upstream.waiting.first(message.downstream) is message:  # one that moves, before those that waited
+            state.pump[upstream] = None
         return
     endpoint = pick(state, message)
     if endpoint is not None:
@@ -142,62 +142,60 @@ def _why_not_sent(message: Message) -> tuple[Code, str]:
 
 
 def wait(state: State, message: Message, now: int) -> None:
-    """Put a message into its service's queue, at the place that its arrival gives it."""
-    waiting = message.upstream.waiting
-    if waiting and next(reversed(waiting)).sequence > message.sequence:
-        message.upstream.sorted = False
-    waiting[message] = None
+    """Put a message into its service's queue."""
+    message.upstream.waiting.add(message)
     if not state.clock.timers:
         expire_places(state, now)
     state.timers.set(message, _QUEUE, max(now, message.arrived + state.bounds.queue_timeout))
 
 
 def pump(state: State, upstream: Upstream, now: int) -> None:
-    """Go on with the messages that wait for an endpoint, in their order, as far as endpoints have room."""
-    waiting = upstream.waiting
-    if not upstream.sorted:
-        _sort(upstream)
-    while waiting:
-        message = next(iter(waiting))
-        endpoint = pick(state, message)
-        if endpoint is not None:
-            _go_on(state, message, endpoint, now)
-        elif not upstream.candidates and _is_hopeless(message):
-            fail(state, message, *_why_not_sent(message), now)
-        else:
-            if len(waiting) > 1 and not is_full(upstream):
-                _pass_by(state, message, now)
-            return
+    """Go on with the messages that wait for an endpoint, since there may be room for some."""
+    upstream.waiting.begin_round()
+    pump_on(state, upstream, now)
 
 
-def _pass_by(state: State, first: Message, now: int) -> None:
-    """Let messages of other callers pass the first one, which waits for a connection that is congested.
+def pump_on(state: State, upstream: Upstream, now: int) -> None:
+    """Let callers have their turns, one message of each at a time, until each waits for room.
 
-    Only so many are looked at: this happens again and again while a queue is long.
+    So many callers are looked at, and more of them a moment later.
     """
-    blocked = {first.downstream}
-    for message in list(islice(first.upstream.waiting, 1, 1 + MOST_PASSING)):
-        if message.downstream in blocked or message not in message.upstream.waiting:
-            continue
-        endpoint = pick(state, message)
-        if endpoint is None:
-            blocked.add(message.downstream)
-        else:
-            _go_on(state, message, endpoint, now)
+    waiting = upstream.waiting
+    if not upstream.candidates:
+        _end_hopeless(state, upstream, now)
+        return
+    callers = waiting.callers(CALLERS_PER_TURN)
+    waiting.unseen -= len(callers)
+    while callers:
+        going = []
+        for caller in callers:
+            message = waiting.first(caller)
+            if message is None:
+                continue
+            endpoint = pick(state, message)
+            if endpoint is not None:
+                _go_on(state, message, endpoint, now)
+                going.append(caller)
+            elif is_full(upstream):
+                return
+            waiting.had_its_turn(caller)
+        callers = going
+    if waiting.count and waiting.unseen > 0:
+        state.timers.set(upstream, Reason.PUMP, now)
 
 
 def _go_on(state: State, message: Message, endpoint: UpstreamEndpoint, now: int) -> None:
     """Take a message out of the queue."""
-    del message.upstream.waiting[message]
+    message.upstream.waiting.remove(message)
     state.timers.cancel(message, _QUEUE)
     start(state, message, endpoint, now)
 
 
-def _sort(upstream: Upstream) -> None:
-    ordered = sorted(upstream.waiting, key=lambda message: message.sequence)
-    upstream.waiting.clear()
-    upstream.waiting.update(dict.fromkeys(ordered))
-    upstream.sorted = True
+def _end_hopeless(state: State, upstream: Upstream, now: int) -> None:
+    """End the messages for which waiting is of no use."""
+    for message in upstream.waiting.messages():
+        if _is_hopeless(message):
+            fail(state, message, *_why_not_sent(message), now)
 
 
 # Attempt
@@ -208,12 +206,14 @@ def start(state: State, message: Message, endpoint: UpstreamEndpoint, now: int) 
     attempt = message.attempt = message.last = new_attempt(message, endpoint)
     message.attempts += 1
     endpoint.in_flight += 1
-    endpoint.bytes += message.size
     endpoint.load += message.holds_place
     timeout = message.policy.attempt_timeout
     if timeout:
         state.timers.set(message, _ATTEMPT, now + timeout)
     connection = connection_for(state, endpoint, message, now)
+    message.downstream.live += 1
+    if message.size >= state.large_message:
+        endpoint.bytes += message.size
     attempt.connection = connection
     attempt.conn = connection.conn
     connection.live += 1
@@ -235,7 +235,7 @@ def write(state: State, connection: UpstreamConnection, attempt: Attempt, now: i
     attempt.written = connection.used = now
     if request.id is None:
         state.write(connection.conn, frame.raw)
-        connection.endpoint.unread[message.downstream] = message.sequence
+        _may_be_unread(connection.endpoint, message)
         end(state, attempt, _REPLIED, now)
         return
     if not connection.asked:
@@ -251,6 +251,12 @@ def write(state: State, connection: UpstreamConnection, attempt: Attempt, now: i
     if len(state.pending) + len(state.silent) > state.most_pending:
         text = "too many requests without a reply; this one was silent longest"
         withdraw(state, overdue(state), _ABANDONED, text, now)
+
+
+def _may_be_unread(endpoint: UpstreamEndpoint, message: Message) -> None:
+    """Note that no reply will show when the endpoint has read a message."""
+    unread = endpoint.unread
+    unread[message.downstream] = max(message.sequence, unread.get(message.downstream, 0))
 
 
 def _key(connection: UpstreamConnection, message: Message, id_text: bytes) -> bytes:
@@ -335,16 +341,11 @@ def _release(state: State, attempt: Attempt, outcome: Outcome, now: int) -> Upst
     assert connection is not None
     message.attempt = attempt.connection = None
     attempt.message = None  # type: ignore[assignment]  # no cycle is left for the garbage collector
-    endpoint.in_flight -= 1
-    endpoint.bytes -= message.size
-    endpoint.load -= message.holds_place
-    connection.live -= 1
-    connection.bytes -= message.size + message.expected
-    message.expected = 0
+    _count_less(state, message, endpoint, connection)
     if message.timers:
         state.timers.cancel(message, _ATTEMPT)
         state.timers.cancel(message, _STREAM)
-    if endpoint.upstream.waiting:
+    if endpoint.upstream.waiting.count:
         state.pump[endpoint.upstream] = None
     if outcome is _REPLIED:
         if attempt.key:
@@ -355,13 +356,24 @@ def _release(state: State, attempt: Attempt, outcome: Outcome, now: int) -> Upst
         connection.queue.pop(attempt, None)
     else:
         if outcome in (_LOST, _TIMED_OUT, _WITHDRAWN):
-            endpoint.unread[message.downstream] = message.sequence
+            _may_be_unread(endpoint, message)
         if outcome in (_TIMED_OUT, _WITHDRAWN):
             _tell_endpoint(state, connection, attempt, now)
     if connection.state is _DRAINING and not connection.live:
         close_upstream(state, connection, abort=False)
         keep_in_touch(state, endpoint, now)
     return connection if attempt.written and connection.heard <= attempt.written else None
+
+
+def _count_less(state: State, message: Message, endpoint: UpstreamEndpoint, connection: UpstreamConnection) -> None:
+    endpoint.in_flight -= 1
+    endpoint.load -= message.holds_place
+    if message.size >= state.large_message:
+        endpoint.bytes -= message.size
+    message.downstream.live -= 1
+    connection.live -= 1
+    connection.bytes -= message.size + message.expected
+    message.expected = 0
 
 
 def _tell_endpoint(state: State, connection: UpstreamConnection, attempt: Attempt, now: int) -> None:
@@ -465,7 +477,7 @@ def dial_failed(state: State, upstream: Upstream, reason: str, now: int) -> None
     """Count an attempt for each message that waits while no endpoint can be reached; end those that had enough."""
     if upstream.candidates or upstream.service.awaited:
         return
-    for message in list(upstream.waiting):
+    for message in upstream.waiting.messages():
         message.rounds += 1
         if message.request.id is not None and _is_exhausted(message):
             code, _ = _why_not_sent(message)

@@ -45,8 +45,8 @@ def finish(state: State, message: Message, code: Code, now: int) -> None:
     if message.timers:
         state.timers.cancel_all(message)
     downstream, upstream = message.downstream, message.upstream
-    if upstream.waiting:
-        upstream.waiting.pop(message, None)
+    if upstream.waiting.count and upstream.waiting.remove(message):
+        state.pump[upstream] = None
     downstream.heard = now
     release(state, message)
     row = Finished.__new__(Finished)

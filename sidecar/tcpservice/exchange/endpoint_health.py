@@ -223,7 +223,7 @@ def changed(state: State, upstream: Upstream, now: int) -> None:
     upstream.refresh()
     if not bypassed and upstream.bypasses_sidecars():
         state.report_rarely("sidecars_bypassed", _BYPASSED, upstream, now)
-    if upstream.waiting:
+    if upstream.waiting.count:
         state.pump[upstream] = None
     if state.paused:
         state.freed = True

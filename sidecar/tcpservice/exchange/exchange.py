@@ -169,7 +169,7 @@ class Exchange:
             downstream.unsent(self._state, connection, size, now)
         elif type(connection) is UpstreamConnection:
             target = connection.endpoint.upstream
-            if size < connection.backlog and target.waiting:
+            if size < connection.backlog and target.waiting.count:
                 self._state.pump[target] = None
             connection.backlog = size
         self._settle(now)
@@ -238,7 +238,7 @@ class Exchange:
             self._fire_endpoint(owner, reason, now)
         elif isinstance(owner, Upstream):
             self._fire_upstream(owner, reason, now)
-        elif state.paused or any(each.waiting for each in state.upstreams.values()):
+        elif state.paused or any(each.waiting.count for each in state.upstreams.values()):
             admission.expire_places(state, now)
 
     def _fire_endpoint(self, endpoint: UpstreamEndpoint, reason: int, now: int) -> None:
@@ -252,6 +252,8 @@ class Exchange:
     def _fire_upstream(self, target: Upstream, reason: int, now: int) -> None:
         if reason == Reason.PRECONNECT:
             endpoint_health.preconnect(self._state, target, now)
+        elif reason == Reason.PUMP:
+            attempts.pump_on(self._state, target, now)
         elif reason == Reason.APP_STOP:
             local_app.went_on(self._state, target)
         else:

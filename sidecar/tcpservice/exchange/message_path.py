@@ -10,7 +10,7 @@ is named for it.
 4. *admit* (`admission.admit`): the message is counted. What bounds memory is that connections are paused, not that
    messages are refused; so nothing that was read is lost.
 5. *pick* (`picking.pick`): an endpoint that is healthy and has room, by the service's algorithm, and a connection to
-   it. Without one, the message waits in the service's queue, in the order of arrival.
+   it. Without one, the message waits in the service's queue, behind its caller's earlier ones.
 6. *attempt* (`attempts.start`): the message is queued on a connection that is being made, or written as it came.
 7. *end* (`attempts.end`): a reply, a refusal, a lost connection or a timeout ends the attempt. What follows is another
    attempt, or the end of the message (`endings.finish`): one row, one trace, and the caller has its answer.

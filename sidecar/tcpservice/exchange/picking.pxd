@@ -44,4 +44,5 @@ cdef long long _slot_for_small(State state, UpstreamEndpoint endpoint, long long
 cdef long long _slot_for_large(State state, UpstreamEndpoint endpoint, long long most) except -1
 cdef bint _takes_more(State state, UpstreamConnection connection) except -1
 cpdef bint is_congested(State state, UpstreamConnection connection) except -1
-cdef long long _least_used(list pool) except -1
+@cython.locals(best="long long", least="long long", slot="long long", connection=UpstreamConnection)
+cdef long long _least_used(State state, list pool) except -1

@@ -96,8 +96,9 @@ def slot_for(state: State, endpoint: UpstreamEndpoint, message: Message) -> int:
     downstream, size = message.downstream, endpoint.upstream.pool_size
     if downstream.origin is _MESH:
         return downstream.serial % (size or LARGEST_POOL)
-    if len(downstream.messages) > 1 or downstream in endpoint.unread:
-        return endpoint.slots.get(downstream, 0)
+    slot = endpoint.slots.get(downstream, -1)
+    if slot >= 0 and (downstream.live or downstream in endpoint.unread):
+        return slot
     if size:
         slot = downstream.serial % size
         connection = endpoint.pool[slot] if slot < len(endpoint.pool) else None
@@ -124,32 +125,35 @@ def _slot_for_small(state: State, endpoint: UpstreamEndpoint, most: int) -> int:
             best, least = slot, live
     if len(pool) < most and (best < 0 or (least >= BUSY and endpoint.latency >= SLOW)):
         return len(pool)
-    return best if best >= 0 else _least_used(pool)
+    return best if best >= 0 else _least_used(state, pool)
 
 
 def _slot_for_large(state: State, endpoint: UpstreamEndpoint, most: int) -> int:
     """Return the slot for a large message, or for the caller of large replies.
 
     It is one that has such messages and takes more, else one that nobody uses, else a new one. The last slot is left to
-    small messages: where the others are full, a large one waits.
+    small messages: where the others have as many large ones as they may have, one more waits.
     """
     pool = endpoint.pool
     idle = full = -1
     many = 0
     for slot in range(len(pool)):
         connection = pool[slot]
-        if connection is None or not connection.live:
+        if connection is None:
             idle = slot
         elif connection.bytes >= state.large_message or is_congested(state, connection):
             if _takes_more(state, connection):
                 return slot
-            full = slot
-            many += 1
+            if connection.bytes > endpoint.upstream.most_bytes:
+                full = slot
+                many += 1
+        elif not connection.live:
+            idle = slot
     if many >= max(1, most - 1):
         return full
     if idle >= 0:
         return idle
-    return len(pool) if len(pool) < most else _least_used(pool)
+    return len(pool) if len(pool) < most else _least_used(state, pool)
 
 
 def _takes_more(state: State, connection: UpstreamConnection) -> bool:
@@ -157,9 +161,14 @@ def _takes_more(state: State, connection: UpstreamConnection) -> bool:
     return connection.backlog < state.upstream_backlog and connection.bytes <= connection.endpoint.upstream.most_bytes
 
 
-def _least_used(pool: list[UpstreamConnection | None]) -> int:
-    loads = [0 if each is None else each.live for each in pool]
-    return loads.index(min(loads))
+def _least_used(state: State, pool: list[UpstreamConnection | None]) -> int:
+    """Return the least used of the slots that take more; the first where none does."""
+    best, least = 0, -1
+    for slot in range(len(pool)):
+        connection = pool[slot]
+        if connection is not None and _takes_more(state, connection) and (least < 0 or connection.live < least):
+            best, least = slot, connection.live
+    return best
 
 
 def is_congested(state: State, connection: UpstreamConnection) -> bool:

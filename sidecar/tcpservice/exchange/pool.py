@@ -43,7 +43,7 @@ def connection_for(state: State, endpoint: UpstreamEndpoint, message: Message, n
     slot, pool, downstream = slot_for(state, endpoint, message), endpoint.pool, message.downstream
     while len(pool) <= slot:
         pool.append(None)
-    if slot or downstream in endpoint.slots:
+    if endpoint.slots.get(downstream, -1) != slot:
         endpoint.slots[downstream] = slot
     return pool[slot] or open_connection(state, endpoint, slot, now)
 

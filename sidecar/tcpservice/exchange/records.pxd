@@ -5,6 +5,7 @@ cimport cython
 from tcpservice.balancer cimport Balancer
 from tcpservice.exchange.retry_budget cimport RetryBudget
 from tcpservice.exchange.sampling cimport Sampler
+from tcpservice.exchange.waiting cimport Waiting
 from tcpservice.policy cimport Policies, Policy
 from tcpservice.timers cimport TimerOwner
 from tcpservice.wire.scan cimport Frame
@@ -24,6 +25,7 @@ cdef class DownstreamConnection(TimerOwner):
     cdef readonly FrameReader reader
     cdef readonly object items
     cdef readonly dict messages
+    cdef public long long live
     cdef public long long waiting_first
     cdef public long long bytes
     cdef public long long buffered
@@ -91,8 +93,7 @@ cdef class Upstream(TimerOwner):
     cdef public bint announced
     cdef readonly dict endpoints
     cdef public list candidates
-    cdef readonly object waiting
-    cdef public bint sorted
+    cdef readonly Waiting waiting
     cdef public Balancer balancer
     cdef public RetryBudget budget
     cdef public Sampler sampler

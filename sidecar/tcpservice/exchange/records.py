@@ -11,7 +11,7 @@ with arguments boxed in a tuple.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from enum import IntEnum
 from typing import Final
 
@@ -21,6 +21,7 @@ from tcpservice.exchange.outputs import FailedAttempt
 from tcpservice.exchange.retry_budget import RetryBudget
 from tcpservice.exchange.sampling import Sampler
 from tcpservice.exchange.transitions import ConnectionState, DownstreamState, EndpointState, UpstreamState
+from tcpservice.exchange.waiting import Waiting
 from tcpservice.policy import Policies, Policy
 from tcpservice.snapshot import Endpoint, Service
 from tcpservice.timers import TimerOwner
@@ -63,12 +64,13 @@ class Reason(IntEnum):
     UNREACHABLE = 10
     PRECONNECT = 11
     APP_STOP = 12
+    PUMP = 13
     # messages
-    REQUEST = 13
-    ATTEMPT = 14
-    STREAM = 15
-    RETRY = 16
-    QUEUE = 17
+    REQUEST = 14
+    ATTEMPT = 15
+    STREAM = 16
+    RETRY = 17
+    QUEUE = 18
 
 
 class Origin(IntEnum):
@@ -92,16 +94,16 @@ class Failure(IntEnum):
 class DownstreamConnection(TimerOwner):
     """A caller's connection.
 
-    `messages` are those that have not ended, in the order of their arrival. `items` are parsed and not processed yet,
-    since the connection was paused. `waiting_first` counts requests that hold a place: without a response, and younger
-    than `Bounds.place_expiry`. `serial` decides about its slot in the pool of an endpoint. `buffered` is what the
-    reader held when it was counted last, `unsent` what the caller has not taken, `progress` when it last took some;
-    `replied` is the size of the last response.
+    `messages` are those that have not ended, in the order of their arrival; `live` counts their attempts that have
+    not. `items` are parsed and not processed yet, since the connection was paused. `waiting_first` counts requests
+    that hold a place: without a response, and younger than `Bounds.place_expiry`. `serial` decides about its slot
+    in the pool of an endpoint. `buffered` is what the reader held when it was counted last, `unsent` what the
+    caller has not taken, `progress` when it last took some; `replied` is the size of the last response.
     """
 
     __slots__ = (
-        "arrived", "buffered", "bytes", "conn", "control_second", "control_used", "heard", "hop", "items", "messages",
-        "origin", "progress", "reader", "replied", "serial", "state", "throttled", "unsent", "upstream",
+        "arrived", "buffered", "bytes", "conn", "control_second", "control_used", "heard", "hop", "items", "live",
+        "messages", "origin", "progress", "reader", "replied", "serial", "state", "throttled", "unsent", "upstream",
         "waiting_first",
     )  # fmt: skip
 
@@ -116,6 +118,7 @@ class DownstreamConnection(TimerOwner):
         self.reader = FrameReader(limit, control=mesh)
         self.items: deque[Item] = deque()
         self.messages: dict[Message, None] = {}
+        self.live = 0
         self.waiting_first = 0
         self.bytes = 0
         self.buffered = 0
@@ -184,13 +187,13 @@ class UpstreamConnection(TimerOwner):
 class UpstreamEndpoint(TimerOwner):
     """One endpoint of an upstream and its health.
 
-    `pool` holds its connections by slot; `slots` says which one a caller keeps to where it is not the first. `unread`
-    holds the sequence number of a caller's last message that may not have been read there: an event, or a request that
-    ended without a reply. The reply to a later one shows that it was read. `load`
-    is what the balancing compares: requests that hold a place there, or Opaque connections. `in_flight` counts streams
-    that have begun, too. `bytes` are those of the frames that may have to be buffered there. `latency` is a moving
-    average of the time from writing a request to its last response (ns). `sidecar` is the endpoint for which this one
-    is the fallback (`fallback`), None for an endpoint of its own right.
+    `pool` holds its connections by slot; `slots` says which one a caller used last. `unread` holds the sequence
+    number of a caller's last message that may not have been read there: an event, or a request that ended without a
+    reply. The reply to a later one shows that it was read. `load` is what the balancing compares: requests that
+    hold a place there, or Opaque connections. `in_flight` counts streams that have begun, too. `bytes` are those of
+    the large messages that are under way there. `latency` is a moving average of the time from writing a request to
+    its last response (ns). `sidecar` is the endpoint for which this one is the fallback (`fallback`), None for an
+    endpoint of its own right.
     """
 
     __slots__ = (
@@ -225,7 +228,7 @@ class Upstream(TimerOwner):
     """A service with its endpoints and policies, and the messages that wait for an endpoint.
 
     `candidates` are the endpoints that may be picked. `waiting` holds messages for which there is none, or none with
-    room, in the order of their arrival. `is_app` says that this is the pod's own app, to which the mesh leads.
+    room. `is_app` says that this is the pod's own app, to which the mesh leads.
     `callers` counts the plain connections of callers to it.
     `stopping` is set from the time the kubelet announces that the app stops until it has; `announced` is whether the
     other sidecars were told that the app is absent.
@@ -233,7 +236,7 @@ class Upstream(TimerOwner):
 
     __slots__ = (
         "announced", "balancer", "budget", "callers", "candidates", "endpoints", "is_app", "key", "most_bytes",
-        "most_requests", "policies", "pool_size", "sampler", "served", "service", "sorted", "state", "stopping",
+        "most_requests", "policies", "pool_size", "sampler", "served", "service", "state", "stopping",
         "waiting",
     )  # fmt: skip
 
@@ -246,8 +249,7 @@ class Upstream(TimerOwner):
         self.announced = False
         self.endpoints: dict[tuple[str, int, bool], UpstreamEndpoint] = {}
         self.candidates: list[UpstreamEndpoint] = []
-        self.waiting: OrderedDict[Message, None] = OrderedDict()
-        self.sorted = True
+        self.waiting = Waiting()
         self._take(service)
         self.balancer: Balancer = balancer_for(service.algorithm)
         self.budget = RetryBudget(service.retry_constraint)

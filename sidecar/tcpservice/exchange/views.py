@@ -53,7 +53,7 @@ def view(upstream: Upstream) -> ServiceView:
         service=upstream.key,
         algorithm=upstream.service.algorithm.value,
         state=upstream.state.name.lower(),
-        waiting=len(upstream.waiting),
+        waiting=upstream.waiting.count,
         endpoints=tuple(_view_endpoint(endpoint) for endpoint in upstream.endpoints.values() if _is_seen(endpoint)),
     )
 

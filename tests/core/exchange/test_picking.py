@@ -6,10 +6,10 @@ import pytest
 
 from core.exchange.stage import Client, Stage, Upstream, endpoints, service
 from tcpservice.exchange import Bounds
-from tcpservice.exchange.attempts import MOST_PASSING
+from tcpservice.exchange.attempts import CALLERS_PER_TURN
 from tcpservice.exchange.picking import BUSY
 from tcpservice.exchange.records import LARGEST_POOL
-from tcpservice.snapshot import SECOND, Limits, Timeouts
+from tcpservice.snapshot import MILLISECOND, SECOND, Limits, MatchType, Route, Timeouts
 
 LARGE = Bounds().large
 CONGESTED_BYTES, CONGESTED_BACKLOG = 4 * LARGE, LARGE // 4
@@ -162,6 +162,17 @@ def test_a_caller_that_gets_large_replies_stays_where_it_is_and_others_move() ->
     assert stage.holder("2") is not replica, "its last reply was small"
 
 
+def test_a_connection_that_is_full_of_large_events_is_not_idle() -> None:
+    stage = Stage(service(1, timeouts=LONG), bounds=Bounds(upstream_backlog=2 * LARGE))
+    events = stage.client()
+    events.emit("large", data="x" * LARGE)
+    full = stage.upstream()
+    full.hold(2 * LARGE)
+    stage.client().ask("large", data="x" * LARGE)
+    assert stage.holder("large") is not full
+    assert stage.exchange.services()[0].waiting == 0
+
+
 def test_as_many_large_replies_are_expected_of_a_connection_as_its_endpoint_may_hold() -> None:
     """NestJS 12 closes a connection for which it holds more than 128 MiB of replies."""
     stage = Stage(service(1, timeouts=LONG, limits=Limits(max_frame_size=2 * LARGE)))
@@ -255,18 +266,163 @@ def test_several_callers_that_wait_are_passed_and_go_on_in_their_order() -> None
     assert stage.holder("other") is not replica
     assert stage.exchange.services()[0].waiting == 4
     replica.hold(0)
-    assert replica.ids == ["second 0", "under way", "waits 0", "waits 1", "second 1", "second 2"]
+    assert replica.ids == ["second 0", "under way", "waits 0", "second 1", "waits 1", "second 2"], "they take turns"
 
 
-def test_only_so_many_messages_are_looked_at_behind_the_first() -> None:
+def test_one_caller_with_much_that_waits_delays_nobody() -> None:
     stage = Stage(service(1, timeouts=LONG), bounds=Bounds(upstream_backlog=1000))
-    stuck, replica = full(stage)
-    for number in range(2, MOST_PASSING + 1):
+    stuck, _ = full(stage)
+    for number in range(2, 500):
         stuck.ask(f"waits {number}")
-    stage.client().ask("too far")
-    assert "too far" not in [id_ for upstream in stage.upstreams for id_ in upstream.ids]
-    replica.hold(0)
-    assert stage.holder("too far").is_open()
+    for number in range(10):
+        stage.client().ask(f"other {number}")
+        assert stage.holder(f"other {number}").is_open()
+
+
+def test_all_callers_are_looked_at_when_there_is_room_however_many_they_are() -> None:
+    stage = Stage(service(1, timeouts=LONG, pool_size=2), bounds=Bounds(upstream_backlog=1000))
+    clients = [stage.client() for _ in range(3 * CALLERS_PER_TURN)]
+    for who, client in enumerate(clients):  # each has something under way, so that it keeps its connection
+        client.ask(f"{who} under way")
+    one, two = stage.upstreams
+    one.hold(2000)
+    two.hold(2000)
+    for who, client in enumerate(clients):
+        client.ask(f"{who} waits 0")
+        client.ask(f"{who} waits 1")
+    two.hold(0)
+    stage.pass_time(20 * MILLISECOND)
+    held = sum(stage.holder(f"{who} under way") is one for who in range(len(clients)))
+    assert 0 < held < len(clients)
+    assert stage.exchange.services()[0].waiting == 2 * held
+
+
+def test_what_waits_behind_a_message_that_ends_is_looked_at() -> None:
+    short = Route(name="short", match=MatchType.EXACT, pattern="short", timeouts=Timeouts(request=SECOND))
+    limits = Limits(max_frame_size=LARGE + 100)
+    stage = Stage(service(1, timeouts=LONG, routes=(short,), limits=limits))
+    for number in range(4):
+        stage.client().ask(f"large {number}", data="x" * LARGE)
+    client = stage.client()
+    client.ask("waits", "short", data="x" * LARGE)
+    client.ask("small")
+    assert stage.exchange.services()[0].waiting == 2, "a caller's order holds"
+    stage.pass_time(2 * SECOND)
+    assert stage.holder("small").is_open()
+    assert client.codes() == {"waits": "timeout"}
+
+
+def test_a_message_that_moves_waits_behind_an_earlier_one_of_its_caller() -> None:
+    one, other = endpoints(2)
+    limits = Limits(max_frame_size=LARGE + 100)
+    stage = Stage(service(endpoints=(other,), timeouts=LONG, limits=limits))
+    stage.client().ask("small")
+    for number in range(4):
+        stage.client().ask(f"large {number}", data="x" * LARGE)
+    stage.hanging.add(one.name)
+    stage.swap(service(endpoints=(one, other), timeouts=LONG, limits=limits))
+    client = stage.client()
+    client.ask("first", data="x" * LARGE)
+    client.ask("second")
+    dial = stage.upstream(one.name)
+    dial.stage._peers[dial.conn] = dial
+    dial.drop("refused")
+    for number in range(4):
+        stage.holder(f"large {number}").reply(f"large {number}")
+    holder = stage.holder("first")
+    assert stage.holder("second") is holder
+    assert holder.ids.index("first") < holder.ids.index("second")
+
+
+def test_callers_that_had_to_wait_are_spread_over_a_pool() -> None:
+    stage = Stage(service(0, pool_size=4, awaited=True))
+    clients = [stage.client() for _ in range(8)]
+    for who, client in enumerate(clients):
+        client.ask(f"{who} a")
+        client.ask(f"{who} b")
+    stage.swap(service(1, pool_size=4))
+    assert [len(upstream.ids) for upstream in stage.upstreams] == [4, 4, 4, 4]
+
+
+def test_a_caller_is_not_bound_to_a_connection_by_what_it_has_under_way_elsewhere() -> None:
+    stage = Stage(service(2, pool_size=4))
+    for who in range(16):
+        client = stage.client()
+        for number in range(4):
+            client.ask(f"{who} {number}")
+    assert {name: len([u for u in stage.upstreams if u.name == name]) for name in ("r0", "r1")} == {"r0": 4, "r1": 4}
+
+
+def test_a_message_that_waits_is_not_bound_by_a_later_one() -> None:
+    stage = Stage(service(1, timeouts=LONG), bounds=Bounds(upstream_backlog=1000))
+    _, replica = full(stage)
+    replica.reply("under way")
+    assert stage.holder("waits 0") is not replica, "nothing of the caller is under way there"
+
+
+def test_a_large_message_goes_while_small_ones_keep_coming() -> None:
+    stage = Stage(service(1, timeouts=LONG, limits=Limits(max_frame_size=LARGE + 100)))
+    clients = [stage.client() for _ in range(90)]  # with 900 kB, more than three frames of the largest size
+    for number, client in enumerate(clients):
+        client.ask(f"{number} 0", data="x" * 10_000)
+    stage.client().ask("large", data="x" * LARGE)
+    assert stage.holder("large").is_open()
+
+
+# Connections that take no more
+
+
+def fill_with_an_event(stage: Stage) -> Upstream:
+    client = stage.client()
+    client.emit("event")
+    holder = next(upstream for upstream in stage.upstreams if "event" in upstream.patterns)
+    holder.hold(2 * CONGESTED_BACKLOG)
+    client.drop()
+    return holder
+
+
+@pytest.mark.parametrize("size", [0, 2])
+def test_a_small_message_takes_a_congested_connection_rather_than_a_full_one(size: int) -> None:
+    stage = Stage(service(1, timeouts=LONG, pool_size=size), bounds=Bounds(upstream_backlog=2 * CONGESTED_BACKLOG))
+    used = []
+    for number in range((size or LARGEST_POOL) - 1):
+        stage.client().ask(f"bulk {number}", data="x" * LARGE)
+        used.append(stage.holder(f"bulk {number}"))
+        used[-1].hold(2 * CONGESTED_BACKLOG)  # so that the next one takes another connection
+    assert fill_with_an_event(stage) not in used
+    for each in used:
+        each.hold(CONGESTED_BACKLOG)
+    stage.client().ask("small")
+    assert stage.exchange.services()[0].waiting == 0
+
+
+def test_a_large_message_takes_an_idle_connection_where_the_other_is_not_read() -> None:
+    stage = Stage(service(1, timeouts=LONG, pool_size=2), bounds=Bounds(upstream_backlog=2 * CONGESTED_BACKLOG))
+    full_one = fill_with_an_event(stage)
+    stage.client().ask("answered")
+    idle = stage.holder("answered")
+    assert idle is not full_one
+    idle.reply("answered")
+    for number in range(2):
+        stage.client().ask(f"large {number}", data="x" * LARGE)
+        assert stage.holder(f"large {number}") is idle
+
+
+def test_what_waits_goes_on_when_a_slow_reader_has_caught_up() -> None:
+    bounds = Bounds(upstream_backlog=2 * CONGESTED_BACKLOG, unsent_bytes=1000)
+    stage = Stage(service(1, timeouts=LONG, pool_size=1), bounds=bounds)
+    slow = stage.client()
+    slow.ask("stream")
+    holder = stage.holder("stream")
+    holder.hold(2 * CONGESTED_BACKLOG)
+    stage.client().ask("small")
+    assert stage.exchange.services()[0].waiting == 1
+    slow.hold(2000)
+    holder.part("stream", "y")
+    assert holder.is_paused()
+    stage.exchange._state.connections[holder.conn].backlog = 0  # type: ignore[union-attr]
+    slow.hold(0)
+    assert stage.holder("small") is holder
 
 
 def test_nobody_passes_while_the_endpoint_may_have_no_more_requests() -> None:
@@ -306,14 +462,72 @@ def test_large_messages_to_one_endpoint_are_bounded_in_all_and_small_ones_pass()
 # Admission
 
 
-def test_a_reserve_of_memory_is_for_callers_that_hold_little() -> None:
-    stage = Stage(service(1, timeouts=LONG), bounds=Bounds(request_bytes=CONGESTED_BYTES))
-    bulk, _ = congested(stage)
+def short_of_memory(**bounds: int) -> Stage:
+    """Return a stage whose memory for messages is used up by one that cannot be written yet."""
+    stage = Stage(service(1, timeouts=LONG), bounds=Bounds(request_bytes=CONGESTED_BYTES, **bounds))
+    stage.hanging.add("r0")
+    bulk = stage.client()
+    bulk.ask("bulk", data=BULK)
     bulk.ask("more bulk")
+    assert bulk.is_paused()
+    return stage
+
+
+def test_a_reserve_of_memory_is_for_callers_that_hold_little() -> None:
+    stage = short_of_memory()
     small = stage.client()
     small.ask("small")
-    assert [id_ for upstream in stage.upstreams for id_ in upstream.ids] == ["bulk", "small"]
-    assert bulk.is_paused()
+    assert stage.exchange.in_flight() == 2
+    assert not small.is_paused()
+
+
+def test_the_reserve_lifts_no_other_limit() -> None:
+    stage = short_of_memory(downstream_requests=2)
+    small = stage.client()
+    for number in range(5):
+        small.ask(f"small {number}")
+    assert stage.exchange.in_flight() == 3
+
+
+def test_one_caller_of_tiny_messages_cannot_take_the_whole_reserve() -> None:
+    stage = short_of_memory()
+    for _ in range(2):
+        tiny = stage.client()
+        for number in range(3000):
+            tiny.send({"pattern": 1, "id": str(number)})
+            if tiny.is_paused():
+                break
+    before = stage.exchange.in_flight()
+    stage.client().ask("other")
+    assert stage.exchange.in_flight() == before + 1
+
+
+def test_a_large_message_does_not_take_the_reserve() -> None:
+    stage = short_of_memory()
+    stage.client().ask("large", data="x" * LARGE)
+    assert stage.exchange.in_flight() == 1
+    stage.client().ask("small")
+    assert stage.exchange.in_flight() == 2
+
+
+def test_the_reserve_is_not_without_a_bound() -> None:
+    stage = short_of_memory()
+    for number in range(1000):
+        stage.client().ask(f"small {number}")
+    state = stage.exchange._state
+    assert state.most_request_bytes + state.reserve <= state.request_bytes
+    assert state.request_bytes < state.most_request_bytes + state.reserve + 2048
+
+
+def test_callers_go_on_when_a_frame_is_no_longer_kept() -> None:
+    stage = short_of_memory()
+    small = stage.client()
+    small.ask("s0", data="x" * (CONGESTED_BYTES // 8))
+    small.ask("s1")
+    assert small.is_paused()
+    stage.connect("r0")
+    state = stage.exchange._state
+    assert state.request_bytes < state.most_request_bytes
     assert not small.is_paused()
 
 

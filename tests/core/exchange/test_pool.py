@@ -150,6 +150,22 @@ def slot_of(stage: Stage, id_: str) -> int:
     return int(connection.slot)
 
 
+def test_a_request_that_is_given_up_hides_no_later_event_that_may_be_unread() -> None:
+    short = Route(name="short", match=MatchType.EXACT, pattern="short", timeouts=Timeouts(request=SECOND))
+    stage = Stage(service(1, timeouts=Timeouts(request=600 * SECOND), routes=(short,)))
+    client = stage.client()
+    client.ask("1", "short")
+    client.ask("2")
+    client.emit("event 3")
+    replica = stage.upstream()
+    assert "event 3" in replica.patterns
+    stage.pass_time(2 * SECOND)
+    replica.reply("2")  # which was written before the event
+    replica.hold(Bounds().large)
+    client.ask("4")
+    assert stage.holder("4") is replica
+
+
 def test_callers_that_have_left_are_forgotten_with_their_events() -> None:
     stage = Stage(service(1))
     client = stage.client()
