@@ -116,7 +116,7 @@ _BOUNDS: Final = (
     _Bound("unsent_bytes", parse_quantity, "SIZE", "replies not read yet; above it, slow readers slow endpoints down"),
     _Bound("downstream_requests", parse_count, "N", "unanswered requests of one caller; above it, it is not read"),
     _Bound("downstream_bytes", parse_quantity, "SIZE", "bytes of one caller's messages; above it, it is not read"),
-    _Bound("upstream_backlog", parse_quantity, "SIZE", "bytes an endpoint has not taken; above it, it is not picked"),
+    _Bound("upstream_backlog", parse_quantity, "SIZE", "bytes not taken on a connection; above it, it is not picked"),
     _Bound("queue_timeout", parse_duration, "TIME", "how long a message waits for an endpoint that can take it"),
     _Bound("unreachable_grace", parse_duration, "TIME", "how long a service may be unreachable until its port closes"),
     _Bound("stall", parse_duration, "TIME", "how long a frame may take, and silence with unread replies may last"),

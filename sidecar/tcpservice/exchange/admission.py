@@ -2,8 +2,9 @@
 
 Used wherever a message or a connection begins, ends or is read. Four sums are kept: bytes of messages, bytes of frames
 that have not arrived whole, bytes of replies that callers have not read, and requests without a response. While a sum
-is above its bound, the connections that would add to it are paused; they go on in their order when it falls. A paused
-connection loses nothing: TCP slows its sender down. Only when pausing is not enough does the sidecar close a
+is above its bound, the connections that would add to it are paused; they go on in their order when it falls. An eighth
+more of the memory for messages is for connections that hold little. A paused connection loses nothing: TCP slows its
+sender down. Only when pausing is not enough does the sidecar close a
 connection, the one that holds most.
 """
 

@@ -33,7 +33,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     `unsent_bytes`: replies that callers have not read; above it, replies to slow readers are read more slowly.
     `downstream_bytes`: messages of one caller's connection that are held; above it, this connection is not read.
     `downstream_requests`: requests of one caller's connection that wait for their first response; likewise.
-    `upstream_backlog`: bytes an endpoint has not taken; above it, the endpoint is not picked.
+    `upstream_backlog`: bytes an endpoint has not taken on a connection; above it, that connection is not picked.
     `connections`: connections of callers; more are refused.
     `pending`: requests that wait for a reply; above it, the one that was silent for longest ends as `abandoned`.
     `large`: a message from which on others should not have to wait behind it; a connection is congested with four times
