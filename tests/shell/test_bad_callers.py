@@ -205,7 +205,8 @@ def test_memory_is_bounded_when_a_caller_sends_without_end_and_nothing_answers()
             with pytest.raises(TimeoutError):
                 greedy.sendall(flood)
             assert memory(sidecar) - before < 80 * MEBIBYTE
-            assert view(sidecar)["inFlight"] < 20
+            # 49 MiB are as much as the replica may be sent ahead of its replies, and 16 MiB are held here.
+            assert view(sidecar)["inFlight"] < 70
         assert replica.port
 
 
