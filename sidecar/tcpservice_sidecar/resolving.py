@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from tcpservice.following import endpoints_at
 from tcpservice.snapshot import Endpoint, Service
-from tcpservice.spec.replicas import APP_PORT
+from tcpservice.spec.replicas import APP_PORT, SIDECAR_PORTS
 from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.settings import Discovery
 from tcpservice_sidecar.stream import Stream
@@ -62,7 +62,7 @@ class Resolving:
         if service.app_port is not None:
             return service
         try:
-            ports = await self._connector.names.ports(name)
+            ports = [port for port in await self._connector.names.ports(name) if port not in SIDECAR_PORTS]
         except OSError:
             return service
         return replace(service, app_port=mode(ports)) if ports else service

@@ -308,7 +308,8 @@ class Named(Names):
 
 
 @pytest.mark.parametrize(
-    ("told", "ports", "expected"), [(None, (3005, 3006, 3005), 3005), (None, (), 3001), (3002, (3005,), 3002)]
+    ("told", "ports", "expected"),
+    [(None, (3005, 3006, 3005), 3005), (None, (), 3001), (3002, (3005,), 3002), (None, (15820, 15820, 3005), 3005)],
 )
 def test_the_port_of_apps_is_the_manifests_or_else_what_the_name_server_tells(
     place: Place, monkeypatch: pytest.MonkeyPatch, told: int | None, ports: tuple[int, ...], expected: int
