@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tcpservice.snapshot import Endpoint
 from tcpservice.spec.addresses import join
-from tcpservice.spec.replicas import APP_PORT, MESH_PORT, SIDECAR_PORTS
+from tcpservice.spec.replicas import APP_PORT, MESH_PORT
 from tcpservice.spec.slices import SERVICE_LABEL
 from tcpservice_operator.objects import Body, Key, key_of
 
@@ -44,15 +44,16 @@ def read_slice(body: Body, service: Key) -> Slice:
     number, mesh = ports.get(MESH_PORT), True
     if number is None:
         number, mesh = ports.get(APP_PORT), False
-    app_port = ports.get(APP_PORT) if mesh else None
-    if app_port in SIDECAR_PORTS:
-        app_port = None
     listed = (body.get("endpoints") or []) if number is not None else []
     return Slice(
         key=key_of(body),
         service=service,
         family=body["addressType"],
-        replicas=tuple(_replica(one, number or 0, mesh=mesh, app_port=app_port) for one in listed if one["addresses"]),
+        replicas=tuple(
+            _replica(one, number or 0, mesh=mesh, app_port=ports.get(APP_PORT) if mesh else None)
+            for one in listed
+            if one["addresses"]
+        ),
     )
 
 

@@ -24,6 +24,11 @@ was set back.
 """
 
 
+SIDECAR_PORTS: Final = range(15800, 15900)
+"""Ports that sidecars take in pods. Where a Service gives its target port by name, the sidecar's inbound listener has
+that name: slices and SRV records list its number for pods with a sidecar, which is no port of other pods' apps."""
+
+
 class Following:
     """The state of one stream; times are nanoseconds of a monotonic clock."""
 
@@ -143,7 +148,8 @@ def endpoints_at(service: Service, hosts: Iterable[str], meshed: Collection[str]
     """
     known = {endpoint.host: endpoint for endpoint in service.endpoints}
     ports = (each.app_port if each.mesh else each.port for each in service.endpoints)
-    app_port = next((port for port in ports if port), None) or service.app_port or service.port
+    apps = (port for port in ports if port and port not in SIDECAR_PORTS)
+    app_port = next(apps, None) or service.app_port or service.port
     found = []
     for host in hosts:
         if host in known and known[host].ready:

@@ -16,9 +16,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tcpservice.following import endpoints_at
+from tcpservice.following import SIDECAR_PORTS, endpoints_at
 from tcpservice.snapshot import Endpoint, Service
-from tcpservice.spec.replicas import APP_PORT, SIDECAR_PORTS
+from tcpservice.spec.replicas import APP_PORT
 from tcpservice_sidecar.connector import Connector
 from tcpservice_sidecar.settings import Discovery
 from tcpservice_sidecar.stream import Stream

@@ -48,14 +48,6 @@ def test_a_sidecar_is_reached_at_its_mesh_port_and_an_app_at_its_own() -> None:
     )
 
 
-def test_the_port_that_a_sidecar_took_over_by_its_name_is_not_the_apps() -> None:
-    injected = endpoint_slice("x", listed("a", "10.0.0.1"), mesh=15801)
-    for port in injected["ports"]:
-        port["port"] = 15820 if port["name"] == "app" else port["port"]
-    (found,) = endpoints(injected)
-    assert (found.port, found.mesh, found.app_port) == (15801, True, None)
-
-
 def test_a_slice_whose_ports_no_pod_has_lists_nobody() -> None:
     assert endpoints({**endpoint_slice("x", listed("a", "10.0.0.1")), "ports": None}) == ()
     assert endpoints(endpoint_slice("x", {"addresses": []})) == ()

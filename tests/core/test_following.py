@@ -245,3 +245,10 @@ def test_an_operator_that_has_caught_up_and_lags_again_has_its_time_anew() -> No
     following.begin()
     assert not following.take(old, SECOND + PATIENCE)
     assert names(following) == ["new"]
+
+
+def test_the_port_that_a_sidecar_took_over_by_its_name_is_no_port_of_other_pods_apps() -> None:
+    told = Endpoint(host="10.0.0.1", port=15801, name="a", mesh=True, app_port=15820)
+    known = replace(service(told), port=3001, app_port=None)
+    (other,) = endpoints_at(known, ["10.0.0.2"], set(), 15801)
+    assert (other.port, other.mesh) == (3001, False)

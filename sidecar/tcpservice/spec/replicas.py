@@ -19,9 +19,6 @@ from tcpservice.spec.slices import Conditions, SliceEndpoint, SlicePort, TargetR
 
 MESH_PORT: Final = "mesh"
 APP_PORT: Final = "app"
-SIDECAR_PORTS: Final = range(15800, 15900)
-"""Ports that sidecars take in pods. Where a Service gives its target port by name, the sidecar's inbound listener has
-that name, so that a slice lists its number, not the app's."""
 _TARGET: Final = ("spec", "targetPort")
 _DIALLED: Final = ("spec", "port")
 
@@ -106,8 +103,7 @@ def _port(each: Checked, service: Checked) -> tuple[int, bool, int | None] | Non
     if matching or len(ports) == 1:
         name, number = (matching or ports)[0]
         mesh = name == MESH_PORT
-        app_port = dict(ports).get(APP_PORT) if mesh else None
-        return number, mesh, None if app_port in SIDECAR_PORTS else app_port
+        return number, mesh, dict(ports).get(APP_PORT) if mesh else None
     if each.count(("endpoints",)) and service.whole(_TARGET) and service.whole(_DIALLED):
         words = f"one TCP port, or one that is {', '.join(map(str, wanted[:-1]))} or {wanted[-1]}"
         each.add(expected(("ports",), words, [number for _, number in ports]))

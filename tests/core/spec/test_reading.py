@@ -338,12 +338,6 @@ def test_which_port_is_dialled() -> None:
     assert port_of("port: 3001", "[{name: a, port: 3001, protocol: UDP}, {name: b}, {name: c, port: 7}]") == (7, False)
 
 
-def test_the_port_that_a_sidecar_took_over_by_its_name_is_not_the_apps() -> None:
-    listed = slice_of("[{addresses: [10.0.0.2]}]", "[{name: app, port: 15820}, {name: mesh, port: 15801}]")
-    (found,) = endpoints_of(LEAST, listed)
-    assert (found.port, found.mesh, found.app_port) == (15801, True, None)
-
-
 def test_a_pod_in_two_slices_is_one_replica() -> None:
     first, second = "{addresses: [10.0.0.1], targetRef: {uid: a}}", "{addresses: [10.0.0.2], targetRef: {uid: b}}"
     front = slice_of(f"[{first}, {second}]", "[{port: 3001}]")
