@@ -87,7 +87,7 @@ class Following:
         return self._enforce()
 
     def to_ask_for(self) -> set[str]:
-        """Return the services for which a name server is asked although the operator is heard.
+        """Return the services to resolve by DNS even while the operator's stream is connected.
 
         The operator does not speak of them and no replica is known; or the name server's word was added to the
         operator's, and may be out of date by now: an address may have become another pod's.

@@ -136,7 +136,7 @@ class ClientShape:
 
 @dataclass(frozen=True)
 class Times:
-    """The sidecars' flags, in nanoseconds and bytes; 0 stands for the core's default.
+    """The sidecars' flags, in nanoseconds and bytes; 0 means the core's default.
 
     With a value for `large`, some of the clients' messages are larger than that.
     """

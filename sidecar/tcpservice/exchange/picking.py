@@ -81,7 +81,7 @@ def may_have_more(endpoint: UpstreamEndpoint) -> bool:
 
 
 def is_full(upstream: Upstream) -> bool:
-    """Whether no endpoint may have one more request, whoever sends it."""
+    """Whether every endpoint has reached its request limit, so that no caller can send."""
     return not any([may_have_more(each) for each in upstream.candidates])  # noqa: C419 - compiles better
 
 
@@ -131,8 +131,8 @@ def _slot_for_small(state: State, endpoint: UpstreamEndpoint, most: int) -> int:
 def _slot_for_large(state: State, endpoint: UpstreamEndpoint, most: int) -> int:
     """Return the slot for a large message, or for the caller of large replies.
 
-    It is one that has such messages and takes more, else one that nobody uses, else a new one. The last slot is left to
-    small messages: where the others have as many large ones as they may have, one more waits.
+    Prefer a connection that already carries large messages and has room, then an idle one, then a new one. One slot is
+    reserved for small messages: when the others have reached their byte limit, a large message waits.
     """
     pool = endpoint.pool
     idle = full = -1

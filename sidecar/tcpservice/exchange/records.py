@@ -96,8 +96,8 @@ class DownstreamConnection(TimerOwner):
 
     `messages` are those that have not ended, in the order of their arrival; `live` counts their attempts that have
     not. `items` are parsed and not processed yet, since the connection was paused. `waiting_first` counts requests
-    that hold a place: without a response, and younger than `Bounds.place_expiry`. `serial` decides about its slot
-    in the pool of an endpoint. `buffered` is what the reader held when it was counted last, `unsent` what the
+    that hold a place: without a response, and younger than `Bounds.place_expiry`. `serial` selects its slot
+    in an endpoint's pool. `buffered` is what the reader held when it was counted last, `unsent` what the
     caller has not taken, `progress` when it last took some; `replied` is the size of the last response.
     """
 

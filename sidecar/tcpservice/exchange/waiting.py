@@ -1,8 +1,8 @@
 """The messages of one service that wait for an endpoint: a queue for each caller, whose callers take turns.
 
 Used by `attempts`, which fills and empties it, and by `endings`. The order of a caller's messages holds; callers are
-independent of each other, as they are on connections of their own. So one with a thousand waiting messages, or whose
-connection to the endpoint is congested, delays nobody else.
+independent of each other, as if each had its own connection. A caller with a thousand waiting messages, or whose
+connection to the endpoint is congested, does not delay other callers.
 """
 
 from __future__ import annotations

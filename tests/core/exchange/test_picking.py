@@ -95,7 +95,7 @@ def test_where_all_connections_are_congested_the_least_used_is_taken() -> None:
     stage.upstreams[1].reply("small 1")
     stage.upstreams[1].reply("one more")
     stage.client().ask("two more")
-    assert stage.holder("two more") is stage.upstreams[1], "nobody uses it"
+    assert stage.holder("two more") is stage.upstreams[1], "it is idle"
     stage.client().ask("three more")
     stage.client().ask("large", data="x" * LARGE)
     assert len(stage.upstreams) == LARGEST_POOL
