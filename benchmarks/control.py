@@ -28,19 +28,21 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from cluster.apiserver import ADMIN, ApiServer
 from cluster.running import SERVICES, Operator, install, wait_for
 from contest import machine
+from contest.operator_process import AT_ONCE, all_of, cpu, is_quiet, memory
 from contest.places import BENCHMARKS, README, ROOT, say
 
 RESULTS: Final = BENCHMARKS / "control.json"
-BEGIN: Final = "<!-- control: begin (written by `make bench`) -->"
+BEGIN: Final = "<!-- control: begin (written by `make bench-control`) -->"
 END: Final = "<!-- control: end -->"
 PODS: Final = (0, 1_000, 10_000)
 TCP_SERVICES: Final = 100
 STREAMS: Final = 2_000
 CHANGES: Final = 20
-_AT_ONCE: Final = 32
+HEARD_S: Final = 60
+"""Within this time, all streams hear of a change, or the benchmark ends: a reader was too slow for its stream."""
+
 _CANNOT_RUN: Final = 2
 _SHOP: Final = "/api/v1/namespaces/shop"
-_TICKS: Final = 100
 
 T = TypeVar("T")
 
@@ -80,8 +82,8 @@ def measure(api: ApiServer, scale: int) -> dict[str, Any]:
         asyncio.run(_post_all(api, new))
         there = pods // scale
         with Operator(api) as operator:
-            wait_for("it leads and is quiet", lambda operator=operator: _is_quiet(operator), operator, seconds=120)  # type: ignore[misc]
-            results["memory"][there] = _memory(operator)
+            wait_for("it leads and is quiet", lambda operator=operator: is_quiet(operator), operator, seconds=120)  # type: ignore[misc]
+            results["memory"][there] = memory(operator)
     say(f"{STREAMS // scale} streams ...")
     results["streams"] = asyncio.run(_measure_streams(api, STREAMS // scale))
     return results
@@ -115,9 +117,9 @@ def _pod(number: int, services: int) -> dict[str, Any]:
 
 async def _measure_streams(api: ApiServer, count: int) -> dict[str, float]:
     with Operator(api) as operator:
-        await asyncio.to_thread(wait_for, "it is quiet", lambda: _is_quiet(operator), operator, seconds=120)
-        tokens = await _at_once([_token(api, number) for number in range(count)])
-        before = _memory(operator), _cpu(operator)
+        await asyncio.to_thread(wait_for, "it is quiet", lambda: is_quiet(operator), operator, seconds=120)
+        tokens = await all_of([_token(api, number) for number in range(count)])
+        before = memory(operator), cpu(operator)
         trust = ssl.create_default_context(cadata=api.get(f"{_SHOP}/configmaps/tcpservice-ca")["data"]["ca.crt"])
         connector = aiohttp.TCPConnector(ssl=trust, limit=0)
         heard: dict[int, list[float]] = {}
@@ -130,8 +132,8 @@ async def _measure_streams(api: ApiServer, count: int) -> dict[str, float]:
             ]
             await asyncio.gather(*(event.wait() for event in first))
             connected = time.monotonic() - began
-            connecting = _cpu(operator) - before[1]
-            memory = (_memory(operator) - before[0]) / count
+            connecting = cpu(operator) - before[1]
+            each = (memory(operator) - before[0]) / count
             idle = await _cpu_of(operator, asyncio.sleep(20)) / 20
             delays, changing = await _change(api, operator, heard, count)
             for reader in readers:
@@ -141,7 +143,7 @@ async def _measure_streams(api: ApiServer, count: int) -> dict[str, float]:
         "streams": count,
         "connected_s": connected,
         "connecting_cpu_ms": 1e3 * connecting / count,
-        "memory_kib": memory / 1024,
+        "memory_kib": each / 1024,
         "idle_cpu_percent": 100 * idle,
         "change_cpu_ms": 1e3 * changing / CHANGES,
         "delay_p50_ms": 1e3 * median(delays),
@@ -154,19 +156,20 @@ async def _change(
 ) -> tuple[list[float], float]:
     """Change a service that all are told of; return how long each took to hear of each, and the operator's CPU."""
     delays: list[float] = []
-    cpu = 0.0
+    used = 0.0
     for number in range(1, CHANGES + 1):
         spec = {"spec": {"timeouts": {"request": f"{number}s"}}}
-        began, before = time.monotonic(), _cpu(operator)
+        began, before = time.monotonic(), cpu(operator)
         path = f"{SERVICES}/s0"
         code, answer = await asyncio.to_thread(api.send, "PATCH", path, spec, "application/merge-patch+json")
         assert code == 200, answer
-        while len(heard.get(number, ())) < count:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(HEARD_S):
+            while len(heard.get(number, ())) < count:
+                await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
-        cpu += _cpu(operator) - before
+        used += cpu(operator) - before
         delays += [at - began for at in heard[number]]
-    return delays, cpu
+    return delays, used
 
 
 async def _read(
@@ -199,49 +202,20 @@ async def _token(api: ApiServer, number: int) -> str:
 async def _post_all(api: ApiServer, objects: Iterable[tuple[str, dict[str, Any]]]) -> None:
     trust = ssl.create_default_context(cafile=str(api.authority))
     headers = {"Authorization": f"Bearer {ADMIN}"}
-    connector = aiohttp.TCPConnector(ssl=trust, limit=_AT_ONCE)
+    connector = aiohttp.TCPConnector(ssl=trust, limit=AT_ONCE)
     async with aiohttp.ClientSession(api.url, connector=connector, headers=headers) as session:
 
         async def post(path: str, document: dict[str, Any]) -> None:
             async with session.post(path, json=document) as answer:
                 assert answer.status == 201, await answer.text()
 
-        await _at_once([post(path, document) for path, document in objects])
-
-
-async def _at_once(wanted: list[Awaitable[T]]) -> list[T]:
-    places = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(awaited: Awaitable[T]) -> T:
-        async with places:
-            return await awaited
-
-    return await asyncio.gather(*map(one, wanted))
-
-
-def _is_quiet(operator: Operator) -> bool:
-    """Whether it leads and wrote nothing for two seconds."""
-    if not operator.figure("leading"):
-        return False
-    before = operator.figure("writes_total"), operator.figure("looks_total")
-    time.sleep(2)
-    return (operator.figure("writes_total"), operator.figure("looks_total")) == before
-
-
-def _memory(operator: Operator) -> int:
-    status = Path(f"/proc/{operator.child.pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) * 1024
-
-
-def _cpu(operator: Operator) -> float:
-    fields = Path(f"/proc/{operator.child.pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+        await all_of([post(path, document) for path, document in objects])
 
 
 async def _cpu_of(operator: Operator, work: Awaitable[None]) -> float:
-    before = _cpu(operator)
+    before = cpu(operator)
     await work
-    return _cpu(operator) - before
+    return cpu(operator) - before
 
 
 def _report(results: dict[str, Any]) -> list[str]:
@@ -254,9 +228,9 @@ def _report(results: dict[str, Any]) -> list[str]:
         for pods, found in memory.items()
     ]
     return [
-        f"Measured on {results['machine']}.", "",
-        "| pods in the cluster | memory of one copy | per pod |", "|---:|---:|---:|", *rows, "",
-        "| streams of one copy, on one core | |", "|---|---:|",
+        f"Measured on {machine.in_words(results['machine'])}.", "",
+        "| pods in the cluster | memory of one replica of the operator | per pod |", "|---:|---:|---:|", *rows, "",
+        "| streams of one replica of the operator, on one core | |", "|---|---:|",
         f"| streams | {streams['streams']:,} |",
         f"| all connected after, TokenReviews included | {streams['connected_s']:.1f} s |",
         f"| CPU to connect one | {streams['connecting_cpu_ms']:.1f} ms |",

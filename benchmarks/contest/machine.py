@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,11 @@ def describe() -> dict[str, str | int]:
         "kernel": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
     }
+
+
+def in_words(found: Mapping[str, str | int]) -> str:
+    """Write what `describe` returned."""
+    return f"{found['cpu']}, {found['cores']} cores, {found['memory_gib']} GiB, {found['kernel']}"
 
 
 def _read(path: str) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 
 from contest import tables
 from contest.floors import floors
+from contest.machine import in_words
 from contest.samples import Results
 
 BEGIN: Final = "<!-- figures: begin (written by `make bench`) -->"
@@ -61,7 +62,7 @@ def _circumstances(found: Circumstances) -> str:
     machine = found.machine
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
     lines = [
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['kernel']}; {versions}.",
+        f"{in_words(machine)}; {versions}.",
         f"Median of {found.settings['rounds']:.0f} rounds, {found.settings['seconds']:g} s per load and contender.",
         *found.left_out,
     ]
