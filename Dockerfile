@@ -11,6 +11,7 @@ RUN pip install --quiet --no-cache-dir --root-user-action ignore --constraint re
 COPY pyproject.toml setup.py README.md ./
 COPY sidecar sidecar
 COPY operator operator
+COPY cli cli
 
 # The sidecar's core is compiled; the operator passes no messages, and needs no compiler.
 FROM source AS compiled
@@ -27,6 +28,7 @@ RUN python -m venv --without-pip /opt/tcpservice \
     && rm -r /opt/tcpservice/lib/python3*/site-packages/tcpservice_operator \
              /opt/tcpservice/lib/python3*/site-packages/tcpservice_cli \
              /opt/tcpservice/lib/python3*/site-packages/tcpservice_local \
+             /opt/tcpservice/lib/python3*/site-packages/tcpservice_traces \
              /opt/tcpservice/bin/tcpservice /opt/tcpservice/bin/tcpservice-operator \
     && /opt/tcpservice/bin/python -c 'from tcpservice.implementation import running; assert running() == "compiled"'
 

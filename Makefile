@@ -30,7 +30,7 @@ endef
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo example crds test few-tests all-tests e2e acceptance core fuzz simulate bench bench-quick lint format lock clean
+.PHONY: help demo example crds test few-tests all-tests e2e acceptance core fuzz simulate bench bench-control bench-quick lint format lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -85,8 +85,9 @@ all-tests: $(BUILT)
 	echo "A real API server, and beside it real NestJS, the Python transport, simulation ..."
 	$(call together,$(PYTEST) tests/cluster,$(PYTEST) tests/interop tests/transport tests/simulation tests/traces \
 	  tests/control tests/fuzz)
-	echo "Sockets, faults, local mode, a real collector, README, pods in a network of their own ..."
-	$(PYTEST) tests/shell tests/faults tests/local tests/readme tests/telemetry tests/cli
+	echo "Sockets and faults, and beside them local mode, a real collector, README ..."
+	$(call together,$(PYTEST) tests/shell tests/faults,$(PYTEST) tests/local tests/readme tests/telemetry tests/cli)
+	echo "Pods in a network of their own ..."
 	tests/pods/enter $(PYTEST) tests/pods
 
 e2e: $(BUILT)  ## A real cluster (KUBECONFIG): the chart, rollouts under load, traces; E2E_IMAGE builds and loads images
@@ -114,12 +115,16 @@ simulate: $(BUILT)  ## Simulate fleets under faults for MINUTES=10 from SEED=0 o
 bench: $(BUILT)  ## What the sidecar costs beside HAProxy, Envoy and no proxy (ten minutes; writes benchmarks/README.md)
 	@$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/pairs.py
-	$(BIN)/python benchmarks/control.py
 
-bench-quick: $(BUILT)  ## The same in one short round
+bench-control: $(BUILT)  ## What the operator costs, and how fast it is, with thousands of pods (20 minutes; writes the same)
+	@$(BIN)/python benchmarks/control.py
+	$(BIN)/python benchmarks/scale.py
+
+bench-quick: $(BUILT)  ## Both in one short round
 	@$(BIN)/python benchmarks/bench.py --quick
 	$(BIN)/python benchmarks/pairs.py --quick
 	$(BIN)/python benchmarks/control.py --quick
+	$(BIN)/python benchmarks/scale.py --quick
 
 lint: $(BUILT)  ## Lint, formatting, types, and the direction of imports
 	@$(BIN)/ruff check .
@@ -131,10 +136,11 @@ format: $(INSTALLED)  ## Format all Python
 	@$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-crds: $(INSTALLED)  ## Write crds/ and the chart's files from the structs of the spec and the list of rights
-	@$(BIN)/python -m tcpservice_operator.crd > crds/tcpservices.yaml
+crds: $(INSTALLED)  ## Write crds/, the chart's files and docs/conditions.md from the tables of the code
+	@$(BIN)/python -m tcpservice_operator.api.crd > crds/tcpservices.yaml
 	cp crds/tcpservices.yaml charts/tcpservice/files/
-	$(BIN)/python -m tcpservice_operator.rbac > charts/tcpservice/files/rules.yaml
+	$(BIN)/python -m tcpservice_operator.api.rbac > charts/tcpservice/files/rules.yaml
+	$(BIN)/python -m tcpservice_operator.conditions.condition_types > docs/conditions.md
 
 lock: ## Pin the newest versions that pyproject.toml allows in requirements.txt
 	@$(PYTHON) -m venv --clear build/lock

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -19,6 +20,12 @@ from telemetry import collector
 PROGRAMS: dict[str, Callable[[], Path]] = {
     "etcd, kube-apiserver and kubectl (built in five minutes, once)": found.folder,
     "CoreDNS (built in a minute, once)": found.nameserver,
+    **{
+        f"the EndpointSlice reconciler of Kubernetes {release} (built in two minutes, once)": partial(
+            found.slices_of, release
+        )
+        for release in found.BUILT
+    },
     "Helm (built in a minute, once)": found.helm,
     "kubeconform (built in half a minute, once)": found.kubeconform,
 }

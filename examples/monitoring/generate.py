@@ -1,4 +1,4 @@
-"""Writes `dashboard.json` (Grafana) and `alerts.yaml` (Prometheus rules) beside itself, from the sidecar's catalogue.
+"""Writes `dashboard.json` (Grafana) and `alerts.yaml` (Prometheus rules) beside itself, from all metrics there are.
 
 Run it after a metric was added or renamed; a test fails while the files do not match.
 """
@@ -18,6 +18,8 @@ HERE = Path(__file__).parent
 FAILED = 'code!~"ok|cancelled"'
 OVERSIZED = 'reason="oversized_frames"'
 LOST = 'outcome=~"dropped|failed"'
+OPERATOR = "tcpservice_operator_"
+REVIEWS = f"{OPERATOR}review_duration_seconds_count"
 SERVICE = 'service=~"$service"'
 
 
@@ -76,12 +78,39 @@ def panels() -> list[dict[str, Any]]:
         ("Age of the oldest state in force", "s", {"oldest": f"max ({metrics.SNAPSHOT_AGE.prometheus})"}),
         ("Silence of the operator", "s", {"longest": f"max ({metrics.SILENCE.prometheus})"}),
         (
+            "Operator: TcpServices and streams",
+            "short",
+            {name: f"max ({OPERATOR}{name})" for name in ("services", "streams")},
+        ),
+        (
+            "Operator: replicas that lead, TcpServices that wait",
+            "short",
+            {"leading": f"sum ({OPERATOR}leading)", "waiting": f"sum ({OPERATOR}reconcile_queue)"},
+        ),
+        ("Operator: time of a reconcile", "s", {"p99 {{outcome}}": _p99("reconcile_duration_seconds")}),
+        ("Operator: time of an admission review", "s", {"p99 {{outcome}}": _p99("review_duration_seconds")}),
+        (
+            "Operator: reviews, writes to the API server",
+            "ops",
+            {
+                "reviews {{outcome}}": f"sum by (outcome) (rate({REVIEWS}[$__rate_interval]))",
+                "writes": f"sum (rate({OPERATOR}writes_total[$__rate_interval]))",
+            },
+        ),
+        ("Operator: age of its cache", "s", {"{{kind}}": f"max by (kind) ({OPERATOR}cache_age_seconds)"}),
+        (
             "Sidecars by version and implementation",
             "short",
             {"{{version}} {{implementation}}": f"sum by (version, implementation) ({metrics.BUILD.prometheus})"},
         ),
     ]
     return [_panel(place, *spec) for place, spec in enumerate(specs)]
+
+
+def _p99(histogram: str) -> str:
+    """Write the 99th percentile of a histogram of the operator, by outcome."""
+    buckets = f"rate({OPERATOR}{histogram}_bucket[$__rate_interval])"
+    return f"histogram_quantile(0.99, sum by (le, outcome) ({buckets}))"
 
 
 def _panel(place: int, title: str, unit: str, queries: dict[str, str]) -> dict[str, Any]:
@@ -171,6 +200,34 @@ def alerts() -> dict[str, Any]:
             "10m",
             "warning",
             "A sidecar hears nothing of the operator, and finds replicas by the name server.",
+        ),
+        _alert(
+            "TcpServiceOperatorWithoutLeader",
+            f"sum ({OPERATOR}leading) < 1",
+            "2m",
+            "critical",
+            "No replica of the operator leads: nothing is written, and certificates are not renewed.",
+        ),
+        _alert(
+            "TcpServiceOperatorCacheOld",
+            f"max by (kind) ({OPERATOR}cache_age_seconds) > 180",
+            "5m",
+            "warning",
+            "The operator hears nothing of a kind of objects, of which the API server sends a bookmark each minute.",
+        ),
+        _alert(
+            "TcpServiceReconcilesFailing",
+            f'sum (rate({OPERATOR}reconcile_duration_seconds_count{{outcome="failed"}}[5m])) > 0',
+            "10m",
+            "warning",
+            "The API server refuses writes of the operator; its log and the status of the TcpServices say which.",
+        ),
+        _alert(
+            "TcpServiceReviewsDropped",
+            f'sum (rate({OPERATOR}review_duration_seconds_count{{outcome=~"dropped|failed"}}[5m])) > 0',
+            "10m",
+            "warning",
+            "Admission reviews are not answered, so pods may start without a sidecar; the operator's log says why.",
         ),
         _alert(
             "TcpServiceSpansLost",

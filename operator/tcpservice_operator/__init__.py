@@ -1,4 +1,5 @@
-"""The operator: makes what TcpServices ask for true in a cluster, and says in their status what is.
+"""The operator: reconciles TcpServices in a Kubernetes cluster.
 
-Pure parts decide (`crd`), thin ones speak to Kubernetes.
+It creates the Services of each TcpService, reports problems in the status, injects the sidecar into pods and pushes
+endpoints and policies to the sidecars. `main` is the process; each folder has one job.
 """

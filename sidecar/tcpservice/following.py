@@ -59,11 +59,13 @@ class Following:
         self._told = apply(self._told or Snapshot(), update)
         self._version = update.version
         self.heard = now
+        was_behind = self._behind_since is not None
         if self._is_older(update, now):
             return False
         self._revisions = update.revisions
         self._believed = self._told
-        self._forget_resolved(update)
+        self._behind_since = None
+        self._forget_resolved(update, everything=was_behind)
         return self._enforce()
 
     def resolve(self, key: str, endpoints: Iterable[Endpoint], *, instead: bool = True) -> bool:
@@ -104,8 +106,12 @@ class Following:
             self._behind_since = now
         return now - self._behind_since < PATIENCE
 
-    def _forget_resolved(self, update: Update) -> None:
-        if update.base is None:
+    def _forget_resolved(self, update: Update, *, everything: bool) -> None:
+        """Discard DNS results for the services in an update.
+
+        `everything`: discard the results for all services, because the sidecar ignored earlier updates.
+        """
+        if update.base is None or everything:
             self._resolved.clear()
         for key in (*(service.key for service in update.services), *(change.service for change in update.changes)):
             self._resolved.pop(key, None)

@@ -141,7 +141,8 @@ class Service(Struct, frozen=True, kw_only=True):
 
     `app_port` is where apps listen, None where only pods know (a port's name). `pool_size` is the number of connections
     to each endpoint, 0 for as many as are useful. `awaited` says that the endpoints are not known yet, so that messages
-    wait for them instead of failing.
+    wait for them instead of failing. `inbound_to_app` says that messages of callers without a sidecar go to the app of
+    the pod that they connected to: other Services lead to the same port, and mean other pods.
     """
 
     namespace: str
@@ -160,6 +161,7 @@ class Service(Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     awaited: bool = False
+    inbound_to_app: bool = False
 
     @property
     def key(self) -> str:

@@ -1,9 +1,10 @@
-"""The gate at which an app's SIGTERM waits until nobody has a message there.
+"""The gate: delays an app's SIGTERM until no other sidecar has messages in flight there.
 
-Used by `admin`: the kubelet calls `/gate` before it tells a container to end. Either the whole pod ends, which the
-sidecar's own hook says at the same moment (`/leave`): then all that others sent is finished, and those are waited for
-that have not heard of it. Or the app alone is made anew, as its liveness probe failed: then others choose other pods
-until it is back, and what they had sent is finished, provided that the app answers at all.
+Used by `admin`: the kubelet calls `/gate`, as the preStop hook of an app's container, before it sends SIGTERM. If the
+whole pod ends, the kubelet also calls the sidecar's own hook (`/leave`) at the same moment: the gate waits for all
+messages of others. If only the app restarts, because its liveness probe failed, other sidecars pick other pods until
+the app is back, and the gate waits for the messages that they had sent. In both cases it gives others the time to hear
+of it. An app that answers no probe is not held.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOTICE_S: Final = 1.0
-"""How long the word that the whole pod ends is waited for. The kubelet calls both hooks in the same instant."""
+"""How long the gate waits for `/leave`, the sign that the whole pod ends. The kubelet calls both hooks at once."""
 
 LEAST: Final = 2 * SECOND
-"""How long others may take to hear of it: kube-proxy sends new connections here for half a second and more."""
+"""How long others may take to hear of it: kube-proxy sends new connections here for half a second or longer."""
 
 _LOOK_S: Final = 0.02
 
@@ -59,16 +60,18 @@ class Gate:
         return True
 
     def _nobody_is_here(self, begun: int) -> bool:
-        now = now_ns()
-        heard_of = now - begun >= LEAST or not self._app.apps
-        return heard_of and self._io.exchange.quiet(begun, now)
+        return self._was_heard_of(begun) and self._io.exchange.quiet(begun, now_ns())
+
+    def _was_heard_of(self, begun: int) -> bool:
+        """Whether others had the time to hear that the app ends, and what they had sent before that to arrive."""
+        return now_ns() - begun >= LEAST or not self._app.apps
 
     async def _app_alone(self) -> str:
         begun, exchange = now_ns(), self._io.exchange
-        self._log.info("app_stopping", "the app is made anew: others are told until it is back")
+        self._log.info("app_stopping", "the app restarts: other sidecars pick other pods until it is back")
         exchange.stop_apps(begun)
         self._io.touch()
-        return await self._until(begun, lambda: not exchange.owes(begun))
+        return await self._until(begun, lambda: self._was_heard_of(begun) and not exchange.owes(begun + LEAST))
 
     async def _until(self, begun: int, is_done: Callable[[], bool]) -> str:
         limits, exchange = self._leaving.limits, self._io.exchange

@@ -275,7 +275,8 @@ def test_only_a_reader_that_takes_no_byte_is_closed(tmp_path: Path, way: Way) ->
             sock.sendall(ask)
         taken = 0
         slow.settimeout(10)
-        pace = Pace(2 * MEGABYTE)  # a sidecar sees progress only each time that its kernel has room for another MB
+        # It takes longer than a stall. A sidecar sees progress only each time that its kernel has room for another MB.
+        pace = Pace(min(2 * MEGABYTE, wanted // (2 * STALL_SECONDS)))
         deadline = time.monotonic() + 3 * STALL_SECONDS
         while time.monotonic() < deadline and taken < wanted:
             data = slow.recv(100_000)

@@ -32,7 +32,7 @@ OPERATOR = "the-operators-token"
 START_SECONDS = 180.0
 CONTROLLERS = (
     "serviceaccount", "root-ca-cert-publisher", "endpointslice", "garbagecollector", "namespace", "replicaset",
-    "deployment",
+    "deployment", "clusterrole-aggregation", "resourcequota",
 )  # fmt: skip
 
 

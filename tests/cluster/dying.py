@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Awaitable
 
-from tcpservice_operator.app import main
-from tcpservice_operator.cluster import Cluster
+from tcpservice_operator.kube.kube_client import KubeClient
+from tcpservice_operator.main import main
 
 DIED = 9
-_write = Cluster._write
+_write = KubeClient._write
 
 
-async def _write_and_die(self: Cluster, answer: Awaitable[object]) -> None:
+_written = itertools.count(1)
+
+
+async def _write_and_die(self: KubeClient, answer: Awaitable[object]) -> None:
     await _write(self, answer)
-    if self.writes >= int(os.environ["DIE_AFTER"]):
+    if next(_written) >= int(os.environ["DIE_AFTER"]):
         os._exit(DIED)
 
 
 if __name__ == "__main__":
-    Cluster._write = _write_and_die  # type: ignore[method-assign]
+    KubeClient._write = _write_and_die  # type: ignore[method-assign]
     sys.exit(main())

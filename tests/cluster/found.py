@@ -33,6 +33,12 @@ DEFINITIONS = (
 BUILD_SECONDS = 2400
 
 NAMESERVER = Path(__file__).parent / "nameserver"
+RELEASES = Path(__file__).parent / "releases"
+PROMISED = tuple(sorted(path.stem.removeprefix("kubernetes-") for path in RELEASES.glob("kubernetes-*.mod")))
+"""The releases of Kubernetes that are promised, oldest first."""
+
+BUILT = PROMISED if os.environ.get("E2E_ALL") else (PROMISED[0], PROMISED[-1])
+"""Those whose reconciler is built, which takes two minutes each: the oldest and the newest, with E2E_ALL=1 all."""
 
 
 @cache
@@ -55,6 +61,14 @@ def nameserver() -> Path:
     """Return the program of a cluster's name server, CoreDNS; the test is skipped where there is no Go to build it."""
     _build_once(NAMESERVER, "nameserver.built", "-s -w", f"{BUILD}/nameserver", ".")
     return BUILD / "nameserver"
+
+
+@cache
+def slices_of(release: str) -> Path:
+    """Return the program that makes the EndpointSlices of a release of Kubernetes ("1.33"), built with Go, once."""
+    program = f"slices-{release}"
+    _build_once(RELEASES, f"{program}.built", "-s -w", f"{BUILD}/{program}", ".", pins=f"kubernetes-{release}")
+    return BUILD / program
 
 
 @cache
@@ -108,21 +122,26 @@ def _require_go(why: str) -> None:
         pytest.skip(f"go is not installed: {why}")
 
 
-def _build_once(module: Path, stamp: str, flags: str, output: str, *packages: str) -> bool:
-    """Build packages of a module, unless the same was built before; return whether that was needed."""
+def _build_once(module: Path, stamp: str, flags: str, output: str, *packages: str, pins: str = "go") -> bool:
+    """Build packages of a module, unless the same was built before; return whether that was needed.
+
+    `pins` is the name of the files (.mod and .sum) with the versions of other modules.
+    """
     _require_go("the Kubernetes of these tests is built with it, or named by KUBEBUILDER_ASSETS")
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs beside each other build once
-        pins = hashlib.sha256((module / "go.sum").read_bytes() + (module / "go.mod").read_bytes()).hexdigest()
+        sources = (module / f"{pins}.sum", module / f"{pins}.mod", *sorted(module.glob("*.go")))
+        same = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
         done = BUILD / stamp
-        if done.exists() and done.read_text() == pins:
+        if done.exists() and done.read_text() == same:
             return False
-        command = ["go", "build", "-mod=readonly", "-ldflags", flags, "-o", output, *packages]
+        given = ["-mod=readonly", f"-modfile={pins}.mod", "-ldflags", flags, "-o", output]
+        command = ["go", "build", *given, *packages]
         environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
         built = subprocess.run(
             command, cwd=module, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
         )
         assert built.returncode == 0, built.stdout + built.stderr
-        done.write_text(pins)
+        done.write_text(same)
     return True

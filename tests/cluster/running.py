@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 import time
@@ -13,8 +14,8 @@ from typing import Any, Protocol
 
 from cluster.apiserver import ApiServer
 from interop.processes import Child
-from tcpservice_operator.crd import text
-from tcpservice_operator.rbac import roles
+from tcpservice_operator.api.crd import text
+from tcpservice_operator.api.rbac import roles
 
 TESTS = Path(__file__).parents[1]
 SECONDS = 120.0
@@ -32,7 +33,7 @@ def install(api: ApiServer, namespace: str) -> None:
 
 
 class Operator:
-    """One copy, started as its users start it."""
+    """One replica of the operator, started as its users start it."""
 
     def __init__(
         self,
@@ -40,7 +41,7 @@ class Operator:
         identity: str = "one",
         *flags: str,
         forbidden_for_a_while: bool = False,
-        program: str = "tcpservice_operator.app",
+        program: str = "tcpservice_operator.main",
         env: Mapping[str, str] | None = None,
     ) -> None:
         self._forgiven = forbidden_for_a_while
@@ -70,10 +71,11 @@ class Operator:
         return self._addresses[name]
 
     def figure(self, name: str) -> float:
-        """Return one of its metrics."""
+        """Return one of its metrics, summed over its labels."""
         with urllib.request.urlopen(f"http://{self.address('health')}/metrics", timeout=60) as answer:
             lines = answer.read().decode().splitlines()
-        return next(float(line.split()[1]) for line in lines if line.startswith(f"tcpservice_operator_{name} "))
+        found = [re.fullmatch(rf"tcpservice_operator_{name}(?:{{.*}})? (\S+)", line) for line in lines]
+        return sum(float(match[1]) for match in found if match is not None)
 
     def __exit__(self, *_: object) -> None:
         self.child.stop()

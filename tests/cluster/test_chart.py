@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from cluster.apiserver import ApiServer
-from cluster.found import definitions, helm, kubeconform
+from cluster.found import PROMISED, definitions, helm, kubeconform
 from tcpservice import __version__
-from tcpservice_operator import crd, rbac
-from tcpservice_operator.settings import read_settings
-from tcpservice_operator.versions import OLDEST
+from tcpservice_operator.api import crd, rbac
+from tcpservice_operator.api.kubernetes_versions import OLDEST
+from tcpservice_operator.operator_settings import read_settings
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "tcpservice"
@@ -26,9 +26,8 @@ GOLDEN = Path(__file__).parent / "charts"
 HOME = "tcpservice-system"
 CASES = sorted(path.name.removesuffix(".values.yaml") for path in GOLDEN.glob("*.values.yaml"))
 SCHEMAS = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
-VERSIONS = ("1.33.0", "1.35.0", "1.37.0")
-"""Of Kubernetes: the oldest that the chart takes, and later ones."""
-FOREIGN = "ServiceMonitor,PodMonitor,Certificate,CustomResourceDefinition"
+INJECTED = Path(__file__).parents[1] / "control" / "inject" / "golden"
+FOREIGN = "PodMonitor,Certificate,CustomResourceDefinition,TcpService"
 """Kinds that the schemas do not have: those of others, and the one that has no schema which a tool can follow."""
 
 WRONG = [
@@ -40,6 +39,10 @@ WRONG = [
     ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
     ("webhook.timeoutSeconds=60", "/webhook/timeoutSeconds"),
     ("extraArgs[0]=streams=9", "/extraArgs/0"),
+    ("image.digest=sha256:12", "/image/digest"),
+    ("webhook.failurePolicy=Maybe", "/webhook/failurePolicy"),
+    ("ports.https=0", "/ports/https"),
+    ("networkPolicy.from=all", "/networkPolicy/from"),
 ]
 
 
@@ -49,6 +52,15 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def rendered(*arguments: str) -> str:
     done = run("template", "tcpservice", str(CHART), "-n", HOME, "--kube-version", "1.33", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rendered_with(values: str) -> str:
+    done = subprocess.run(
+        [str(helm()), "template", "tcpservice", str(CHART), "--kube-version", "1.33", "-f", "-"],
+        input=values, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -91,6 +103,37 @@ def test_wrong_values_are_named(value: str, named: str) -> None:
     assert named in done.stderr
 
 
+def test_numbers_and_booleans_of_the_command_line_are_taken_for_texts() -> None:
+    """`--set` and YAML make numbers of versions and quantities."""
+    given = (
+        "sidecar.cpuLimit=1", "sidecar.memory=67108864", "image.tag=20240101", "sidecar.env.TCPSERVICE_WORKERS=2",
+        "nodeSelector.fast=true", "podAnnotations.build=7", "commonLabels.team=42",
+    )  # fmt: skip
+    flags = rendered(*(word for value in given for word in ("--set", value)))
+    lines = "".join(f"{line}\n" for line in ("sidecar: {memory: 67108864}", "image: {tag: 20240101}"))
+    for text in (flags, rendered_with(lines)):
+        documents = [each for each in yaml.safe_load_all(text) if each]
+        (deployment,) = [each for each in documents if each["kind"] == "Deployment"]
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == "ghcr.io/tcpservice/operator:20240101"
+        assert "--sidecar-memory=67108864" in container["args"]
+    deployment = next(each for each in yaml.safe_load_all(flags) if each and each["kind"] == "Deployment")
+    template = deployment["spec"]["template"]
+    assert {"--sidecar-cpu-limit=1", "--sidecar-env=TCPSERVICE_WORKERS=2"} <= set(
+        template["spec"]["containers"][0]["args"]
+    )
+    assert template["spec"]["nodeSelector"] == {"fast": "true"}
+    assert template["metadata"]["annotations"] == {"build": "7"}
+    assert {each["metadata"]["labels"].get("team") for each in yaml.safe_load_all(flags) if each} >= {"42"}
+
+
+def test_a_digest_replaces_the_tag() -> None:
+    digest = f"sha256:{'a' * 64}"
+    text = rendered("--set", f"image.digest={digest},sidecar.image.digest={digest},image.tag=1.0")
+    assert f"ghcr.io/tcpservice/operator@{digest}" in text
+    assert f"--sidecar-image=ghcr.io/tcpservice/sidecar@{digest}" in text
+
+
 def test_a_kubernetes_that_is_too_old_is_refused() -> None:
     for version, status in ((OLDEST, 0), ((OLDEST[0], OLDEST[1] - 1), 1)):
         done = run("template", "tcpservice", str(CHART), "--kube-version", "{}.{}".format(*version))
@@ -98,14 +141,19 @@ def test_a_kubernetes_that_is_too_old_is_refused() -> None:
         assert status == 0 or "chart requires kubeVersion: >=1.33.0-0" in done.stderr
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_each_kubernetes_knows_every_field_of_it(version: str, tmp_path: Path) -> None:
-    for path in (SCHEMAS / f"v{version}-local-strict").glob("*.json"):
+@pytest.mark.parametrize("release", PROMISED)
+def test_each_kubernetes_knows_every_field_of_it(release: str, tmp_path: Path) -> None:
+    """Of the chart, and of the workloads with sidecars."""
+    for path in (SCHEMAS / f"v{release}.0-local-strict").glob("*.json"):
         schema = json.loads(path.read_text().replace("/api/_definitions.json", "_definitions.json"))
         schema.pop("$id", "")  # an address in the net, to which the references are relative
         (tmp_path / path.name).write_text(json.dumps(schema))
     place = f"{tmp_path}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
-    texts = [rendered(), *(of_case(name) for name in CASES)]
+    texts = [
+        rendered(),
+        *(of_case(name) for name in CASES),
+        *(path.read_text() for path in INJECTED.glob("*.out.yaml")),
+    ]
     done = subprocess.run(
         [str(kubeconform()), "-strict", "-summary", "-skip", FOREIGN, "-schema-location", place, "-"],
         input="\n---\n".join(texts), capture_output=True, text=True, timeout=180, check=False,
@@ -123,8 +171,11 @@ def home(api: ApiServer) -> Iterator[ApiServer]:
     api.kubectl("apply", "--server-side", *files)
     api.kubectl("wait", "--for=condition=Established", "--timeout=120s", *files)
     api.kubectl("create", "namespace", HOME)
+    api.kubectl("create", "namespace", "bank")  # one of those that a case names
+    for account in ("tcpservice-test", "nestjs-operator"):  # of the pod of `helm test`, which is a dry run, too
+        api.kubectl("create", "serviceaccount", account, "-n", HOME)
     yield api
-    api.kubectl("delete", "namespace", HOME, "--wait=false")
+    api.kubectl("delete", "namespace", HOME, "bank", "--wait=false")
     api.kubectl("delete", *files)
 
 

@@ -26,7 +26,7 @@ def _clean(api: ApiServer) -> Iterator[None]:
 
 
 def check(kubeconfig: Path | str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from tcpservice_cli.main import main; raise SystemExit(main())", "check"]
+    command = [sys.executable, "-c", "from tcpservice_cli.command_line import main; raise SystemExit(main())", "check"]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     return subprocess.run(
         [*command, *arguments], env=environment, capture_output=True, text=True, timeout=180, check=False
@@ -47,19 +47,19 @@ def test_it_says_what_is_there_and_what_is_not(api: ApiServer) -> None:
         assert done.returncode == 1, done.stderr
         for line in (
             "passed  cluster      Kubernetes 1.",
-            "passed  CRD          tcpservices.tcpservice.dev is that of",
-            "passed  webhook      it is configured, and the API server trusts it",
-            "passed  webhook      what the API server trusts holds until 20",
-            "failed  webhook      the API server does not come through to the operator: NotFound: services",
+            "passed  CRD          tcpservices.tcpservice.dev has the version",
+            "passed  webhook      it is configured, and its caBundle is set",
+            "passed  webhook      its caBundle is valid until 20",
+            "failed  webhook      the API server does not reach the operator: NotFound: services",
             "failed  operator     there is no Deployment tcpservice-operator: helm upgrade --install",
-            "failed  shop/orders  Ready: none of 0 pods is ready",
+            "failed  shop/orders  Ready: 0 of 0 pods are ready",
         ):
             assert line in done.stdout, done.stdout
         operator.child.kill()
         again = check(api.kubeconfig).stdout
-        assert "a new pod would get no sidecar: the API server did not ask the webhook" in again
+        assert "a new pod would get no sidecar: the API server did not call the webhook" in again
         counted = re.search(
-            r"^warned  webhook .* (\d+) times it did not answer", check(api.kubeconfig).stdout, re.MULTILINE
+            r"^warned  webhook .* it did not respond (\d+) times", check(api.kubeconfig).stdout, re.MULTILINE
         )
         assert counted is not None
         assert int(counted[1]) >= 1

@@ -26,9 +26,9 @@ def _clean(api: ApiServer) -> Iterator[None]:
 
 
 def message(api: ApiServer, kind: str) -> str:
-    """Return what a condition says."""
+    """Return what a condition says, without the page that explains it."""
     conditions = api.get(f"{SERVICES}/orders").get("status", {}).get("conditions", [])
-    return next((one["message"] for one in conditions if one["type"] == kind), "")
+    return next((one["message"].partition("\n")[0] for one in conditions if one["type"] == kind), "")
 
 
 def commands(api: ApiServer, kind: str) -> list[list[str]]:
@@ -77,18 +77,18 @@ BARE = pod("bare", injected=False)
 CASES = [
     Case([without_selector()], "Accepted", "NoSelector", "Accepted"),
     Case([headless(), tcp_service()], "Programmed", "ServiceTaken", "Programmed"),
-    Case([service(), tcp_service(port=3009), pod("a")], "FrontReady", "PortMissing", "FrontReady"),
+    Case([service(), tcp_service(port=3009), pod("a")], "InboundReady", "PortMissing", "InboundReady"),
     Case(
         [service(ports=[{"port": 80, "targetPort": "nestjs"}]), tcp_service(), pod("a")],
-        "FrontReady",
+        "InboundReady",
         "PortMissing",
-        "FrontReady",
+        "InboundReady",
     ),
-    Case([service(), tcp_service(targetPort=3001), BARE], "FrontReady", "OtherTargetPort", "NoSidecar"),
-    Case([service(ports=[BY_NUMBER]), tcp_service(), pod("a")], "FrontReady", "NumericTargetPort", "FrontReady"),
-    Case([service(ports=[BY_NAME]), tcp_service(), pod("a")], "FrontReady", "OtherTargetPort", "FrontReady"),
-    Case([tcp_service(), pod("a"), FOR_MESH], "FrontReady", "FrontPortClosed", "FrontReady"),
-    Case([tcp_service(), pod("a"), FOR_MESH_AND_APP], "FrontReady", "FrontPortClosed", "FrontReady"),
+    Case([service(), tcp_service(targetPort=3001), BARE], "InboundReady", "OtherTargetPort", "NoSidecar"),
+    Case([service(ports=[BY_NUMBER]), tcp_service(), pod("a")], "InboundReady", "NumericTargetPort", "InboundReady"),
+    Case([service(ports=[BY_NAME]), tcp_service(), pod("a")], "InboundReady", "OtherTargetPort", "InboundReady"),
+    Case([tcp_service(), pod("a"), FOR_MESH], "InboundReady", "InboundPortClosed", "InboundReady"),
+    Case([tcp_service(), pod("a"), FOR_MESH_AND_APP], "InboundReady", "InboundPortClosed", "InboundReady"),
     Case([tcp_service(), pod("a"), network_policy()], "Ready", "MeshPortClosed", "Serving"),
     Case([tcp_service(), pod("a"), network_policy({"ports": [{"port": 3001}]})], "Ready", "MeshPortClosed", "Serving"),
 ]
@@ -103,9 +103,9 @@ def test_what_is_wrong_is_mended(api: ApiServer, case: Case) -> None:
         else:
             create(api, body)
     with Operator(api) as operator:
-        wait_for("it is told", lambda: condition(api, case.kind)[1] == case.reason, operator)
+        wait_for("the condition", lambda: condition(api, case.kind)[1] == case.reason, operator)
         type_all(api, case.kind)
-        wait_for("it is mended", lambda: condition(api, case.kind)[1] == case.then, operator)
+        wait_for("fixed", lambda: condition(api, case.kind)[1] == case.then, operator)
 
 
 @pytest.mark.parametrize("target", [3001, None])
@@ -119,11 +119,11 @@ def test_from_two_numbers_callers_come_to_the_front_where_there_is_one_and_else_
     create(api, pod("older", target=3001))
     create(api, BARE)
     with Operator(api) as operator:
-        wait_for("it is told", lambda: condition(api, "FrontReady")[1] == "NumericTargetPort", operator)
-        type_all(api, "FrontReady")
-        wait_for("it is seen", lambda: condition(api, "FrontReady")[1] == "NoSidecar", operator)
+        wait_for("the condition", lambda: condition(api, "InboundReady")[1] == "NumericTargetPort", operator)
+        type_all(api, "InboundReady")
+        wait_for("it is seen", lambda: condition(api, "InboundReady")[1] == "NoSidecar", operator)
         create(api, pod("anew"))
-        wait_for("it is mended", lambda: condition(api, "FrontReady")[1] == "FrontReady", operator)
+        wait_for("fixed", lambda: condition(api, "InboundReady")[1] == "InboundReady", operator)
         assert reached(api, "orders") == {"older": 3001, "bare": 3001, "anew": 15820}
         assert reached(api, "orders-replicas") == {"older": 3001, "bare": 3001, "anew": 15820}
 
@@ -173,12 +173,12 @@ def test_a_port_without_a_name_is_named_first(api: ApiServer) -> None:
     create(api, service(ports=[BY_NUMBER]))
     create(api, tcp_service(targetPort=3001))
     with Operator(api) as operator:
-        wait_for("it is told", lambda: "first name the port" in message(api, "FrontReady"), operator)
-        type_all(api, "FrontReady")
+        wait_for("the condition", lambda: "first name the port" in message(api, "InboundReady"), operator)
+        type_all(api, "InboundReady")
         make_ready(api, wait_for("there is another pod", lambda: pod_with_a_name(api), operator))
-        wait_for("the next step is told", lambda: "patch tcpservice" in message(api, "FrontReady"), operator)
-        type_all(api, "FrontReady")
-        wait_for("it is mended, but for sidecars", lambda: condition(api, "FrontReady")[1] == "NoSidecar", operator)
+        wait_for("the next step", lambda: "patch tcpservice" in message(api, "InboundReady"), operator)
+        type_all(api, "InboundReady")
+        wait_for("fixed except for sidecars", lambda: condition(api, "InboundReady")[1] == "NoSidecar", operator)
         assert set(reached(api, "orders").values()) == {3001}
 
 
@@ -198,6 +198,6 @@ def test_a_headless_service_is_for_callers_with_a_sidecar(api: ApiServer) -> Non
     api.kubectl("apply", "-f", "-", text=json.dumps(document))
     create(api, tcp_service())
     with Operator(api) as operator:
-        wait_for("it is told", lambda: condition(api, "FrontReady")[1] == "HeadlessService", operator)
-        api.kubectl(*command(api, "FrontReady")[1:])
+        wait_for("the condition", lambda: condition(api, "InboundReady")[1] == "HeadlessService", operator)
+        api.kubectl(*command(api, "InboundReady")[1:])
         assert api.get("/api/v1/namespaces/shop")["metadata"]["labels"]["tcpservice.dev/inject"] == "enabled"

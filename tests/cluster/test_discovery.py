@@ -132,7 +132,7 @@ def test_one_copy_serves_so_many_and_says_when_it_is_full(api: ApiServer) -> Non
             line(first)
             with stream(operator, context, bearer) as second:
                 assert second.status == 503
-                assert "no room" in second.read().decode()
+                assert "accepts no more streams" in second.read().decode()
         wait_for("the place is free again", lambda: operator.figure("streams") == 0, operator)
         with stream(operator, context, bearer) as third:
             assert third.status == 200

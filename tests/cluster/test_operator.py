@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import time
@@ -45,9 +46,34 @@ def test_from_apply_to_ready(api: ApiServer) -> None:
         wait_for("ready", lambda: condition(api, "Ready") == ("True", "Serving"), operator)
         wait_for("counted", lambda: condition(api, "Injected") == ("False", "PodsLackSidecar"), operator)
         listed = api.kubectl("get", "tcps", "-n", "shop").splitlines()[1].split()
-        assert listed[:5] == ["orders", "3001", "2", "1", "True"]
+        assert listed[:5] == ["orders", "True", "2", "1", "3001"]
         operator.child.signal(signal.SIGTERM)
         assert operator.child.wait(SECONDS) == 0
+
+
+def test_a_quota_that_refuses_a_service_is_quoted_in_the_status(api: ApiServer) -> None:
+    there = len(api.get("/api/v1/namespaces/shop/services")["items"])
+    hard = {"services": str(there + 1)}  # for the Service of callers, not for that of the replicas
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": hard}}
+    api.kubectl("create", "-n", "shop", "-f", "-", text=json.dumps(quota))
+    try:
+        api.kubectl(
+            "wait", "-n", "shop", "resourcequota/few", "--for=jsonpath={.status.used.services}", "--timeout=60s"
+        )
+        with Operator(api, forbidden_for_a_while=True) as operator:
+            create(api, tcp_service())
+            wait_for("reported", lambda: condition(api, "Programmed") == ("False", "ServiceRefused"), operator)
+            (message,) = [
+                one["message"]
+                for one in api.get(f"{SERVICES}/orders")["status"]["conditions"]
+                if one["type"] == "Programmed"
+            ]
+            assert "exceeded quota: few" in message
+            assert "kubectl describe resourcequota -n shop" in message
+            api.kubectl("delete", "resourcequota", "-n", "shop", "few")
+            wait_for("programmed", lambda: condition(api, "Programmed") == ("True", "Programmed"), operator)
+    finally:
+        api.kubectl("delete", "resourcequota", "-n", "shop", "few", "--ignore-not-found")
 
 
 def test_nothing_is_written_where_all_is_as_planned(api: ApiServer) -> None:
@@ -75,14 +101,14 @@ def test_a_command_of_a_condition_does_what_it_says(api: ApiServer) -> None:
     create(api, tcp_service())
     create(api, pod("orders-a"))
     with Operator(api) as operator:
-        wait_for("told", lambda: condition(api, "FrontReady") == ("False", "NumericTargetPort"), operator)
+        wait_for("the condition", lambda: condition(api, "InboundReady") == ("False", "NumericTargetPort"), operator)
         (message,) = [
             one["message"]
             for one in api.get(f"{SERVICES}/orders")["status"]["conditions"]
-            if one["type"] == "FrontReady"
+            if one["type"] == "InboundReady"
         ]
-        shell(api, message[message.index("kubectl") :])
-        wait_for("mended", lambda: condition(api, "FrontReady") == ("True", "FrontReady"), operator)
+        shell(api, message[message.index("kubectl") :].partition("\n")[0])
+        wait_for("mended", lambda: condition(api, "InboundReady") == ("True", "InboundReady"), operator)
 
 
 def test_when_the_leader_dies_another_leads(api: ApiServer) -> None:
@@ -213,10 +239,11 @@ def test_evicting_stops_at_the_first_pod_that_does_not_come_back(api: ApiServer)
         with Operator(api) as operator:
             wait_for("one is evicted", lambda: len(names(api)) == 2, operator)
             wait_for("its replacement is refused", lambda: "FailedCreate" in reasons(api), operator)
+            count = "reconcile_duration_seconds_count"
             for number in range(3):
-                looks = operator.figure("looks_total")
+                looks = operator.figure(count)
                 api.kubectl("label", "pod", "-n", "shop", min(names(api)), f"seen={number}", "--overwrite")
-                wait_for("it looks again", lambda looks=looks: operator.figure("looks_total") > looks, operator)  # type: ignore[misc]
+                wait_for("it looks again", lambda looks=looks: operator.figure(count) > looks, operator)  # type: ignore[misc]
             assert len(names(api) & before) == 2
     finally:
         api.kubectl("delete", "resourcequota", "-n", "shop", "full")
@@ -242,7 +269,7 @@ def test_evicting_goes_on_where_pods_come_back(api: ApiServer) -> None:
 
 def test_without_a_cluster_it_says_so() -> None:
     child = Child(
-        [sys.executable, "-m", "tcpservice_operator.app"], env={"KUBECONFIG": "/none", "HOME": "/none"}
+        [sys.executable, "-m", "tcpservice_operator.main"], env={"KUBECONFIG": "/none", "HOME": "/none"}
     ).start()
     assert child.wait(SECONDS) == 2
     child.stop()

@@ -21,12 +21,12 @@ from cluster.apiserver import ApiServer
 from cluster.running import SERVICES, Operator, condition, empty, wait_for
 from cluster.test_discovery import trust
 from control.objects import tcp_service
-from tcpservice_operator.authority import renewed, serve
-from tcpservice_operator.offline import inject_all
-from tcpservice_operator.options import Options
-from tcpservice_operator.workloads import template_of
+from tcpservice_operator.identity.authority import renewed, serve
+from tcpservice_operator.inject.offline import inject_all
+from tcpservice_operator.inject.pod_templates import template_of
+from tcpservice_operator.inject.sidecar_options import Options
 
-GOLDEN = Path(__file__).parents[1] / "control" / "golden"
+GOLDEN = Path(__file__).parents[1] / "control" / "inject" / "golden"
 SHAPES = sorted(path.stem for path in GOLDEN.glob("*.yaml") if not path.stem.endswith(".out"))
 NAMED = {"name": "orders", "namespace": "shop"}
 PODS = "/api/v1/namespaces/shop/pods"
@@ -204,7 +204,7 @@ def test_whoever_answers_late_or_with_an_old_certificate_keeps_no_pod_from_being
         finally:
             operator.child.signal(signal.SIGCONT)
         assert sidecars(api, "late") == []
-        wait_for("it is said", lambda: condition(api, "Injected") == ("False", "PodsLackSidecar"), operator)
+        wait_for("the condition", lambda: condition(api, "Injected") == ("False", "PodsLackSidecar"), operator)
 
 
 def test_what_is_no_review_is_refused(api: ApiServer) -> None:
@@ -219,8 +219,8 @@ def test_what_is_no_review_is_refused(api: ApiServer) -> None:
             connection.close()
 
 
-def test_callers_of_what_is_not_accepted_are_as_without_a_sidecar(api: ApiServer) -> None:
-    """Slices made by hand, an ExternalName, and a second name for the same pods."""
+def test_names_are_captured_where_there_are_endpoints(api: ApiServer) -> None:
+    """Slices made by hand, and a second name for the same pods are; an ExternalName is not."""
     ports = [{"name": "tcp", "port": 3001, "targetPort": 3001}]
     named = [{"name": "tcp", "port": 3001, "targetPort": "nestjs"}]
     by_hand = {
@@ -246,8 +246,11 @@ def test_callers_of_what_is_not_accepted_are_as_without_a_sidecar(api: ApiServer
     calling["metadata"]["annotations"] = {"tcpservice.dev/app-ports": ""}
     with Operator(api) as operator:
         install_webhook(api, operator)
-        for name, reason in (("legacy", "NoSelector"), ("saas", "NoSelector"), ("shop-orders", "PortTaken")):
-            wait_for(name, lambda n=name, r=reason: condition(api, "Accepted", n) == ("False", r), operator)  # type: ignore[misc]
+        accepted, refused = ("True", "Accepted"), ("False", "NoSelector")
+        for name, expected in (("legacy", accepted), ("saas", refused), ("shop-orders", accepted)):
+            wait_for(name, lambda n=name, e=expected: condition(api, "Accepted", n) == e, operator)  # type: ignore[misc]
+        wait_for("legacy is served", lambda: condition(api, "Ready", "legacy") == ("True", "Serving"), operator)
+        assert condition(api, "InboundReady", "legacy") == ("False", "ManualEndpoints")
 
         def injected() -> bool:
             """The API server takes a moment to know a webhook."""
@@ -257,11 +260,13 @@ def test_callers_of_what_is_not_accepted_are_as_without_a_sidecar(api: ApiServer
 
         wait_for("it answers", injected, operator)
         made = api.get(f"{PODS}/web")["spec"]
-        assert [each["hostnames"][0] for each in made["hostAliases"]] == ["orders"]
+        assert [each["hostnames"][0] for each in made["hostAliases"]] == ["legacy", "orders", "shop-orders"]
         (app,) = made["containers"]
-        assert [each["name"] for each in app["env"]] == ["ORDERS_SERVICE_HOST"]
+        assert [each["name"] for each in app["env"]] == [
+            "LEGACY_SERVICE_HOST", "ORDERS_SERVICE_HOST", "SHOP_ORDERS_SERVICE_HOST",
+        ]  # fmt: skip
         listening = [word for word in made["initContainers"][0]["args"] if word.startswith("--listen=")]
-        assert [word.split("=")[1] for word in listening] == ["shop/orders"]
+        assert [word.split("=")[1] for word in listening] == ["shop/legacy", "shop/orders", "shop/shop-orders"]
     api.kubectl("delete", "endpointslice", "-n", "shop", "legacy-1", "--ignore-not-found")
 
 

@@ -39,6 +39,7 @@ def pod(
     annotations: dict[str, str] | None = None,
     crashing: bool = False,
     target: str | int = "nestjs",
+    labels: dict[str, str] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Make a pod of a Deployment; `target` is what its sidecar was made for: the name of the app's port, or 3001."""
@@ -55,7 +56,7 @@ def pod(
         "name": name,
         "namespace": "shop",
         "uid": f"uid-{name}",
-        "labels": {"app": app, **({"tcpservice.dev/inject": inject} if inject else {})},
+        "labels": {"app": app, **({"tcpservice.dev/inject": inject} if inject else {}), **(labels or {})},
         "annotations": {**({} if calls is None else {"tcpservice.dev/calls": calls}), **(annotations or {})},
         "ownerReferences": [{"kind": "ReplicaSet", "name": f"{app}-5d9f"}],
     }

@@ -89,6 +89,20 @@ def test_an_operator_that_stays_behind_is_believed() -> None:
     assert not following.take(updates.join(1, {"slices": 3}, base=1), 11 + PATIENCE)
 
 
+def test_an_update_that_is_accepted_late_discards_all_dns_results() -> None:
+    following = Following(BOOTSTRAP)
+    following.take(whole(service(endpoint("a")), slices=9), 1)
+    following.resolve("shop/orders", [endpoint("by-name")])
+    assert names(following) == ["by-name"]
+    following.begin()
+    assert not following.take(whole(service(endpoint("b")), slices=3), 10)
+    assert names(following) == ["by-name"]
+    assert following.take(updates.join(1, {"slices": 3}, base=1), 10 + PATIENCE), (
+        "a heartbeat, with which it is believed"
+    )
+    assert names(following) == ["b"]
+
+
 def test_own_services_stay_as_they_were_when_they_are_gone() -> None:
     other = service(endpoint("x"), name="billing")
     following = Following(BOOTSTRAP)

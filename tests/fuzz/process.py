@@ -2,24 +2,23 @@
 
 Hostile callers, sidecars and a replica send any bytes over loopback, beside a neighbour that sends a request each few
 milliseconds. At the end the process is alive, has logged no traceback, answered `/livez` all the time, and the
-neighbour has its own answers. The sidecar has 256Mi of memory where cgroup v2 lets root limit it.
+neighbour has its own answers. Another neighbour, whose sidecar is not attacked, shows how busy the machine is. The
+sidecar has 256Mi of memory: by a cgroup where root may make one, else a thread ends the sidecar above that.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
-import os
 import socket
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Final
 
+from acceptance.limits import LimitedSidecar
 from fuzz import campaign, streams
 from fuzz.attackers import Ports, attack
 from fuzz.campaign import Options, Result
@@ -27,11 +26,9 @@ from interop.processes import Child
 from interop.rawpeer import split
 from interop.sidecar import ROOT
 
-MEMORY: Final = 256 << 20
 EACH_S: Final = 0.005
 PATIENCE_S: Final = 30.0
 LIVE_S: Final = 30.0
-TREE: Final = Path("/sys/fs/cgroup")
 
 
 class Neighbour(threading.Thread):
@@ -96,93 +93,51 @@ class Watch(threading.Thread):
             self.slowest = max(self.slowest, time.perf_counter() - begun)
 
 
-@contextlib.contextmanager
-def limited() -> Iterator[Path | None]:
-    """Make a cgroup of 256Mi below the own one; None where that is not possible, with a line that says so."""
-    group: Path | None = None
-    try:
-        (TREE / "cgroup.controllers").read_text()
-        own = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
-        group = TREE / own / f"tcpservice-fuzz-{os.getpid()}"
-        group.mkdir()
-        (group / "memory.max").write_text(str(MEMORY))
-    except OSError as error:
-        print(f"process: the sidecar runs without a limit of memory, which needs root and cgroup v2: {error}")
-        if group is not None and group.exists():
-            group.rmdir()
-        group = None
-    try:
-        yield group
-    finally:
-        if group is not None:
-            group.rmdir()
-
-
-def sidecar(group: Path | None, app: int, evil: int) -> Child:
-    """Make the sidecar's process; it enters its cgroup before it begins."""
-    command = [
-        sys.executable, "-m", "tcpservice_sidecar",
-        "--upstream", f"orders=127.0.0.1:{app}", "--upstream", f"evil=127.0.0.1:{evil}",
-        "--listen", "orders=127.0.0.1:0", "--listen", "evil=127.0.0.1:0",
-        "--mesh", "127.0.0.1:0", "--app", f"orders=127.0.0.1:{app}", "--admin", "127.0.0.1:0",
-    ]  # fmt: skip
-    if group is not None:
-        command = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group / "cgroup.procs"), *command]
-    return Child(command, env={"PYTHONPATH": str(ROOT / "sidecar")})
-
-
-def listening(process: Child, count: int) -> dict[str, int]:
-    """Return the ports that the sidecar prints."""
-    ports: dict[str, int] = {}
-    while len(ports) < count:
-        word, _, rest = process.line().partition(" ")
-        name, _, address = rest.partition("=")
-        if word == "listening" and address:
-            ports[name] = int(address.rpartition(":")[2])
-    return ports
-
-
-def peak(pid: int) -> int:
-    """Return the most memory that a process has had (bytes), 0 where that is not known."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
-
-
 def fuzz(asked: Options) -> Result:
     """Run it all once."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    env = {"PYTHONPATH": f"{ROOT / 'sidecar'}:{ROOT / 'tests'}"}
-    with listener, limited() as group, Child([sys.executable, "-m", "fuzz.app"], env=env) as app:
-        port = int(app.line())
-        with sidecar(group, port, listener.getsockname()[1]) as process:
-            ports = listening(process, 4)
-            return _watched(asked, process, app, ports, listener)
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        app, other_app = stack.enter_context(_app()), stack.enter_context(_app())
+        port, hostile = int(app.line()), listener.getsockname()[1]
+        sidecar = stack.enter_context(LimitedSidecar(
+            "--upstream", f"orders=127.0.0.1:{port}", "--upstream", f"evil=127.0.0.1:{hostile}",
+            "--listen", "orders=127.0.0.1:0", "--listen", "evil=127.0.0.1:0",
+            "--mesh", "127.0.0.1:0", "--app", f"orders=127.0.0.1:{port}", "--admin", "127.0.0.1:0",
+        ))  # fmt: skip
+        other = stack.enter_context(LimitedSidecar(
+            "--upstream", f"orders=127.0.0.1:{int(other_app.line())}", "--listen", "orders=127.0.0.1:0",
+        ))  # fmt: skip
+        return _watched(asked, sidecar, app, listener, Neighbour(other.ports["orders"]))
 
 
-def _watched(asked: Options, process: Child, app: Child, ports: dict[str, int], listener: socket.socket) -> Result:
-    """Let the attackers run, and watch the others meanwhile."""
+def _app() -> Child:
+    return Child([sys.executable, "-m", "fuzz.app"], env={"PYTHONPATH": f"{ROOT / 'sidecar'}:{ROOT / 'tests'}"})
+
+
+def _watched(
+    asked: Options, sidecar: LimitedSidecar, app: Child, listener: socket.socket, elsewhere: Neighbour
+) -> Result:
+    """Let the attackers run, and watch the others meanwhile; `elsewhere` is a neighbour whose sidecar is left alone."""
+    ports, process = sidecar.ports, sidecar.process
     neighbour, watch = Neighbour(ports["orders"]), Watch(ports["admin"])
     context = multiprocessing.get_context("spawn")
     count, stop = context.Value("q", 0), context.Value("b", 0)
     targets = Ports(ports["orders"], ports["mesh"], ports["evil"], "default/orders")
     attackers = context.Process(target=attack, args=(asked, targets, listener, count, stop))
-    for each in (neighbour, watch, attackers):
+    for each in (neighbour, elsewhere, watch, attackers):
         each.start()
     finding = ""
     while attackers.is_alive() and not finding:
         attackers.join(0.2)
-        finding = neighbour.finding or watch.finding or _broken(process, app)
+        finding = neighbour.finding or elsewhere.finding or watch.finding or _broken(process, app)
     sent = count.value
     stop.value = 1
     attackers.join(PATIENCE_S)
-    for thread in (neighbour, watch):
+    for thread in (neighbour, elsewhere, watch):
         thread.ending.set()
         thread.join(PATIENCE_S)
     finding = finding or neighbour.finding or watch.finding or _broken(process, app)
-    _summary(neighbour, watch, process)
+    _summary(neighbour, elsewhere, watch, sidecar)
     if finding:
         finding += f"\n  at about input {sent} of --seed {asked.seed}\n{process.stderr[-3000:]}"
     return Result(sent, finding or None)
@@ -197,17 +152,21 @@ def _broken(process: Child, app: Child) -> str:
     return "the sidecar logged a traceback" if "Traceback" in process.stderr else ""
 
 
-def _summary(neighbour: Neighbour, watch: Watch, process: Child) -> None:
-    took = sorted(neighbour.seconds) or [0.0]
+def _summary(neighbour: Neighbour, elsewhere: Neighbour, watch: Watch, sidecar: LimitedSidecar) -> None:
     words = {
         "requests": len(neighbour.seconds),
-        "p50_ms": round(took[len(took) // 2] * 1e3, 1),
-        "p99_ms": round(took[len(took) * 99 // 100] * 1e3, 1),
-        "max_ms": round(took[-1] * 1e3, 1),
+        **{f"p{percent}_ms": _milliseconds(neighbour.seconds, percent) for percent in (50, 99, 100)},
+        **{f"p{percent}_ms_elsewhere": _milliseconds(elsewhere.seconds, percent) for percent in (50, 99)},
         "livez_max_ms": round(watch.slowest * 1e3, 1),
-        "peak_mib": peak(process.pid) >> 20 if process.alive else None,
+        "peak_mib": sidecar.peak >> 20,
     }
     print(f"process: neighbour and sidecar: {json.dumps(words)}")
+
+
+def _milliseconds(seconds: list[float], percent: int) -> float | None:
+    """Return a percentile in milliseconds; None where there are no times."""
+    took = sorted(seconds)
+    return round(took[min(len(took) - 1, len(took) * percent // 100)] * 1e3, 1) if took else None
 
 
 def main() -> int:

@@ -9,8 +9,8 @@ import pytest
 
 from local.manifests import deployment, env, tcp_service
 from tcpservice_local.environment import Outlet, Place, environment_of, words_of
+from tcpservice_local.fleet_plan import Plan, make_plan
 from tcpservice_local.manifests import read_manifests
-from tcpservice_local.plan import Plan, make_plan
 
 
 def plan(**container: Any) -> Plan:

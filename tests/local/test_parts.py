@@ -14,8 +14,8 @@ from tcpservice.spec import read
 from tcpservice_local.addresses import Addresses, NoPortError
 from tcpservice_local.backoff import Backoff
 from tcpservice_local.figures import History, Sample, quantile, read_sample
+from tcpservice_local.fleet_plan import ServicePlan
 from tcpservice_local.hints import hint
-from tcpservice_local.plan import ServicePlan
 from tcpservice_local.sidecar_flags import is_news
 from tcpservice_local.slices import Endpoint, slices_of
 from tcpservice_local.tasks import begin

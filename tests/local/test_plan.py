@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from local.manifests import deployment, env, tcp_service
+from tcpservice_local.fleet_plan import Plan, make_plan
 from tcpservice_local.manifests import Refused, read_manifests
-from tcpservice_local.plan import Plan, make_plan
 from tcpservice_local.variables import Variable, expand
 
 HERE = Path("/app/k8s")

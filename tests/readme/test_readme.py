@@ -15,7 +15,7 @@ from local.running import Up
 from local.running import send as send_words
 from tcpservice.errors import Code
 from tcpservice.spec import read
-from tcpservice_cli.main import parser
+from tcpservice_cli.command_line import parser
 from tcpservice_sidecar.settings import read_settings
 
 ROOT = Path(__file__).parents[2]

@@ -228,8 +228,10 @@ def test_an_app_that_is_made_anew_alone_finishes_what_it_has_and_others_are_told
         assert not answers
         arrived.answer(reply("1"))
         assert packet(other)["response"] == "ok"
+        stopping = time.monotonic()
         held.join(30)
         assert answers == [Answer(200, "quiet\n")]
+        assert time.monotonic() - stopping > 1, "others have the time to hear of it"
         port = app.port
         app.close()
         with RawReplica(port=port) as anew:

@@ -38,13 +38,13 @@ class Violation:
 class Message:
     """One request or event, from its client's call to its end.
 
-    `hops` counts how often its caller's sidecar wrote it to an endpoint, `app_writes` how often a replica's sidecar
-    wrote it to its app. `outcome` is empty while it has no end.
+    `hops` counts how often its caller's sidecar wrote it to an endpoint, `sidecars` the same for each endpoint, and
+    `app_writes` how often a replica's sidecar wrote it to its app. `outcome` is empty while it has no end.
     """
 
     __slots__ = (
         "abandoned", "app_writes", "client", "end", "ended", "hops", "link", "outcome", "pattern", "runs", "scopes",
-        "sent", "serial", "values",
+        "sent", "serial", "sidecars", "values",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,7 @@ class Message:
         self.values = 0
         self.runs = 0
         self.hops = 0
+        self.sidecars: Counter[str] = Counter()
         self.app_writes = 0
         self.link: End | None = None
 

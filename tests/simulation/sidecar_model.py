@@ -417,9 +417,9 @@ class Sidecar:
         now, exchange = self._world.clock.now, self.exchange
         passed = now - begun
         heard_of = passed >= _GATE_LEAST
-        quiet = heard_of and exchange.quiet(begun, now) if pod_ends else not exchange.owes(begun)
+        quiet = exchange.quiet(begun, now) if pod_ends else not exchange.owes(begun + _GATE_LEAST)
         late = passed >= drain.stream_timeout or (passed >= drain.timeout and not exchange.streams())
-        if quiet or late or not self.alive:
+        if (heard_of and quiet) or late or not self.alive:
             then()
         else:
             self._world.clock.after(_LOOK, self._gate, begun, drain, then, pod_ends)

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from simulation.ledger import seconds
+from simulation.ledger import Message, seconds
 from simulation.network import NEVER, End
+from simulation.scenario import IDEMPOTENT
 from simulation.world import World
 from tcpservice.snapshot import SECOND
 
@@ -37,6 +38,7 @@ class Watch:
         self.app = ""
         self.served: dict[str, int] = {}
         self._order: dict[tuple[End | None, str], tuple[int, int]] = {}
+        self._newest: dict[End | None, int] = {}
         self._disturbed = NEVER
         self._failing: dict[str, deque[int]] = {}
 
@@ -50,7 +52,8 @@ class Watch:
         """Check the order of messages that are written to an endpoint for the first time.
 
         From a caller's sidecar, messages of one connection are compared in the order of sending; from the sidecar of a
-        replica to its app, in the order in which they stood on the connection between the two sidecars.
+        replica to its app, in the order in which they stood on the connection between the two sidecars. A message that
+        a replica refused may be sent there again, but not to an app that has had a later one of the same caller.
         """
         messages, address = self._world.ledger.messages, end.remote
         for text in _SERIAL.findall(data):
@@ -61,9 +64,13 @@ class Watch:
                 link = message.link
                 if message.app_writes == 1 and message.hops == 1 and link is not None:
                     self._compare(link, address, link.ranks[serial], serial, None)
+                elif message.app_writes == 1 and link is not None and message.sidecars[link.remote] > 1:
+                    self._check_sent_again(message, address)
+                self._newest[message.end] = max(serial, self._newest.get(message.end, 0))
             else:
                 self.served[address] = self.served.get(address, 0) + 1
                 message.hops += 1
+                message.sidecars[address] += 1
                 message.link = end
                 end.ranks[serial] = end.position
                 end.position += 1
@@ -89,6 +96,14 @@ class Watch:
             self._world.ledger.violate(
                 "messages of one connection reach an endpoint in order",
                 f"{self._name} wrote {message} (from {name}) to {address} after {other}, which was sent later",
+            )
+
+    def _check_sent_again(self, message: Message, address: str) -> None:
+        newest = self._newest.get(message.end, 0)
+        if message.pattern is not IDEMPOTENT and newest > message.serial:
+            self._world.ledger.violate(
+                "a refused message is not sent again behind later ones",
+                f"{self._name} wrote {message} to {address} after {self._world.ledger.messages[newest]}",
             )
 
     # Connections

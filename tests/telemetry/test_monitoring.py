@@ -1,4 +1,4 @@
-"""The dashboard and the alerts are made of metrics that the sidecar has, all of them."""
+"""The dashboard and the alerts are made of metrics that sidecar and operator have, all of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from interop.rawpeer import RawReplica
 from shell.running import ask, balancing
+from tcpservice_operator.api.operator_metrics import OperatorMetrics
 from tcpservice_sidecar.metrics import CATALOGUE, HISTOGRAM, SILENCE
 
 MONITORING = Path(__file__).parents[2] / "examples" / "monitoring"
@@ -33,9 +34,12 @@ def test_the_files_are_those_that_are_made(generate: ModuleType) -> None:
 
 def test_each_metric_stands_on_the_dashboard_and_no_other(generate: ModuleType) -> None:
     named = set(re.findall(r"\b(?:rpc|tcpservice)_[a-z_]+", str(generate.panels()) + str(generate.alerts())))
+    operator = set(OperatorMetrics().names())
     parts = {f"{each.prometheus}{part}" for each in CATALOGUE for part in _parts(each.kind)}
+    parts |= {f"{name}{part}" for name in operator for part in ("", "_bucket", "_count")}
     assert named <= parts
-    assert {each.prometheus for each in CATALOGUE} == {re.sub("_(bucket|count)$", "", name) for name in named}
+    whole = {re.sub("_(bucket|count)$", "", name) for name in named}
+    assert {each.prometheus for each in CATALOGUE} | operator == whole
 
 
 def _parts(kind: str) -> tuple[str, ...]:

@@ -4,8 +4,7 @@ Used wherever a message or a connection begins, ends or is read. Four sums are k
 that have not arrived whole, bytes of replies that callers have not read, and requests without a response. While a sum
 is above its bound, the connections that would add to it are paused; they go on in their order when it falls. An eighth
 more of the memory for messages is for connections that hold little. A paused connection loses nothing: TCP slows its
-sender down. Only when pausing is not enough does the sidecar close a
-connection, the one that holds most.
+sender down. Only when pausing is not enough does the sidecar close a connection, the one that holds most.
 """
 
 from __future__ import annotations
@@ -141,11 +140,17 @@ def may_connect(state: State) -> bool:
 
 
 def may_read(state: State, downstream: DownstreamConnection) -> bool:
-    """Whether another message of this connection may be admitted."""
+    """Whether another message of this connection may be admitted.
+
+    A slow reader asks for no more replies before it has read those it has, as with NestJS 11 and 12: an app that holds
+    too many closes the connection, which other callers share.
+    """
     if state.request_bytes >= state.most_request_bytes and not _may_use_reserve(state, downstream):
         return False
     if downstream.origin is _MESH:
         return True
+    if downstream.throttled:
+        return False
     most = state.most_downstream_requests
     return downstream.waiting_first < most and downstream.bytes < state.most_downstream_bytes
 
@@ -249,6 +254,8 @@ def unthrottle(state: State, downstream: DownstreamConnection, now: int) -> None
             if connection not in state.unparsed:
                 state.commands.append(Resume(connection.conn))
     downstream.throttled = None
+    if state.paused:
+        state.freed = True
 
 
 def count_unsent(state: State, downstream: DownstreamConnection, size: int, now: int) -> None:

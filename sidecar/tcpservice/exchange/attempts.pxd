@@ -4,10 +4,11 @@ cimport cython
 
 from tcpservice.exchange.admission cimport drop_frame
 from tcpservice.exchange.endings cimport fail, finish
-from tcpservice.exchange.picking cimport is_full, pick
+from tcpservice.exchange.picking cimport is_full, is_late, pick
 from tcpservice.exchange.pool cimport connection_for, fresh_id
 from tcpservice.exchange.records cimport (
     Attempt,
+    DownstreamConnection,
     Message,
     Upstream,
     UpstreamConnection,
@@ -50,5 +51,7 @@ cpdef end(State state, Attempt attempt, outcome, long long now, str reason=*, co
 @cython.locals(message=Message, endpoint=UpstreamEndpoint, connection=UpstreamConnection)
 cdef UpstreamConnection _release(State state, Attempt attempt, outcome, long long now)
 cdef _count_less(State state, Message message, UpstreamEndpoint endpoint, UpstreamConnection connection)
+@cython.locals(message=Message, attempt=Attempt)
+cpdef expect_large_replies(DownstreamConnection downstream, long long size)
 @cython.locals(unread=dict)
 cdef _may_be_unread(UpstreamEndpoint endpoint, Message message)

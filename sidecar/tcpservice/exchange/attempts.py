@@ -7,7 +7,8 @@ the message:
 | outcome | the message may have run | what follows |
 |---|---|---|
 | REPLIED | yes | the message ends |
-| NOT_SENT, REFUSED | no | another endpoint, else the queue |
+| NOT_SENT | no | another endpoint, else the queue |
+| REFUSED | no | another endpoint, else the queue; an error where it would be out of order everywhere |
 | NO_HANDLER | no | another endpoint that was not tried |
 | LOST, TIMED_OUT | yes | another attempt if the route is idempotent and the budget allows it, else an error |
 | WITHDRAWN | it depends | nothing: the message ends for a reason of its own |
@@ -27,10 +28,11 @@ from tcpservice.exchange.admission import drop_frame, expire_places, overdue
 from tcpservice.exchange.endings import close_upstream, fail, finish, leave_pool
 from tcpservice.exchange.endpoint_health import failed, keep_in_touch, suspected
 from tcpservice.exchange.outputs import FailedAttempt
-from tcpservice.exchange.picking import is_full, pick
+from tcpservice.exchange.picking import is_full, is_late, pick
 from tcpservice.exchange.pool import connection_for, fresh_id
 from tcpservice.exchange.records import (
     Attempt,
+    DownstreamConnection,
     Failure,
     Message,
     Origin,
@@ -107,10 +109,15 @@ def dispatch(state: State, message: Message, now: int) -> None:
     endpoint = pick(state, message)
     if endpoint is not None:
         start(state, message, endpoint, now)
-    elif not upstream.candidates and _is_hopeless(message):
+    elif _is_late_or_hopeless(message):
         fail(state, message, *_why_not_sent(message), now)
     else:
         wait(state, message, now)
+
+
+def _is_late_or_hopeless(message: Message) -> bool:
+    """Whether a message for which no endpoint was picked ends."""
+    return is_late(message) if message.upstream.candidates else _is_hopeless(message)
 
 
 def _is_hopeless(message: Message) -> bool:
@@ -175,6 +182,9 @@ def pump_on(state: State, upstream: Upstream, now: int) -> None:
             endpoint = pick(state, message)
             if endpoint is not None:
                 _go_on(state, message, endpoint, now)
+                going.append(caller)
+            elif message.refused and is_late(message):
+                fail(state, message, *_why_not_sent(message), now)
                 going.append(caller)
             elif is_full(upstream):
                 return
@@ -253,6 +263,22 @@ def write(state: State, connection: UpstreamConnection, attempt: Attempt, now: i
         withdraw(state, overdue(state), _ABANDONED, text, now)
 
 
+def expect_large_replies(downstream: DownstreamConnection, size: int) -> None:
+    """Count the requests of a caller that are under way as those to which the reply is large, as it was to one of them.
+
+    What another sidecar sends is of several callers, and that sidecar counts it.
+    """
+    if downstream.origin is _MESH:
+        return
+    for message in downstream.messages:
+        attempt = message.attempt
+        if attempt is None or attempt.connection is None or message.expected or not message.size:
+            continue
+        if message.request.id is not None:
+            message.expected = size
+            attempt.connection.bytes += size
+
+
 def _may_be_unread(endpoint: UpstreamEndpoint, message: Message) -> None:
     """Note that no reply will show when the endpoint has read a message."""
     unread = endpoint.unread
@@ -306,6 +332,8 @@ def end(
     message.failed = (*message.failed, _failure(attempt, reason, now))
     if attempt.endpoint not in message.tried:
         message.tried = (*message.tried, attempt.endpoint)
+    if outcome is _REFUSED:
+        message.refused = (*message.refused, attempt.endpoint)
     _teach(state, attempt.endpoint, outcome, silent, reason, now)
     if written and outcome in (_LOST, _TIMED_OUT):
         _repeat(state, message, code, reason, retry, now)
@@ -349,6 +377,7 @@ def _release(state: State, attempt: Attempt, outcome: Outcome, now: int) -> Upst
         state.pump[endpoint.upstream] = None
     if outcome is _REPLIED:
         if attempt.key:
+            message.downstream.answered = max(message.downstream.answered, message.sequence)
             if endpoint.unread and endpoint.unread.get(message.downstream, message.sequence) < message.sequence:
                 del endpoint.unread[message.downstream]  # what came before a request that is answered was read
             endpoint.latency += (now - attempt.written - endpoint.latency) >> _LATENCY_SHIFT

@@ -128,6 +128,8 @@ def close_upstream(state: State, connection: UpstreamConnection, *, abort: bool)
     for downstream in connection.throttling:
         assert downstream.throttled is not None
         del downstream.throttled[connection]
+    if connection.throttling and state.paused:
+        state.freed = True
     connection.throttling.clear()
     if abort:
         state.writes.pop(connection.conn, None)

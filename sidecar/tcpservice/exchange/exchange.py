@@ -78,7 +78,8 @@ class Exchange:
 
     def accept(self, service: Service, now: int, *, inbound: bool = False) -> int | None:
         """Take a plain connection to a service; return its number, None to refuse it. `inbound`: from another pod."""
-        target = topology.upstream_for(self._state, service)
+        find = topology.inbound_upstream if inbound else topology.upstream_for
+        target = find(self._state, service)
         limit = target.service.limits.max_frame_size
         origin = Origin.INBOUND if inbound else Origin.LOCAL
         accepted = downstream.accept(self._state, target, origin, limit, now)
@@ -169,8 +170,8 @@ class Exchange:
             downstream.unsent(self._state, connection, size, now)
         elif type(connection) is UpstreamConnection:
             target = connection.endpoint.upstream
-            if size < connection.backlog and target.waiting.count:
-                self._state.pump[target] = None
+            if target.waiting.count and size != connection.backlog:
+                self._state.pump[target] = None  # a longer one, too: small messages then take another connection
             connection.backlog = size
         self._settle(now)
 

@@ -3,6 +3,7 @@
 cimport cython
 
 from tcpservice.exchange.records cimport (
+    Attempt,
     DownstreamConnection,
     Message,
     Upstream,
@@ -16,6 +17,12 @@ cdef object _PROBATION
 
 @cython.locals(upstream=Upstream, endpoint=UpstreamEndpoint, each=UpstreamEndpoint, candidates=list)
 cpdef UpstreamEndpoint pick(State state, Message message)
+@cython.locals(each=UpstreamEndpoint)
+cpdef bint is_late(Message message) except -1
+@cython.locals(downstream=DownstreamConnection, sequence="long long", pool=list)
+cpdef bint is_late_for(Message message, UpstreamEndpoint endpoint) except -1
+@cython.locals(attempt=Attempt)
+cdef long long _newest_pending(UpstreamConnection connection, DownstreamConnection downstream) except -1
 @cython.locals(pool=list, slot="long long", connection=UpstreamConnection)
 cpdef bint has_room(State state, UpstreamEndpoint endpoint, Message message) except -1
 cpdef bint may_have_more(UpstreamEndpoint endpoint) except -1
@@ -26,11 +33,18 @@ cpdef bint is_full(Upstream upstream) except -1
     size="long long",
     slot="long long",
     largest="long long",
+    most="long long",
     connection=UpstreamConnection,
 )
 cpdef long long slot_for(State state, UpstreamEndpoint endpoint, Message message) except -1
 @cython.locals(
-    pool=list, best="long long", least="long long", slot="long long", live="long long", connection=UpstreamConnection
+    pool=list,
+    best="long long",
+    least="long long",
+    there="long long",
+    slot="long long",
+    live="long long",
+    connection=UpstreamConnection,
 )
 cdef long long _slot_for_small(State state, UpstreamEndpoint endpoint, long long most) except -1
 @cython.locals(
@@ -42,7 +56,9 @@ cdef long long _slot_for_small(State state, UpstreamEndpoint endpoint, long long
     connection=UpstreamConnection,
 )
 cdef long long _slot_for_large(State state, UpstreamEndpoint endpoint, long long most) except -1
+@cython.locals(slot="long long", connection=UpstreamConnection)
+cdef bint _may_do_without_last(State state, list pool, long long others) except -1
 cdef bint _takes_more(State state, UpstreamConnection connection) except -1
 cpdef bint is_congested(State state, UpstreamConnection connection) except -1
 @cython.locals(best="long long", least="long long", slot="long long", connection=UpstreamConnection)
-cdef long long _least_used(State state, list pool) except -1
+cdef long long _least_used(State state, list pool, long long most) except -1

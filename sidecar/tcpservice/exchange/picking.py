@@ -19,6 +19,7 @@ from typing import Final
 
 from tcpservice.exchange.records import (
     LARGEST_POOL,
+    DownstreamConnection,
     Message,
     Origin,
     Upstream,
@@ -51,13 +52,48 @@ def pick(state: State, message: Message) -> UpstreamEndpoint | None:
         return None
     tried = message.tried
     if tried:
-        candidates = [each for each in candidates if each not in tried] or candidates
+        candidates = [each for each in candidates if each not in tried] or [
+            each for each in candidates if not is_late_for(message, each)
+        ]
     else:
         endpoint = upstream.balancer.choose(candidates, state.rng)
         if has_room(state, endpoint, message):
             return endpoint
     with_room = [each for each in candidates if has_room(state, each, message)]
     return upstream.balancer.choose(with_room, state.rng) if with_room else None
+
+
+def is_late(message: Message) -> bool:
+    """Whether a message cannot be sent to any of the endpoints that can be picked: it would be out of order there."""
+    if not message.refused:
+        return False
+    return all([is_late_for(message, each) for each in message.upstream.candidates])  # noqa: C419 - compiles better
+
+
+def is_late_for(message: Message, endpoint: UpstreamEndpoint) -> bool:
+    """Whether an endpoint that refused a message may have run a later one of its caller since.
+
+    The endpoint's sidecar refuses requests while its app is away, but keeps events, and the app may be back for what
+    was sent behind the refused message. Such a message may only go to another endpoint. For a request that may run
+    twice, order does not matter.
+    """
+    if endpoint not in message.refused or message.policy.idempotent:
+        return False
+    downstream, sequence = message.downstream, message.sequence
+    if downstream.answered > sequence or endpoint.unread.get(downstream, 0) > sequence:
+        return True
+    if not downstream.live:
+        return False
+    pool = [each for each in endpoint.pool if each is not None]
+    return any([_newest_pending(each, downstream) > sequence for each in pool])  # noqa: C419 - compiles better
+
+
+def _newest_pending(connection: UpstreamConnection, downstream: DownstreamConnection) -> int:
+    """Return the sequence of the last request of a caller that is pending on a connection, 0 where none is."""
+    for attempt in reversed(connection.pending.values()):
+        if attempt.connection is connection and attempt.message.downstream is downstream:
+            return attempt.message.sequence
+    return 0
 
 
 def has_room(state: State, endpoint: UpstreamEndpoint, message: Message) -> bool:
@@ -104,17 +140,35 @@ def slot_for(state: State, endpoint: UpstreamEndpoint, message: Message) -> int:
         connection = endpoint.pool[slot] if slot < len(endpoint.pool) else None
         if connection is None or not is_congested(state, connection):
             return slot
+    most = size or LARGEST_POOL
     largest = max(message.size, downstream.replied, downstream.unsent)  # its next reply may be as large as its last
     if largest >= state.large_message or downstream.throttled:
-        return _slot_for_large(state, endpoint, size or LARGEST_POOL)
-    return _slot_for_small(state, endpoint, size or LARGEST_POOL)
+        return _slot_for_large(state, endpoint, most)
+    if not downstream.replied and _may_do_without_last(state, endpoint.pool, most - 1):
+        most -= 1
+    return _slot_for_small(state, endpoint, most)
+
+
+def _may_do_without_last(state: State, pool: list[UpstreamConnection | None], others: int) -> bool:
+    """Whether one of the first so many slots of a pool takes more, or does not exist yet."""
+    if len(pool) < others:
+        return True
+    for slot in range(others):
+        connection = pool[slot]
+        if connection is None or _takes_more(state, connection):
+            return True
+    return False
 
 
 def _slot_for_small(state: State, endpoint: UpstreamEndpoint, most: int) -> int:
-    """Return the least used of the slots that are not congested; a new one if there is none, or all are busy."""
+    """Return the least used of the slots that are not congested; a new one if there is none, or all are busy.
+
+    New callers may ask for large replies and read none of them, a thousand at once. So they leave the last slot to
+    callers whose replies are known to be small, as long as the others take more.
+    """
     pool = endpoint.pool
-    best, least = -1, 0
-    for slot in range(len(pool)):
+    best, least, there = -1, 0, min(len(pool), most)
+    for slot in range(there):
         connection = pool[slot]
         live = 0
         if connection is not None:
@@ -123,9 +177,9 @@ def _slot_for_small(state: State, endpoint: UpstreamEndpoint, most: int) -> int:
             live = connection.live
         if best < 0 or live < least:
             best, least = slot, live
-    if len(pool) < most and (best < 0 or (least >= BUSY and endpoint.latency >= SLOW)):
-        return len(pool)
-    return best if best >= 0 else _least_used(state, pool)
+    if there < most and (best < 0 or (least >= BUSY and endpoint.latency >= SLOW)):
+        return there
+    return best if best >= 0 else _least_used(state, pool, there)
 
 
 def _slot_for_large(state: State, endpoint: UpstreamEndpoint, most: int) -> int:
@@ -153,7 +207,7 @@ def _slot_for_large(state: State, endpoint: UpstreamEndpoint, most: int) -> int:
         return full
     if idle >= 0:
         return idle
-    return len(pool) if len(pool) < most else _least_used(state, pool)
+    return len(pool) if len(pool) < most else _least_used(state, pool, len(pool))
 
 
 def _takes_more(state: State, connection: UpstreamConnection) -> bool:
@@ -161,10 +215,10 @@ def _takes_more(state: State, connection: UpstreamConnection) -> bool:
     return connection.backlog < state.upstream_backlog and connection.bytes <= connection.endpoint.upstream.most_bytes
 
 
-def _least_used(state: State, pool: list[UpstreamConnection | None]) -> int:
-    """Return the least used of the slots that take more; the first where none does."""
+def _least_used(state: State, pool: list[UpstreamConnection | None], most: int) -> int:
+    """Return the least used of the first so many slots that takes more; the first where none does."""
     best, least = 0, -1
-    for slot in range(len(pool)):
+    for slot in range(most):
         connection = pool[slot]
         if connection is not None and _takes_more(state, connection) and (least < 0 or connection.live < least):
             best, least = slot, connection.live

@@ -31,6 +31,7 @@ cdef class DownstreamConnection(TimerOwner):
     cdef public long long buffered
     cdef public long long unsent
     cdef public long long replied
+    cdef public long long answered
     cdef public long long progress
     cdef public long long heard
     cdef public long long arrived
@@ -131,6 +132,7 @@ cdef class Message(TimerOwner):
     cdef public long long rounds
     cdef public tuple failed
     cdef public tuple tried
+    cdef public tuple refused
     cdef public bint may_have_run
     cdef public long long responses
     cdef public long long answered

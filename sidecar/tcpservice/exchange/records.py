@@ -98,13 +98,14 @@ class DownstreamConnection(TimerOwner):
     not. `items` are parsed and not processed yet, since the connection was paused. `waiting_first` counts requests
     that hold a place: without a response, and younger than `Bounds.place_expiry`. `serial` selects its slot
     in an endpoint's pool. `buffered` is what the reader held when it was counted last, `unsent` what the
-    caller has not taken, `progress` when it last took some; `replied` is the size of the last response.
+    caller has not taken, `progress` when it last took some; `replied` is the size of the last response, `answered` the
+    sequence of the newest request that has its last one.
     """
 
     __slots__ = (
-        "arrived", "buffered", "bytes", "conn", "control_second", "control_used", "heard", "hop", "items", "live",
-        "messages", "origin", "progress", "reader", "replied", "serial", "state", "throttled", "unsent", "upstream",
-        "waiting_first",
+        "answered", "arrived", "buffered", "bytes", "conn", "control_second", "control_used", "heard", "hop", "items",
+        "live", "messages", "origin", "progress", "reader", "replied", "serial", "state", "throttled", "unsent",
+        "upstream", "waiting_first",
     )  # fmt: skip
 
     def __init__(self, conn: int, upstream: Upstream | None, origin: Origin, limit: int, now: int) -> None:
@@ -124,6 +125,7 @@ class DownstreamConnection(TimerOwner):
         self.buffered = 0
         self.unsent = 0
         self.replied = 0
+        self.answered = 0
         self.progress = now
         self.heard = now
         self.arrived = 0
@@ -323,13 +325,14 @@ class Message(TimerOwner):
     current one; `last` is the last one. `may_have_run` says that an endpoint was sent it and may have run it.
     `held` is the number of bytes that are counted for it, `expected` the likely size of its reply where that is
     large. `rounds` counts how often all endpoints failed while it waited. `holds_place` says that it counts against
-    limits on requests.
+    limits on requests. `tried` are the endpoints where an attempt failed, `refused` those of them whose sidecar had
+    the message and could not reach its app.
     """
 
     __slots__ = (
         "answered", "arrived", "attempt", "attempts", "downstream", "expected", "failed", "frame", "held",
-        "holds_place", "kept", "last", "may_have_run", "policy", "request", "responses", "rounds", "sequence", "size",
-        "trace", "tried", "upstream",
+        "holds_place", "kept", "last", "may_have_run", "policy", "refused", "request", "responses", "rounds",
+        "sequence", "size", "trace", "tried", "upstream",
     )  # fmt: skip
 
     downstream: DownstreamConnection
@@ -349,6 +352,7 @@ class Message(TimerOwner):
     rounds: int
     failed: tuple[FailedAttempt, ...]
     tried: tuple[UpstreamEndpoint, ...]
+    refused: tuple[UpstreamEndpoint, ...]
     may_have_run: bool
     responses: int
     answered: int
@@ -384,6 +388,7 @@ def new_message(
     message.rounds = 0
     message.failed = ()
     message.tried = ()
+    message.refused = ()
     message.may_have_run = False
     message.responses = 0
     message.answered = 0

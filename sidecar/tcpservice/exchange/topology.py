@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tcpservice.exchange.attempts import Outcome, drain_connection, end
 from tcpservice.exchange.endings import close_upstream
 from tcpservice.exchange.endpoint_health import became_ready, changed
-from tcpservice.exchange.records import Upstream, UpstreamEndpoint
+from tcpservice.exchange.records import DownstreamConnection, Origin, Upstream, UpstreamEndpoint
 from tcpservice.exchange.state import State
 from tcpservice.exchange.transitions import ConnectionState, EndpointEvent
 from tcpservice.snapshot import Endpoint, Retry, Service, Snapshot, Timeouts
@@ -31,6 +31,8 @@ def swap(state: State, snapshot: Snapshot, now: int) -> None:
             _adopt(state, app, as_app(service, app.service.endpoints), now)
     for downstream in state.downstreams:
         if downstream.upstream is not None:
+            if downstream.origin is Origin.INBOUND:
+                _redirect(state, downstream)
             downstream.reader.limit = downstream.upstream.service.limits.max_frame_size
     state.freed = True
 
@@ -41,6 +43,23 @@ def upstream_for(state: State, service: Service) -> Upstream:
     if upstream is None:
         upstream = state.upstreams[service.key] = Upstream(service)
     return upstream
+
+
+def inbound_upstream(state: State, service: Service) -> Upstream:
+    """Return where messages of callers without a sidecar go: to all endpoints, or only to the pod's own app."""
+    upstream, app = upstream_for(state, service), state.apps.get(service.key)
+    return app if app is not None and upstream.service.inbound_to_app else upstream
+
+
+def _redirect(state: State, downstream: DownstreamConnection) -> None:
+    """Let the next messages of a caller without a sidecar go where they should; earlier ones end where they are."""
+    before = downstream.upstream
+    assert before is not None
+    after = inbound_upstream(state, state.upstreams[before.key].service)
+    if after is not before:
+        before.callers -= 1
+        after.callers += 1
+        downstream.upstream = after
 
 
 def add_app(state: State, service: Service, endpoint: Endpoint, now: int) -> None:

@@ -13,7 +13,16 @@ from typing import Final
 from tcpservice.errors import Code, ProtocolError
 from tcpservice.exchange import fallback
 from tcpservice.exchange.admission import is_slow_reader, responded, throttle
-from tcpservice.exchange.attempts import Outcome, backoff_of, dial_failed, end, has_untried, withdraw, write
+from tcpservice.exchange.attempts import (
+    Outcome,
+    backoff_of,
+    dial_failed,
+    end,
+    expect_large_replies,
+    has_untried,
+    withdraw,
+    write,
+)
 from tcpservice.exchange.endings import CONNECTION_CLOSED, close_upstream
 from tcpservice.exchange.endpoint_health import (
     asked_to_leave,
@@ -205,7 +214,10 @@ def _deliver(
         state.write(downstream.conn, frame.raw)
     else:
         state.write(downstream.conn, with_id(frame, reply.id_at, reply.id_end, asked))
-    downstream.replied = len(frame.raw)
+    size = len(frame.raw)
+    if size >= state.large_message > downstream.replied:
+        expect_large_replies(downstream, size)
+    downstream.replied = size
     if downstream.unsent and is_slow_reader(state, downstream):
         throttle(state, connection, downstream)
     if not message.responses:
@@ -314,10 +326,14 @@ def on_timer(state: State, connection: UpstreamConnection, reason: int, now: int
 
 
 def _check_silence(state: State, connection: UpstreamConnection, now: int) -> None:
-    """Probe an endpoint that has not answered for a while, judged by what was sent to it."""
+    """Probe an endpoint that has not answered for a while, judged by what was sent to it.
+
+    The pod's own app that is about to stop is probed even if nothing was sent: its end shows on this connection only.
+    """
     bounds = state.bounds
     since = max(connection.asked, connection.heard)
-    if not connection.asked or connection.probed or connection.throttling:
+    watched = connection.asked or connection.endpoint.upstream.stopping
+    if not watched or connection.probed or connection.throttling:
         state.timers.set(connection, Reason.SILENCE, now + bounds.probe_after)
     elif now - since < bounds.probe_after:
         state.timers.set(connection, Reason.SILENCE, since + bounds.probe_after)

@@ -14,9 +14,11 @@ from tcpservice.spec.checked import Checked
 from tcpservice.spec.leaves import LARGEST_SIZE, SIZE_WORDS
 from tcpservice.spec.problems import Finding, Path, expected, render
 from tcpservice.spec.routes import Match
+from tcpservice.spec.schema import CallerNamespaces
 from tcpservice.spec.units import parse_duration, parse_quantity
 
 _ROUTES: Final = ("spec", "routes")
+_CALLERS: Final = ("spec", "allowedCallers", "namespaces")
 _NEVER_NOTHING: Final = (
     ("spec", "timeouts", "connect"),
     ("spec", "retryConstraint", "budget", "interval"),
@@ -32,9 +34,17 @@ def check_rules(service: Checked) -> Iterator[Finding]:
     yield from _check_timeouts(service, ("spec", "timeouts"))
     for index in range(service.count(_ROUTES)):
         yield from _check_timeouts(service, (*_ROUTES, index, "timeouts"))
+    yield from _check_callers(service)
     yield from _check_drain(service)
     yield from _check_nothing(service)
     yield from _check_size(service)
+
+
+def _check_callers(service: Checked) -> Iterator[Finding]:
+    namespaces = service.part(_CALLERS, CallerNamespaces)
+    if namespaces is not None and (namespaces.from_ == "Selector") != (namespaces.selector is not None):
+        wanted = "no selector" if namespaces.selector is not None else "a selector"
+        yield Finding(_CALLERS, f"expected {wanted} with from: {namespaces.from_ or 'Same'}")
 
 
 def _check_names(service: Checked) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from tcpservice.spec.leaves import Group, Label, LabelName, LabelValue, Port, PortName, ServiceName
 from tcpservice.spec.policies import (
@@ -43,6 +43,29 @@ class Injection(Group, frozen=True, kw_only=True):
         Literal["Manual", "Evict"] | None,
         Meta(description="Evict: pods that lack it are evicted, by one, within disruption budgets. Default Manual."),
     ] = None
+
+
+class CallerNamespaces(Group, frozen=True, kw_only=True):
+    """Namespaces, beside that of the TcpService."""
+
+    from_: Annotated[
+        Literal["Same", "All", "Selector"] | None,
+        Meta(description="Same: none. All: every one. Selector: those with the labels of selector. Default Same."),
+    ] = field(name="from", default=None)
+    selector: Annotated[
+        Annotated[
+            dict[LabelName, LabelValue],
+            Meta(min_length=1, extra={"expected": "labels of namespaces such as {team: billing}"}),
+        ]
+        | None,
+        Meta(description="Labels of the namespaces, with from: Selector."),
+    ] = None
+
+
+class AllowedCallers(Group, frozen=True, kw_only=True):
+    """Which pods of other namespaces may call through their sidecars."""
+
+    namespaces: Annotated[CallerNamespaces | None, Meta(description="The namespaces of these pods.")] = None
 
 
 class Spec(Group, frozen=True, kw_only=True):
@@ -90,6 +113,9 @@ class Spec(Group, frozen=True, kw_only=True):
         Meta(description="Rules for the messages of some patterns."),
     ] = None
     access: Annotated[Access | None, Meta(description="Who may call.")] = None
+    allowed_callers: Annotated[
+        AllowedCallers | None, Meta(description="Pods of other namespaces that may call. Default: none.")
+    ] = None
     injection: Annotated[Injection | None, Meta(description="How pods get the sidecar.")] = None
 
 
@@ -104,7 +130,7 @@ class ReplicaCounts(Struct, frozen=True, kw_only=True, rename="camel"):
 class Condition(Struct, frozen=True, kw_only=True, rename="camel"):
     """One aspect of the state, as in all of Kubernetes."""
 
-    type: Annotated[str, Meta(description="Which aspect: Accepted, Programmed, FrontReady, Injected or Ready.")]
+    type: Annotated[str, Meta(description="Which aspect: Accepted, Programmed, InboundReady, Injected or Ready.")]
     status: Annotated[Literal["True", "False", "Unknown"], Meta(description="Whether it holds.")]
     reason: Annotated[str, Meta(description="Why, in one CamelCase word.")]
     message: Annotated[str, Meta(description="Why, for people.", max_length=LONGEST_MESSAGE)]

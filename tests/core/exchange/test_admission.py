@@ -375,6 +375,23 @@ def test_a_message_has_arrived_when_its_connection_was_paused_however_often_that
     assert [row.started for row in stage.rows] == [arrived] * 3
 
 
+def test_a_message_that_comes_after_its_connection_was_paused_has_all_its_time() -> None:
+    stage = Stage(service(1, timeouts=Timeouts(request=5 * SECOND)), bounds=Bounds(downstream_requests=1))
+    client = stage.client()
+    client.ask("1")
+    client.ask("2")
+    assert client.is_paused()
+    stage.upstream().reply("1")
+    stage.upstream().reply("2")
+    assert not client.is_paused()
+    stage.pass_time(10 * SECOND)
+    begun = stage.now
+    client.ask("3")
+    stage.pass_time(4 * SECOND)
+    stage.upstream().reply("3")
+    assert (stage.rows[-1].code, stage.rows[-1].started) == ("ok", begun)
+
+
 def test_slow_readers_that_have_left_do_not_make_others_slow() -> None:
     stage = Stage(service(1), bounds=Bounds(unsent_bytes=1000))
     for _ in range(50):
@@ -404,3 +421,43 @@ def test_an_old_request_that_ends_is_not_counted_with_those_that_are_pending() -
     for id_ in ("1", "2"):
         stage.upstream().reply(id_)
     assert stage.codes() == ["cancelled", "cancelled", "ok", "ok"]
+
+
+def test_a_slow_reader_asks_for_no_more_replies_before_it_has_read_those_it_has() -> None:
+    """An app that holds too many replies closes the connection that other callers share."""
+    stage = Stage(service(1), bounds=Bounds(unsent_bytes=1000))
+    slow, other = stage.client(), stage.client()
+    slow.ask("1")
+    slow.hold(2000)
+    stage.upstream().part("1", "x")
+    slow.ask("2")
+    slow.ask("3")
+    other.ask("other's")
+    assert [upstream.ids for upstream in stage.upstreams] == [["1"], ["other's"]]
+    slow.hold(0)
+    assert [upstream.ids for upstream in stage.upstreams] == [["1", "2", "3"], ["other's"]]
+
+
+def test_what_a_slow_reader_asked_for_goes_on_when_the_connection_of_its_replies_is_lost() -> None:
+    stage = Stage(service(1), bounds=Bounds(unsent_bytes=1000))
+    slow = stage.client()
+    slow.ask("1")
+    slow.hold(2000)
+    stage.upstream().part("1", "x")
+    slow.ask("2")
+    stage.upstream().drop()
+    stage.pass_time(2 * SECOND)
+    assert [upstream.ids for upstream in stage.upstreams] == [["1"], ["2"]]
+
+
+def test_a_slow_reader_goes_on_when_the_idle_connection_that_waited_for_it_is_closed() -> None:
+    stage = Stage(service(1), bounds=Bounds(unsent_bytes=1000, connection_idle=5 * SECOND))
+    slow = stage.client()
+    slow.ask("1")
+    slow.hold(2000)
+    stage.upstream().reply("1")
+    slow.ask("2")
+    assert slow.is_paused()
+    stage.pass_time(6 * SECOND)
+    assert not slow.is_paused()
+    assert [(upstream.is_open(), upstream.ids) for upstream in stage.upstreams] == [(False, ["1"]), (True, ["2"])]

@@ -6,7 +6,7 @@ import pytest
 
 from core.exchange.stage import Client, Stage, endpoints, service
 from tcpservice.exchange import Bounds
-from tcpservice.snapshot import SECOND, Protocol, Retry
+from tcpservice.snapshot import SECOND, Endpoint, Protocol, Retry
 
 BACK, GOAWAY = b"back", b"goaway"
 
@@ -35,6 +35,35 @@ def test_others_are_sent_away_until_the_app_listens() -> None:
     stage.pass_time(10 * SECOND)
     assert (early.words, late.words) == ([GOAWAY, BACK], [GOAWAY, BACK])
     assert stage.sidecar().words == []
+
+
+def test_a_port_that_services_with_different_pods_share_leads_to_this_app_only() -> None:
+    stage = Stage(service(2, inbound_to_app=True))
+    stage.exchange.add_app(stage.services[0], Endpoint(host="localhost", port=3001, name="own"), stage.now)
+    stranger, own = stage.client(inbound=True), stage.client()
+    for number in range(4):
+        stranger.ask(f"a{number}")
+        own.ask(f"b{number}")
+    assert {stage.holder(f"a{number}").name for number in range(4)} == {"own"}
+    assert {stage.holder(f"b{number}").name for number in range(4)} == {"r0", "r1"}
+    stage.swap(service(2))
+    for number in range(4, 8):
+        stranger.ask(f"a{number}")
+    assert {stage.holder(f"a{number}").name for number in range(4, 8)} == {"r0", "r1"}, "balanced from now on"
+    stage.swap(service(2, pool_size=1))
+    assert stranger.is_open(), "another change leaves it"
+    for number in range(8):
+        stage.holder(f"a{number}").reply(f"a{number}", number)
+    assert {packet["id"]: packet["response"] for packet in stranger.packets} == {f"a{n}": n for n in range(8)}
+    stage.swap(service(2, inbound_to_app=True))
+    stranger.ask("a8")
+    assert stage.holder("a8").name == "own", "a caller keeps one connection for life, so it is led elsewhere at once"
+
+
+def test_an_inbound_listener_without_an_app_of_its_own_balances() -> None:
+    stage = Stage(service(2, inbound_to_app=True))
+    stage.client(inbound=True).ask("1")
+    assert stage.holder("1").name in ("r0", "r1")
 
 
 def test_an_app_that_listens_is_known_at_once() -> None:
@@ -265,3 +294,32 @@ def test_an_app_that_answers_no_probe_is_back_when_it_is_on_probation() -> None:
     other.ask("2")
     stage.upstream().reply("2")
     assert other.packets[-1]["id"] == "2"
+
+
+def test_an_app_whose_end_is_not_seen_is_found_out() -> None:
+    """The connection was severed: it shows neither the end of the app nor that it is back."""
+    stage, other = pod(bounds=Bounds(probe_after=2 * SECOND, probe_timeout=SECOND))
+    other.ask("1")
+    severed = stage.upstream()
+    severed.reply("1")
+    stage.exchange.stop_apps(stage.now)
+    stage.silent.add("r0")
+    stage.pass_time(2 * SECOND)
+    assert severed.is_open()
+    stage.pass_time(2 * SECOND)
+    assert not severed.is_open()
+    stage.silent.clear()
+    stage.pass_time(10 * SECOND)
+    assert other.words == [GOAWAY, BACK]
+
+
+def test_an_app_that_stops_slowly_answers_probes_until_then() -> None:
+    stage, other = pod(bounds=Bounds(probe_after=2 * SECOND, probe_timeout=SECOND))
+    other.ask("1")
+    app = stage.upstream()
+    app.reply("1")
+    stage.exchange.stop_apps(stage.now)
+    stage.pass_time(10 * SECOND)
+    assert app.is_open()
+    assert len(stage.probes) >= 4
+    assert other.words == [GOAWAY]

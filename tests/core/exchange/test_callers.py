@@ -132,6 +132,20 @@ def test_who_goes_on_after_a_pause_is_served() -> None:
     assert client.is_open()
 
 
+def test_each_message_has_all_its_time_to_arrive_where_it_begins_behind_the_end_of_another() -> None:
+    stage = Stage(service(1), bounds=Bounds(stall=SECOND))
+    client = stage.client()
+    frames = [encoded({"pattern": "sum", "data": n, "id": f"n{n}"}) for n in range(4)]
+    rest = b""
+    for frame in frames:
+        client.send_bytes(rest + frame[:10])
+        rest = frame[10:]
+        stage.pass_time(SECOND * 9 // 10)
+        assert client.is_open()
+    client.send_bytes(rest)
+    assert stage.upstream().ids == ["n0", "n1", "n2", "n3"]
+
+
 def test_a_caller_that_reads_nothing_is_closed_in_time() -> None:
     stage = Stage(service(1), bounds=Bounds(stall=SECOND))
     deaf, slow = stage.client(), stage.client()

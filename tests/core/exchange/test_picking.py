@@ -79,10 +79,32 @@ def test_a_caller_with_something_under_way_keeps_its_connection() -> None:
     assert stage.holder("after") is stage.holder("before")
 
 
+def known_client(stage: Stage) -> Client:
+    """Return a client whose replies are known to be small."""
+    client = stage.client()
+    client.ask(f"known {client.conn}")
+    stage.holder(f"known {client.conn}").reply(f"known {client.conn}")
+    return client
+
+
+def test_new_callers_leave_the_last_connection_to_those_whose_replies_are_known() -> None:
+    stage = Stage(service(1, timeouts=LONG), bounds=Bounds(unsent_bytes=1000))
+    known, new = known_client(stage), [stage.client() for _ in range(20)]
+    for number, client in enumerate(new):
+        client.ask(f"new {number}")
+        client.hold(2000)
+        stage.holder(f"new {number}").part(f"new {number}", "x")
+    assert len(stage.upstreams) == LARGEST_POOL - 1
+    assert all(upstream.is_paused() for upstream in stage.upstreams)
+    known.ask("known")
+    assert stage.holder("known") is stage.upstreams[LARGEST_POOL - 1]
+
+
 def test_where_all_connections_are_congested_the_least_used_is_taken() -> None:
     stage = Stage(service(1, timeouts=LONG))
-    for number in range(LARGEST_POOL):
-        stage.client().ask(f"small {number}")
+    known = [known_client(stage) for _ in range(LARGEST_POOL)]
+    for number, client in enumerate(known):
+        client.ask(f"small {number}")
         used = stage.upstreams[number]
         used.hold(CONGESTED_BACKLOG)
     assert len(stage.upstreams) == LARGEST_POOL
@@ -119,7 +141,7 @@ def test_a_connection_that_brings_a_large_reply_is_congested_until_that_has_arri
     assert stage.holder("again") is replica
 
 
-def test_a_slow_reader_keeps_to_the_connections_that_are_not_read_because_of_it() -> None:
+def test_others_take_no_connection_that_is_not_read_because_of_a_slow_reader() -> None:
     stage = Stage(service(1, timeouts=LONG), bounds=Bounds(unsent_bytes=1000))
     slow, quick = stage.client(), stage.client()
     slow.ask("first")
@@ -129,20 +151,20 @@ def test_a_slow_reader_keeps_to_the_connections_that_are_not_read_because_of_it(
     assert replica.is_paused()
     quick.ask("quick")
     assert stage.holder("quick") is not replica
-    slow.ask("second")
-    assert stage.holder("second") is replica
 
 
-def test_a_slow_reader_without_a_request_under_way_stays_with_the_congested() -> None:
-    stage = Stage(service(1, timeouts=LONG), bounds=Bounds(unsent_bytes=1000))
+def test_what_a_slow_reader_asked_for_before_stays_with_the_congested() -> None:
+    limits = Limits(max_requests_per_replica=2)
+    stage = Stage(service(1, timeouts=LONG, limits=limits), bounds=Bounds(unsent_bytes=1000))
     slow, other = stage.client(), stage.client()
     slow.ask("first")
     other.ask("other")
+    slow.ask("second")
     replica = stage.upstream()
+    assert replica.ids == ["first", "other"]
     slow.hold(2000)
     replica.reply("first")
     assert replica.is_paused()
-    slow.ask("second")
     assert stage.holder("second") is replica
 
 
@@ -192,6 +214,75 @@ def test_as_many_large_replies_are_expected_of_a_connection_as_its_endpoint_may_
             for id_ in upstream.ids:
                 upstream.reply(id_, "y")
     assert stage.exchange.services()[0].waiting == 0
+
+
+def test_one_large_reply_tells_what_the_others_under_way_will_be() -> None:
+    """A caller asks for many large replies before it has got any."""
+    limits = Limits(max_frame_size=2 * LARGE)
+    stage = Stage(service(1, timeouts=LONG, limits=limits, pool_size=1))
+    known, reader = stage.client(), stage.client()
+    known.ask("known")
+    replica = stage.upstream()
+    replica.reply("known", "y" * LARGE)
+    for number in range(8):
+        reader.ask(f"request {number}")
+    reader.emit("event")
+    known.ask("before")
+    assert stage.exchange.services()[0].waiting == 0
+    replica.part("request 0", "y" * LARGE)
+    known.ask("after")
+    assert stage.exchange.services()[0].waiting == 1
+    for id_ in ("before", *(f"request {number}" for number in range(8))):
+        replica.reply(id_, "y")
+    assert stage.exchange.services()[0].waiting == 0
+    replica.reply("after", "y")
+    (endpoint,) = stage.exchange._state.upstreams["shop/orders"].endpoints.values()
+    assert [connection.bytes for connection in endpoint.pool if connection] == [0]
+
+
+def test_a_request_to_which_a_large_reply_is_expected_already_is_counted_once() -> None:
+    stage = Stage(service(1, timeouts=LONG))
+    reader = stage.client()
+    reader.ask("first")
+    replica = stage.upstream()
+    replica.reply("first", "y" * LARGE)
+    reader.ask("second")
+    reader.ask("third")
+    replica.reply("second", "y")
+    reader.ask("fourth")
+    replica.reply("fourth", "y" * LARGE)
+    replica.reply("third", "y" * LARGE)
+    (endpoint,) = stage.exchange._state.upstreams["shop/orders"].endpoints.values()
+    assert [connection.bytes for connection in endpoint.pool if connection] == [0]
+
+
+def test_no_reply_is_expected_to_an_event_that_waits_for_a_connection() -> None:
+    stage = Stage(service(2, timeouts=LONG))
+    stage.hanging = {"r1"}
+    reader = stage.client()
+    for number in range(6):
+        reader.ask(f"request {number}")
+        reader.emit("event")
+    answering = stage.upstream("r0")
+    for id_ in answering.ids[:2]:
+        answering.part(id_, "y" * LARGE)
+    endpoints_ = stage.exchange._state.upstreams["shop/orders"].endpoints.values()
+    dialled = next(endpoint for endpoint in endpoints_ if endpoint.name == "r1")
+    (connection,) = (each for each in dialled.pool if each)
+    asked = sum(attempt.message.request.id is not None for attempt in connection.queue)
+    assert 0 < asked < len(connection.queue)
+    assert connection.bytes // LARGE == asked
+
+
+def test_what_another_sidecar_asks_for_is_counted_there() -> None:
+    stage = Stage(service(1, timeouts=LONG))
+    stage.exchange.add_app(stage.services[0], endpoints(1)[0], stage.now)
+    other = stage.sidecar("shop/orders")
+    other.ask("1")
+    other.ask("2")
+    stage.upstream().part("1", "y" * LARGE)
+    (endpoint,) = stage.exchange._state.apps["shop/orders"].endpoints.values()
+    assert [connection.bytes < LARGE for connection in endpoint.pool if connection] == [True]
 
 
 @pytest.mark.parametrize("busy", [BUSY - 1, BUSY])
@@ -279,7 +370,9 @@ def test_one_caller_with_much_that_waits_delays_nobody() -> None:
         assert stage.holder(f"other {number}").is_open()
 
 
-def test_all_callers_are_looked_at_when_there_is_room_however_many_they_are() -> None:
+@pytest.mark.parametrize("looking", [False, True])
+def test_all_callers_are_looked_at_when_there_is_room_however_many_they_are(*, looking: bool) -> None:
+    """Room may come while some of them have been looked at, too."""
     stage = Stage(service(1, timeouts=LONG, pool_size=2), bounds=Bounds(upstream_backlog=1000))
     clients = [stage.client() for _ in range(3 * CALLERS_PER_TURN)]
     for who, client in enumerate(clients):  # each has something under way, so that it keeps its connection
@@ -290,6 +383,8 @@ def test_all_callers_are_looked_at_when_there_is_room_however_many_they_are() ->
     for who, client in enumerate(clients):
         client.ask(f"{who} waits 0")
         client.ask(f"{who} waits 1")
+    if looking:
+        one.hold(1999)
     two.hold(0)
     stage.pass_time(20 * MILLISECOND)
     held = sum(stage.holder(f"{who} under way") is one for who in range(len(clients)))

@@ -207,6 +207,18 @@ def test_what_found_no_handler_is_tried_where_there_may_be_one() -> None:
     assert [(row.code, row.attempts, row.endpoint) for row in stage.rows] == [("ok", 2, stage.upstreams[1].name)]
 
 
+def test_what_found_no_handler_is_tried_as_often_as_its_route_allows() -> None:
+    stage = Stage(service(4))
+    client = stage.client()
+    client.ask("1")
+    for number in range(3):
+        assert client.packets == []
+        stage.upstreams[number].no_handler("1")
+    assert client.packets[0]["status"] == "error"
+    assert [(row.code, row.attempts) for row in stage.rows] == [("no_handler", 3)]
+    assert len(stage.upstreams) == 3
+
+
 def test_while_memory_is_short_a_large_message_is_not_kept_for_another_endpoint() -> None:
     stage = Stage(service(2), bounds=Bounds(request_bytes=100_000))
     client = stage.client()

@@ -52,6 +52,14 @@ FIELDS = {
         '  retry: {backoff: "1s\\n"}',
         r'6: spec.retry.backoff: expected a duration such as 250ms, got "1s\n"',
     ),
+    "a selector of namespaces without from": (
+        "  allowedCallers:\n    namespaces: {selector: {team: web}}",
+        "7: spec.allowedCallers.namespaces: expected no selector with from: Same",
+    ),
+    "no selector of namespaces": (
+        "  allowedCallers:\n    namespaces: {from: Selector}",
+        "7: spec.allowedCallers.namespaces: expected a selector with from: Selector",
+    ),
     "no time to connect": (
         "  timeouts: {connect: 0s}",
         '6: spec.timeouts.connect: expected a duration above 0s, got "0s"',

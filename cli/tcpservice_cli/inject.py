@@ -1,0 +1,77 @@
+"""`tcpservice inject`: manifests with the sidecar in them, for those who want to see it, or to have it in their files.
+
+The documents go to stdout, what was done and what was left out to stderr, a line each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from tcpservice_flags import USAGE_ERROR, argument
+from tcpservice_operator.inject.sidecar_options import IMAGE, OPERATOR, add_flags, options_of
+
+_ENDINGS: Final = (".yaml", ".yml", ".json")
+_EXAMPLES: Final = """\
+examples:
+  tcpservice inject -f orders.yaml | kubectl apply -f -
+  tcpservice inject -f examples/orders --image registry.example.com/sidecar:1.2.3 > injected.yaml
+"""
+
+
+def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
+    """Add the subcommand and its flags."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "inject",
+        help="print manifests with the sidecar in them",
+        description="Print manifests with the sidecar in them, as the webhook of the operator would make them. "
+        "The chart's values sidecar.* and otlpEndpoint are the flags --sidecar-*.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("-f", "--file", metavar="PATH", dest="paths", type=argument(_path), action="append", required=True,
+        help="manifests: a file, a folder, or - for stdin; may be repeated")  # fmt: skip
+    add("--image", metavar="IMAGE", type=str, default=IMAGE, help=f"the sidecar's image (default {IMAGE})")
+    add("--operator", metavar="HOST:PORT", type=str, default=OPERATOR,
+        help=f"where sidecars find the operator (default {OPERATOR})")  # fmt: skip
+    add_flags(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+async def run(given: argparse.Namespace) -> int:
+    """Inject; return the exit status."""
+    # What follows imports much, and `tcpservice send` should start at once.
+    from tcpservice.spec import read
+    from tcpservice.spec.yaml_writer import write_all
+    from tcpservice.spec.yamltext import parse
+    from tcpservice_operator.inject.offline import inject_all
+
+    texts = [text for path in given.paths for text in _texts(path)]
+    problems = read(texts).problems
+    if problems:
+        sys.stderr.write("".join(f"{problem}\n" for problem in problems))
+        return USAGE_ERROR
+    values = [parsed.tree.value for _, text in texts for parsed in parse(text)]
+    documents = [value for value in values if isinstance(value, dict)]
+    results = list(inject_all(documents, options_of(given, image=given.image, operator=given.operator)))
+    sys.stdout.write(write_all(result.document for result in results))
+    sys.stderr.write("".join(f"{line}\n" for result in results for line in result.lines))
+    return 0
+
+
+def _path(text: str) -> Path:
+    path = Path(text)
+    if text != "-" and not path.exists():
+        raise ValueError(f'there is no file or folder "{text}"')
+    return path
+
+
+def _texts(path: Path) -> list[tuple[str, str]]:
+    if str(path) == "-":
+        return [("stdin", sys.stdin.read())]
+    files = sorted(child for child in path.iterdir() if child.suffix in _ENDINGS) if path.is_dir() else [path]
+    return [(str(file), file.read_text("utf-8", "replace")) for file in files]

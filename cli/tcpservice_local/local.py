@@ -1,0 +1,216 @@
+"""One run of local mode: manifests taken in as they change, replicas, figures, traces, and a name for `send`.
+
+Used by `tcpservice up`, which shows it, and by the demo and tests, which drive it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from msgspec import Struct
+
+from tcpservice_local import registry
+from tcpservice_local.addresses import NoPortError
+from tcpservice_local.designs import Options
+from tcpservice_local.figures import History, scrape
+from tcpservice_local.files import Files
+from tcpservice_local.fleet import Fleet
+from tcpservice_local.fleet_plan import Plan, make_plan
+from tcpservice_local.manifests import Refused, read_manifests
+from tcpservice_local.pod import CRASHED, STARTING
+from tcpservice_local.sidecar_flags import FRONT
+from tcpservice_local.tasks import begin
+from tcpservice_traces import Receiver, TraceStore
+
+LOOK_S: Final = 0.5
+SCRAPE_S: Final = 1.0
+SILENCE_S: Final = 10.0
+_COLLECTOR: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What the command line asks for."""
+
+    paths: tuple[Path, ...]
+    replicas: Mapping[str, int] = {}
+    ports: Mapping[str, int] = {}
+
+
+class WrongRunError(Exception):
+    """What was asked for cannot be, given the manifests."""
+
+
+class Local:
+    """A run, as a context: what it started ends with it.
+
+    `told` gets (who, line) of the processes, `said` what the run itself has to say, `changed` is called when the state
+    of a replica is another.
+    """
+
+    def __init__(
+        self,
+        asked: Asked,
+        told: Callable[[str, str], None],
+        said: Callable[[str], None],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._asked = asked
+        self._told = told
+        self._said = said
+        self._changed = changed
+        self._files = Files(asked.paths)
+        self._texts: list[tuple[str, str]] = []
+        self._folder = Fleet.folder()
+        self._receiver: Receiver | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._announced: dict[str, int] = {}
+        self._silent: dict[str, tuple[int, float]] = {}
+        self.grace = 5.0
+        self.history = History()
+        self.traces = TraceStore()
+        self.collector = next((os.environ[name] for name in _COLLECTOR if os.environ.get(name)), None)
+
+    async def __aenter__(self) -> Self:
+        """Start everything. Raises OSError, Refused, NoPortError, WrongRunError."""
+        try:
+            self._texts = self._files.texts()
+            plan = make_plan(read_manifests(self._texts))
+            _check(self._asked, plan)
+            await self._begin(plan)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self.fleet.close(self.grace)
+        if self._receiver is not None:
+            await self._receiver.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _begin(self, plan: Plan) -> None:
+        url = None
+        if self.collector is None:
+            self._receiver = Receiver(self.traces)
+            url = await self._receiver.start()
+        options = Options(
+            folder=self._folder,
+            inherited=inherited(os.environ),
+            replicas=self._asked.replicas,
+            ports=self._asked.ports,
+            collector=url,
+        )
+        self.fleet = Fleet(options, self._told, self._changed)
+        await self.fleet.start(plan)
+        self._announce(plan)
+        self._tasks = [begin(self._watch()), begin(self._measure())]
+
+    def _announce(self, plan: Plan) -> None:
+        registry.announce(self._folder, self.fleet.ports)
+        for note in plan.notes:
+            self._said(note)
+        for service in plan.services:
+            port = self.fleet.ports[service.key]
+            if port == self._announced.get(service.key, service.port if not self._announced else 0):
+                continue
+            asked = self._asked.ports.get(service.key, self._asked.ports.get(service.name))
+            why = f", as its own port {service.port} is taken here" if port not in (service.port, asked) else ""
+            self._said(f"{service.name} is at 127.0.0.1:{port}{why}")
+        self._announced = dict(self.fleet.ports)
+
+    async def _watch(self) -> None:
+        """Take in what changes in the files; what is wrong changes nothing."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                texts = self._files.texts()
+            except OSError as error:
+                self._said(f"{error}; the last good state goes on")
+                await asyncio.sleep(LOOK_S)
+                continue
+            if texts != self._texts:
+                self._texts = texts
+                self._take(texts)
+
+    def _take(self, texts: Sequence[tuple[str, str]]) -> None:
+        try:
+            plan = make_plan(read_manifests(texts))
+            _check_services(plan, "there is no TcpService among the manifests any more")
+            self.fleet.apply(plan)
+        except (Refused, NoPortError, WrongRunError) as error:
+            for line in str(error).splitlines():
+                self._said(line)
+            self._said("the last good state goes on")
+        else:
+            self._said("the changed manifests are in effect")
+            self._announce(plan)
+
+    async def _measure(self) -> None:
+        while True:
+            await asyncio.sleep(SCRAPE_S)
+            await self.measure()
+            self._tell_of_silence()
+
+    def _tell_of_silence(self) -> None:
+        """Say once of each process that runs for long and does not listen where it should."""
+        now = asyncio.get_running_loop().time()
+        for pod in self.fleet.pods.values():
+            if pod.state != STARTING or pod.app.pid is None or not pod.design.probe_port:
+                self._silent.pop(pod.name, None)
+                continue
+            pid, since = self._silent.setdefault(pod.name, (pod.app.pid, now))
+            if pid != pod.app.pid:
+                self._silent[pod.name] = (pod.app.pid, now)
+            elif since <= now - SILENCE_S:
+                self._silent[pod.name] = (pid, float("inf"))
+                place = f"127.0.0.1:{pod.design.probe_port} after {SILENCE_S:g} s"
+                self._said(
+                    f"{pod.name} runs, but is not ready at {place}: does it listen on the port in the variable PORT?"
+                )
+
+    async def measure(self) -> None:
+        """Read the sidecars' figures now."""
+        admins = {pod.name: pod.design.admin for pod in self.fleet.pods.values()}
+        await scrape({**admins, FRONT: self.fleet.front_admin}, self.history)
+
+    def crashed(self) -> list[str]:
+        """Return the names of the replicas that ended and wait to be started again."""
+        return [pod.name for pod in self.fleet.pods.values() if pod.state == CRASHED]
+
+
+def _check(asked: Asked, plan: Plan) -> None:
+    places = ", ".join(map(str, asked.paths))
+    _check_services(plan, f"there is no TcpService among the manifests of {places}")
+    _check_names("Deployment", asked.replicas, {workload.key: workload.name for workload in plan.workloads})
+    _check_names("TcpService", asked.ports, {service.key: service.name for service in plan.services})
+
+
+def _check_services(plan: Plan, otherwise: str) -> None:
+    if not plan.services:
+        raise WrongRunError(otherwise)
+
+
+def _check_names(kind: str, asked: Iterable[str], there: Mapping[str, str]) -> None:
+    for name in asked:
+        if name not in (*there, *there.values()):
+            raise WrongRunError(f"there is no {kind} {name}; there is {', '.join(there.values()) or 'none'}")
+
+
+def inherited(shell: Mapping[str, str]) -> dict[str, str]:
+    """Return what the apps have of the shell; where no Python environment is active, this command's own is."""
+    variables = dict(shell)
+    home = Path(sys.executable).parent
+    if sys.prefix != sys.base_prefix and not shell.get("VIRTUAL_ENV"):
+        variables["PATH"] = f"{home}{os.pathsep}{shell.get('PATH', os.defpath)}"
+    return variables

@@ -1,1 +1,0 @@
-"""`tcpservice`, the command for people: one module for each subcommand, put together in `main`."""

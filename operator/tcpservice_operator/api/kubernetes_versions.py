@@ -1,0 +1,29 @@
+"""The oldest version of Kubernetes that TcpService supports, and why.
+
+Used by `main`, which logs an older version, and by `check`, which reports it. The chart's `kubeVersion` has the same
+version.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from tcpservice_operator.api.plain_objects import Body
+
+OLDEST: Final = (1, 33)
+
+
+def read_version(body: Body) -> tuple[int, int]:
+    """Return the major and minor version from the response to /version; some API servers write the minor as `33+`."""
+    return int(body["major"]), int(re.sub(r"\D.*", "", body["minor"]))
+
+
+def why_too_old(version: tuple[int, int]) -> str:
+    """Return why a version of Kubernetes is too old; empty if it is not."""
+    if version >= OLDEST:
+        return ""
+    return (
+        "Kubernetes {}.{} is too old: before {}.{}, EndpointSlices have no port for a Service that targets a port of a "
+        "native sidecar by name, so that such a Service reaches no pod with a sidecar"
+    ).format(*version, *OLDEST)

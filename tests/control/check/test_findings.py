@@ -1,0 +1,163 @@
+"""What `tcpservice check` makes of the facts of a cluster: tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from control.objects import pod, tcp_service
+from tcpservice import __version__
+from tcpservice_operator.api import crd
+from tcpservice_operator.cache.objects import read_pod
+from tcpservice_operator.check.facts import Facts, Finding, SeenPod, Unknown
+from tcpservice_operator.check.findings import check
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NOBODY = Unknown("Forbidden: no")
+HOOK = {
+    "failurePolicy": "Ignore",
+    "clientConfig": {"caBundle": "QQ==", "service": {"namespace": "tcpservice-system", "name": "tcpservice-operator"}},
+}
+
+
+def deployment(wanted: int = 2, ready: int = 2, version: str = __version__) -> dict[str, Any]:
+    metadata = {"namespace": "tcpservice-system", "labels": {"app.kubernetes.io/version": version}}
+    return {"metadata": metadata, "spec": {"replicas": wanted}, "status": {"availableReplicas": ready}}
+
+
+def lease(age: float) -> dict[str, Any]:
+    renewed = (NOW - timedelta(seconds=age)).isoformat()
+    return {"spec": {"holderIdentity": "one", "renewTime": renewed}}
+
+
+def looked_at(*conditions: tuple[str, str, str, str]) -> dict[str, Any]:
+    names = ("type", "status", "reason", "message")
+    said = [dict(zip(names, condition, strict=True)) for condition in conditions]
+    return tcp_service(
+        status={"observedGeneration": 3, "replicas": {"ready": 2, "total": 3}, "conditions": said},
+    )
+
+
+WELL = looked_at(("Accepted", "True", "Accepted", "the manifest is valid"), ("Ready", "True", "Serving", "2 of 3"))
+FAILED = ("Ready", "False", "NoReplicas", "none is ready")
+GOOD = Facts(
+    now=NOW, version=(1, 36), definition=crd.definition(), webhook={"webhooks": [HOOK]}, operator=deployment(),
+    lease=lease(3), trusted=NOW + timedelta(days=60), unreached="", denied=(), unanswered=0, services=(WELL,),
+    tried={("shop", "orders"): ""}, pods=(),
+)  # fmt: skip
+
+
+def seen(version: str = "", words: frozenset[str] = frozenset(), **more: Any) -> SeenPod:
+    return SeenPod(pod=read_pod(pod("web", app="web", **more)), version=version, words=words)
+
+
+def test_when_all_is_well() -> None:
+    assert [(finding.mark, finding.subject) for finding in check(GOOD)] == [
+        ("passed", "cluster"), ("passed", "CRD"), ("passed", "webhook"), ("passed", "webhook"),
+        ("passed", "webhook"), ("passed", "operator"), ("passed", "leader"),
+        ("passed", "rights"), ("passed", "shop/orders"), ("passed", "shop/orders"),
+    ]  # fmt: skip
+
+
+CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
+    ("too old", {"version": (1, 32)}, "failed", "cluster", "Kubernetes 1.32 is too old: before 1.33, EndpointSlices"),
+    ("no CRD", {"definition": None}, "failed", "CRD", "does not exist: helm upgrade --install"),
+    (
+        "another CRD", {"definition": {"spec": {"versions": [{"schema": {"openAPIV3Schema": {}}}]}}}, "warned", "CRD",
+        "its version differs",
+    ),
+    ("no webhook", {"webhook": None}, "failed", "webhook", "there is no configuration tcpservice: helm"),
+    (
+        "no certificate", {"webhook": {"webhooks": [{"clientConfig": {"service": {"namespace": "home"}}}]}}, "failed",
+        "webhook", "kubectl logs -n home deployment/tcpservice-operator",
+    ),
+    ("strict", {"webhook": {"webhooks": [HOOK | {"failurePolicy": "Fail"}]}}, "warned", "webhook", "not Ignore"),
+    (
+        "it ended", {"trusted": NOW}, "failed", "webhook",
+        "its caBundle expired on 2026-01-01: kubectl logs -n tcpservice-system",
+    ),
+    ("it ends", {"trusted": NOW + timedelta(days=6)}, "warned", "webhook", "expires on 2026-01-07 and was not renewed"),
+    ("no way", {"unreached": "none; look"}, "failed", "webhook", "does not reach the operator: none; look"),
+    ("it was away", {"unanswered": 7}, "warned", "webhook", "it did not respond 7 times"),
+    ("no operator", {"operator": None}, "failed", "operator", "no Deployment tcpservice-operator: helm"),
+    ("none is ready", {"operator": deployment(2, 0)}, "failed", "operator", "0 of 2 replicas are ready: kubectl"),
+    ("one is ready", {"operator": deployment(2, 1)}, "warned", "operator", "1 of 2 replicas"),
+    ("one is wanted", {"operator": deployment(1, 1)}, "warned", "operator", "--replicas=2"),
+    ("none is wanted", {"operator": deployment(0, 0)}, "failed", "operator", "0 replicas: kubectl scale"),
+    (
+        "another operator", {"operator": deployment(version="9")}, "warned", "operator",
+        "its version is 9, that of this command",
+    ),
+    ("nobody leads", {"lease": lease(60)}, "failed", "leader", "no replica of the operator leads"),
+    ("nobody ever led", {"lease": None}, "failed", "leader", "no replica of the operator leads"),
+    ("rights", {"denied": ("list pods",)}, "failed", "rights", "may not list pods"),
+    ("no services", {"services": ()}, "warned", "TcpServices", "there are no TcpServices yet"),
+    (
+        "a condition", {"services": (looked_at(("Ready", "False", "NoReplicas", "none is ready; look: kubectl")),)},
+        "failed", "shop/orders", "Ready: none is ready; look: kubectl",
+    ),
+    (
+        "a lesser condition", {"services": (looked_at(("Injected", "False", "PodsLackSidecar", "2 lack it")),)},
+        "warned", "shop/orders", "Injected: 2 lack it",
+    ),
+    ("not looked at", {"services": (tcp_service(),)}, "warned", "shop/orders", "not reconciled its last change"),
+    ("a trial that fails", {"tried": {("shop", "orders"): "as so"}}, "failed", "shop/orders", "no sidecar: as so"),
+    ("a trial that cannot be", {"tried": {("shop", "orders"): NOBODY}}, "warned", "shop/orders", "could not be tested"),
+    (
+        "a pod that is refused", {"pods": (seen(annotations={"tcpservice.dev/not-injected": "it runs on Windows"}),)},
+        "warned", "shop/web", "it has no sidecar, as it runs on Windows",
+    ),
+    (
+        "callers that go past",
+        {"services": (looked_at(("Injected", "True", "AllInjected", "all have it; 2 are older"), FAILED),)},
+        "warned", "shop/orders", "2 are older",
+    ),
+    (
+        "a call of nobody", {"pods": (seen(calls="orders, bill.bank"),)}, "warned", "shop/web",
+        "its annotation tcpservice.dev/calls lists the TcpService bill in bank, which does not exist",
+    ),
+    (
+        "a sidecar younger than the operator", {"pods": (seen(__version__),), "operator": deployment(version="9")},
+        "warned", "pods", "pods whose sidecar has the version 0.1.0, not 9: 1; kubectl rollout restart",
+    ),
+    (
+        "an older sidecar", {"pods": (seen("0.0.9"),)}, "warned", "pods",
+        "pods whose sidecar has the version 0.0.9, not 0.1.0: 1; kubectl rollout restart -n shop deployment/web",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "mark", "subject", "words"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_each_problem_is_found_with_its_fix(change: dict[str, Any], mark: str, subject: str, words: str) -> None:
+    found = [each for each in check(replace(GOOD, **change)) if each.mark != "passed"]
+    assert any((each.mark, each.subject) == (mark, subject) and words in each.message for each in found), found
+
+
+@pytest.mark.parametrize("name", [
+    "definition", "webhook", "trusted", "unreached", "unanswered", "operator", "lease", "denied", "services", "pods",
+])  # fmt: skip
+def test_an_unknown_fact_is_a_warning(name: str) -> None:
+    found = [each for each in check(replace(GOOD, **{name: NOBODY})) if each.mark != "passed"]
+    assert [(each.mark, each.message) for each in found] == [
+        ("warned", f"{'it is not known how often it did not respond: ' * (name == 'unanswered')}Forbidden: no")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("named", "calls", "said"),
+    [("orders.shop", None, True), ("orders.shop", "orders.shop", False), ("prices.shop", None, False)],
+)
+def test_callers_from_other_namespaces_are_found(named: str, calls: str | None, said: bool) -> None:
+    body = pod("web", app="web", inject="enabled", calls=calls)
+    body["metadata"]["namespace"] = "front"
+    facts = replace(GOOD, pods=(SeenPod(pod=read_pod(body), version="", words=frozenset({named, "b.c"})),))
+    found = [each for each in check(facts) if each.mark != "passed"]
+    expected = Finding("warned", "front/web", "it seems to call orders.shop without its sidecar")
+    assert [(each.subject, each.message.partition(";")[0]) for each in found] == (
+        [(expected.subject, expected.message)] if said else []
+    )
