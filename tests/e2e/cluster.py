@@ -8,7 +8,9 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ TAG = "dev"
 MAJORS = (12, 11, 10)
 SECONDS = 60.0
 BUILD_SECONDS = 900
+IMAGES_AT_ONCE = 2
 IMAGES: dict[str, tuple[str, ...]] = {
     f"tcpservice-sidecar:{TAG}": (".", "--target", "sidecar"),
     f"tcpservice-operator:{TAG}": (".", "--target", "operator"),
@@ -70,18 +73,18 @@ class Cluster:
         self.kubectl("rollout", "restart", "-n", namespace, f"deployment/{name}")
         self.rolled_out(namespace, name)
 
-    def install(self, *more: str) -> None:
-        """Install or upgrade the chart, with the images of this test."""
+    def install(self, *more: str, pods: int = 2) -> None:
+        """Install or upgrade the chart, with the images of this test; wait until it has so many pods, all ready."""
         values = ["-f", str(VALUES), *(word for value in more for word in ("--set", value))]
         self.helm(
             "upgrade", "--install", "tcpservice", str(CHART), "-n", HOME, "--create-namespace", "--wait",
             "--timeout", "120s", *values,
         )  # fmt: skip
         wait_for("the API server trusts the webhook", self._is_trusted)
-        self._only(2)
+        self._only(pods)
 
     def operators(self, count: int) -> None:
-        """Let there be so many copies of the operator, and wait until it is so."""
+        """Scale the operator, and wait until all its replicas are ready."""
         self.kubectl("scale", "-n", HOME, "deployment/tcpservice-operator", f"--replicas={count}")
         self.rolled_out(HOME, "tcpservice-operator")
         self._only(count)
@@ -102,8 +105,9 @@ class Cluster:
         return next((one for one in status.get("conditions") or [] if one["type"] == kind), {})
 
     def _only(self, count: int) -> None:
-        """Wait until older copies, whose webhook goes on for some seconds, have ended."""
-        wait_for("others are gone", lambda: len(self.get("pods", "-n", HOME)["items"]) == count)
+        """Wait until older replicas of the operator, whose webhook responds for some more seconds, have ended."""
+        label = "app.kubernetes.io/part-of=tcpservice"
+        wait_for("others are gone", lambda: len(self.get("pods", "-n", HOME, "-l", label)["items"]) == count)
 
     def _is_trusted(self) -> bool:
         (hook,) = self.get("mutatingwebhookconfiguration", "tcpservice")["webhooks"]
@@ -117,14 +121,18 @@ class Cluster:
 
 
 def make_images() -> None:
-    """Build all images and load them into the cluster."""
+    """Build all images and load them into the cluster: the first one by itself, since it may make the base images."""
     collector.program()
-    for name, arguments in IMAGES.items():
-        make_image(name, *arguments)
+    first, *others = IMAGES.items()
+    make_image(first[0], *first[1])
+    with ThreadPoolExecutor(IMAGES_AT_ONCE) as pool:
+        for built in [pool.submit(make_image, name, *arguments) for name, arguments in others]:
+            built.result()
 
 
+@cache
 def make_image(name: str, context: str, *options: str) -> None:
-    """Build an image and load it into the cluster, by the command of E2E_IMAGE (kind's by default)."""
+    """Build an image once in a run and load it into the cluster, by the command of E2E_IMAGE (kind's by default)."""
     command = shlex.split(os.environ.get("E2E_IMAGE", str(ROOT / "tests" / "e2e" / "image-for-kind")))
     done = subprocess.run(
         [*command, name, context, *options],

@@ -38,8 +38,8 @@ def test_a_tcp_service_comes_to_what_runs_and_goes_again(cluster: Cluster) -> No
         before = lost_by_a_rollout("plain")
         with Load(there, "plain", seconds=10, rate=300, mix=MIX) as load:
             cluster.apply(tcp_service(there))
-            wait_for("what is missing is said", lambda: condition("Injected") == ("False", "PodsLackSidecar"))
-            assert condition("FrontReady") == ("False", "NoSidecar")
+            wait_for("the condition", lambda: condition("Injected") == ("False", "PodsLackSidecar"))
+            assert condition("InboundReady") == ("False", "NoSidecar")
             wait_for("it serves", lambda: condition("Ready") == ("True", "Serving"))
             report = load.report()
         assert not report.failed, report
@@ -48,7 +48,7 @@ def test_a_tcp_service_comes_to_what_runs_and_goes_again(cluster: Cluster) -> No
         print(f"lost by a rollout: {before} by Kubernetes alone, {during} while sidecars came")
         assert during <= 3 * ON_A_CONNECTION, "its one connection may go from old pod to old pod, which NestJS cuts"
         wait_for("all have it", lambda: condition("Injected") == ("True", "AllInjected"))
-        wait_for("so has the front", lambda: condition("FrontReady") == ("True", "FrontReady"))
+        wait_for("so has the inbound listener", lambda: condition("InboundReady") == ("True", "InboundReady"))
 
         cluster.restart(there, "web")
         with (

@@ -59,10 +59,14 @@ def test_an_upgrade_and_an_uninstall_leave_apps_running(cluster: Cluster) -> Non
     with cluster.namespace("e2e-chart") as there:
         cluster.apply(service(there), tcp_service(there), replicas(there), caller(there))
         cluster.rolled_out(there, "orders", "web")
-        with Load(there, seconds=45, rate=300) as load:
-            cluster.install("replicas=1", "sidecar.memory=80Mi")
+        with Load(there, seconds=60, rate=300) as load:
+            cluster.install("separateRoles=true", "replicas=1", "sidecar.memory=80Mi", pods=4)
             (hook,) = cluster.get("mutatingwebhookconfiguration", "tcpservice")["webhooks"]
             assert hook["clientConfig"]["caBundle"], "an upgrade leaves what the operator wrote"
+            said = cluster.helm("test", "tcpservice", "-n", HOME, "--logs")
+            for line in ("passed  webhook", "passed  rights", "passed  leader", f"passed  {there}/orders"):
+                assert line in said, said
+            assert "\nfailed" not in said, said
             cluster.helm("uninstall", "tcpservice", "-n", HOME, "--wait")
             report = load.report()
         assert not report.failed, report

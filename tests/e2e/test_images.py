@@ -13,7 +13,8 @@ from e2e.manifests import replicas, service, tcp_service
 USER = 65532
 LOOK = """
 import importlib.util, json, os, shutil
-modules = ("kopf", "kubernetes", "tcpservice_operator", "tcpservice_sidecar", "cython", "pytest")
+ours = ["tcpservice_" + name for name in ("cli", "operator", "sidecar", "traces")]
+modules = ("kopf", "kubernetes", *ours, "cython", "pytest")
 programs = ("gcc", "cc", "g++", "make", "tcpservice", "tcpservice-operator", "tcpservice-sidecar")
 print(json.dumps({
     "user": os.getuid(),
@@ -25,7 +26,10 @@ print(json.dumps({
 HAS = {
     "sidecar": (["tcpservice_sidecar"], ["tcpservice-sidecar"]),
     "operator": (
-        ["kopf", "kubernetes", "tcpservice_operator", "tcpservice_sidecar"], ["tcpservice", "tcpservice-operator"],
+        [
+            "kopf", "kubernetes", "tcpservice_cli", "tcpservice_operator", "tcpservice_sidecar", "tcpservice_traces",
+        ],
+        ["tcpservice", "tcpservice-operator"],
     ),
 }  # fmt: skip
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-
-import pytest
+from concurrent.futures import ThreadPoolExecutor
 
 from e2e.cluster import HOME, MAJORS, Cluster, wait_for
 from e2e.load import MIX, Load, Pods, Report, lines_of
 from e2e.manifests import caller, replicas, service, tcp_service
 
-ROLLOUTS = 3
+ROLLOUTS = 3 if os.environ.get("E2E_ALL") else 1
+"""Of each version of NestJS, one after another."""
+
 PLAIN_LOSES = 0.02
 """Of what a caller without a sidecar sends while a rollout replaces the pod that its one connection leads to."""
 
@@ -26,18 +28,24 @@ def assert_nothing_is_lost(report: Report, pods: Pods) -> None:
         assert told < last <= pods.sigterm[name] + 0.1, "a reply was completed while the app's SIGTERM was held"
 
 
-@pytest.mark.parametrize("major", MAJORS)
-def test_rollouts_lose_nothing(cluster: Cluster, major: int) -> None:
+def test_rollouts_lose_nothing(cluster: Cluster) -> None:
+    """Each version of NestJS in a namespace of its own, beside each other."""
+    with ThreadPoolExecutor(len(MAJORS)) as pool:
+        for rollouts in [pool.submit(lose_nothing_in_rollouts, cluster, major) for major in MAJORS]:
+            rollouts.result()
+
+
+def lose_nothing_in_rollouts(cluster: Cluster, major: int) -> None:
     with cluster.namespace(f"e2e-rollout-{major}") as there:
         cluster.apply(service(there), tcp_service(there), replicas(there, major=major), caller(there, major=major))
         cluster.rolled_out(there, "orders", "web")
         for _ in range(ROLLOUTS):
             wait_for("pods of the rollout before are gone", lambda: len(cluster.pods(there, "app=orders")) == 3)
-            with Pods.watched(there) as pods, Load(there, seconds=45, rate=300, mix=MIX) as load:
+            with Pods.watched(there) as pods, Load(there, seconds=60, rate=150, mix=MIX) as load:
                 cluster.restart(there, "orders")
                 wait_for("the old ones have ended", lambda: len(pods.sigterm) == 3)
                 report = load.report()
-            print(report)
+            print(f"NestJS {major}: {report}")
             assert len(pods.told) == 3
             assert_nothing_is_lost(report, pods)
 
@@ -126,7 +134,7 @@ def test_the_operator_is_gone_during_a_whole_rollout(cluster: Cluster) -> None:
             cluster.operators(2)
         assert not report.failed, report
         assert not report.hung, report
-        wait_for("it is said", lambda: cluster.condition(there, "orders", "Injected").get("status") == "False")
+        wait_for("the condition", lambda: cluster.condition(there, "orders", "Injected").get("status") == "False")
         cluster.restart(there, "orders")
         wait_for("all are right", lambda: cluster.condition(there, "orders", "Injected").get("status") == "True")
         with Load(there, total=3000, window=30) as load:

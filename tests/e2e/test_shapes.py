@@ -23,10 +23,15 @@ RESTRICTED = {
 
 def served(namespace: str, name: str = "web", **options: Any) -> Report:
     """Send a few, all of which are answered."""
-    with Load(namespace, name, **{"total": 600, "window": 10, **options}) as load:
-        report = load.report()
+    report = sent(namespace, name, **options)
     assert not report.failed, report
     return report
+
+
+def sent(namespace: str, name: str = "web", **options: Any) -> Report:
+    """Send a few, of which some may fail."""
+    with Load(namespace, name, **{"total": 600, "window": 10, **options}) as load:
+        return load.report()
 
 
 def once(namespace: str, **options: Any) -> Any:
@@ -53,13 +58,14 @@ def test_a_chain_of_services_at_one_port_with_a_call_of_itself(cluster: Cluster)
         print(by_service)
         for counts in by_service.values():
             assert len(counts) == 2
-            assert min(counts.values()) > 0.8 * max(counts.values()), "balanced"
+            # A slower replica gets fewer messages; balancing by connection would give one of them all.
+            assert min(counts.values()) > 0.5 * max(counts.values()), "balanced"
         (pod, *_) = cluster.get("pods", "-n", there, "-l", "app=a")["items"]
         notes = pod["metadata"]["annotations"]["tcpservice.dev/injection-notes"]
         for name in following:
             assert f"{there}/{name}: no alias, as the app may listen on port 3001 itself" in notes
         told = cluster.condition(there, "b", "Injected")["message"]
-        assert "callers without an alias for it: 6" in told, told
+        assert "callers without an alias for this TcpService: 6" in told, told
 
 
 def test_an_own_prestop_is_kept(cluster: Cluster) -> None:
@@ -120,7 +126,9 @@ def test_other_ways_to_serve(cluster: Cluster, kind: str) -> None:
         cluster.apply(service(there), tcp_service(there), serving, caller(there))
         cluster.kubectl("rollout", "status", "-n", there, f"{serving['kind']}/orders", "--timeout=120s")
         cluster.rolled_out(there, "web")
-        wait_for("all serve", lambda: len(served(there).answers) == 3)
+        # Without a readiness probe, pods are ready before their apps listen, and all apps may refuse a request.
+        wait_for("all apps listen", lambda: len(sent(there).answers) == 3)
+        assert len(served(there).answers) == 3
 
 
 def test_a_job_calls_and_completes(cluster: Cluster) -> None:

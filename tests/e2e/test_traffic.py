@@ -22,7 +22,7 @@ def test_one_apply_balances_callers_with_and_without_a_sidecar(cluster: Cluster)
             assert len(report.answers) == 3, report
             assert all(2100 <= count <= 3900 for count in report.answers.values()), report
         listed = cluster.kubectl("get", "tcps", "-n", there)
-        assert listed.split("\n")[1].split()[:5] == ["orders", "3001", "3", "3", "True"], listed
+        assert listed.split("\n")[1].split()[:6] == ["orders", "True", "3", "3", "3001", "Serving"], listed
 
 
 def answering(namespace: str) -> set[str]:
