@@ -12,6 +12,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 ROOT = "sidecar"
+FREELIST = 256  # records of each class that are kept to be used again, as some arise for every message
 CHOICE = os.environ.get("BUILD_EXTENSION", "auto")
 
 
@@ -48,6 +49,10 @@ def extensions() -> list[Extension]:
     if CHOICE == "no":
         return []
     from Cython.Build import cythonize
+    from Cython.Compiler.Options import get_directive_defaults
+
+    # A class of a `.py` file cannot ask for this itself: Cython takes no decorator of its own from a `.pxd` file.
+    get_directive_defaults()["freelist"] = FREELIST
 
     found = []
     for types in sorted(Path(ROOT, "tcpservice").rglob("*.pxd")):

@@ -6,14 +6,17 @@ may be picked at all is decided before (`Upstream.candidates`).
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from tcpservice.rng import Rng
 from tcpservice.snapshot import Algorithm
+from tcpservice.timers import TimerOwner
 
 
-class Loaded(Protocol):
-    """What a strategy must know of an endpoint: how much it has to do."""
+class Loaded(TimerOwner):
+    """Base of what can be chosen: all that a strategy knows of an endpoint is how much it has to do."""
+
+    __slots__ = ("load",)
 
     load: int
 

@@ -1,5 +1,7 @@
 # C types of policy.py, for its compiled form.
 
+cimport cython
+
 cdef object _V12
 
 cdef class Policy:
@@ -16,7 +18,11 @@ cdef class Policies:
     cdef dict _exact_v10
     cdef list _prefixes
     cdef readonly list request_limits
+    cdef bytes _last_pattern
+    cdef Policy _last
     cdef readonly dict known
     cdef readonly dict known_v10
 
+    @cython.locals(policy=Policy)
     cpdef Policy find(self, bytes pattern, dialect=*)
+    cdef Policy _find(self, bytes pattern, dialect, dict known)

@@ -2,8 +2,8 @@
 
 Used by the `exchange` for every message. The most specific route wins: the exact pattern, then the longest prefix,
 then the service's own values. Routes are compared as the app compares them, whose NestJS may be of either dialect.
-Patterns seen are remembered by their bytes, so that a known one costs one dictionary look-up; that memory is bounded,
-since callers choose the patterns.
+Patterns seen are remembered by their bytes, so that a known one costs one dictionary look-up, and the last one a
+comparison; that memory is bounded, since callers choose the patterns.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class Policies:
         self._prefixes = sorted(prefixes, key=lambda entry: len(entry[0]), reverse=True)
         every = (self._default, *self._exact.values(), *(policy for _, policy in prefixes))
         self.request_limits = sorted({policy.request_timeout for policy in every} - {0})
+        self._last_pattern = b""
+        self._last = self._default
         self.known: dict[bytes, Policy] = {}
         self.known_v10: dict[bytes, Policy] = {}
 
@@ -63,7 +65,16 @@ class Policies:
 
         `dialect` is that of the app. Raises PatternTooDeep.
         """
-        known = self.known if dialect is _V12 else self.known_v10
+        if dialect is not _V12:
+            return self._find(pattern, dialect, self.known_v10)
+        if pattern != self._last_pattern:
+            policy = self._find(pattern, dialect, self.known)
+            if len(pattern) > LONGEST_KNOWN:
+                return policy
+            self._last, self._last_pattern = policy, pattern
+        return self._last
+
+    def _find(self, pattern: bytes, dialect: Dialect, known: dict[bytes, Policy]) -> Policy:
         policy = known.get(pattern)
         if policy is not None:
             return policy

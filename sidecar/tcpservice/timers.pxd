@@ -2,9 +2,6 @@
 
 cdef int _SHIFT
 
-cimport cython
-
-@cython.freelist(1024)
 cdef class TimerOwner:
     cdef public dict timers
 

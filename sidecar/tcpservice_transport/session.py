@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tcpservice.addresses import Address
+from tcpservice.balancer import Loaded
 from tcpservice.javascript import truthy
 from tcpservice.wire.frames import Oversized
 from tcpservice.wire.requests import oversized_id
@@ -40,7 +41,7 @@ class Owner(Protocol):
         """Take note that a call has got its last word."""
 
 
-class Session:
+class Session(Loaded):
     """A connection, from the time it stands; `load` calls wait on it."""
 
     __slots__ = (
@@ -51,7 +52,6 @@ class Session:
         "_owner",
         "address",
         "connection",
-        "load",
         "usable",
     )
 

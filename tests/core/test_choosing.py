@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpservice.backoff import FIRST_BACKOFF, LONGEST_BACKOFF, backoff
-from tcpservice.balancer import Balancer, balancer_for
+from tcpservice.balancer import Balancer, Loaded, balancer_for
 from tcpservice.rng import Rng
 from tcpservice.snapshot import Algorithm
 
 
-class Replica:
+class Replica(Loaded):
     def __init__(self, load: int = 0) -> None:
         self.load = load
 

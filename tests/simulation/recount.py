@@ -46,7 +46,7 @@ class Recount:
         )
         yield from _differ("unsent bytes", state.unsent_bytes, sum(each.unsent for each in state.downstreams))
         yield from _differ("slow readers", state.slow_readers, sum(bool(each.unsent) for each in state.downstreams))
-        yield from _differ("places", len(state.pending), sum(message.holds_place for message in messages))
+        yield from _differ("places", state.pending.count, sum(message.holds_place for message in messages))
         yield from self._endpoint_differences([message for message in messages if message.attempt is not None])
 
     def _endpoint_differences(self, messages: list[Any]) -> Iterator[str]:

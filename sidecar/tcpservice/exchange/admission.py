@@ -41,15 +41,16 @@ def admit(state: State, message: Message) -> None:
     if message.request.id is not None:
         message.holds_place = True
         downstream.waiting_first += 1
-        state.pending[message] = None
+        state.pending.add(message)
 
 
 def release(state: State, message: Message) -> None:
     """Count a message no more that has ended."""
     if message.holds_place:
         give_back_place(state, message)
-    elif state.silent:
-        state.silent.pop(message, None)
+    elif message.is_silent:
+        message.is_silent = False
+        state.silent.remove(message)
     downstream = message.downstream
     del downstream.messages[message]
     downstream.bytes -= message.held
@@ -73,7 +74,7 @@ def give_back_place(state: State, message: Message) -> None:
     """Stop counting a request against limits on requests: it has a response, is old, or has ended."""
     message.holds_place = False
     message.downstream.waiting_first -= 1
-    del state.pending[message]
+    state.pending.remove(message)
     if state.paused:
         state.freed = True
     if message.attempt is not None:
@@ -88,22 +89,22 @@ def responded(state: State, message: Message) -> None:
     if message.holds_place:
         _forget(state, message)
     else:
-        state.silent.pop(message, None)
-        state.silent[message] = None
+        state.silent.remove(message)
+        state.silent.add(message)
 
 
 def expire_places(state: State, now: int) -> None:
     """Give back the places of requests that are older than `place_expiry`; called while somebody waits for one."""
     oldest = now - state.bounds.place_expiry
-    expired = []
-    for message in state.pending:
+    message = state.pending.first
+    while message is not None:
         if message.arrived > oldest:
             state.timers.set(state.clock, Reason.QUEUE, message.arrived + state.bounds.place_expiry)
             break
+        later = message.later
         if message.attempt is not None and message.attempt.written:
-            expired.append(message)
-    for message in expired:
-        _forget(state, message)
+            _forget(state, message)
+        message = later
 
 
 def _forget(state: State, message: Message) -> None:
@@ -117,12 +118,15 @@ def _forget(state: State, message: Message) -> None:
     assert attempt.connection is not None
     attempt.connection.bytes -= message.size + message.expected
     message.size = message.expected = 0
-    state.silent[message] = None
+    message.is_silent = True
+    state.silent.add(message)
 
 
 def overdue(state: State) -> Message:
     """Return the request to abandon, of which there are too many: the one that was silent for longest."""
-    return next(iter(state.silent), None) or next(iter(state.pending))
+    found = state.silent.first or state.pending.first
+    assert found is not None
+    return found
 
 
 # Connections of callers
@@ -159,7 +163,7 @@ def _may_use_reserve(state: State, downstream: DownstreamConnection) -> bool:
     """Whether a connection may go on although memory is short: it holds little, and its next message is not large."""
     if state.request_bytes >= state.most_request_bytes + state.reserve:
         return False
-    first = downstream.items[0] if downstream.items else None
+    first = downstream.items[-1] if downstream.items else None
     if type(first) is Frame and len(first.raw) >= state.large_message:
         return False
     return downstream.bytes + _OVERHEAD * len(downstream.messages) <= state.little

@@ -73,6 +73,7 @@ class Outcome(IntEnum):
 
 
 # CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
+_SHORT_ID: Final = SHORT_ID
 _ABANDONED: Final = Code.ABANDONED
 _CANCELLED: Final = Code.CANCELLED
 _CONNECTION_CLOSED: Final = Code.CONNECTION_CLOSED
@@ -244,7 +245,7 @@ def write(state: State, connection: UpstreamConnection, attempt: Attempt, now: i
     assert frame is not None
     attempt.written = connection.used = now
     if request.id is None:
-        state.write(connection.conn, frame.raw)
+        state.write(connection, frame.raw)
         _may_be_unread(connection.endpoint, message)
         end(state, attempt, _REPLIED, now)
         return
@@ -253,12 +254,12 @@ def write(state: State, connection: UpstreamConnection, attempt: Attempt, now: i
     key = attempt.key = _key(connection, message, request.id)
     connection.pending[key] = attempt
     if key is request.id:
-        state.write(connection.conn, frame.raw)
+        state.write(connection, frame.raw)
     else:
-        state.write(connection.conn, with_id(frame, request.id_at, request.id_end, key))
+        state.write(connection, with_id(frame, request.id_at, request.id_end, key))
     if message.size > state.retry_bytes and state.request_bytes > state.most_request_bytes // 2:
         drop_frame(state, message)
-    if len(state.pending) + len(state.silent) > state.most_pending:
+    if state.pending.count + state.silent.count > state.most_pending:
         text = "too many requests without a reply; this one was silent longest"
         withdraw(state, overdue(state), _ABANDONED, text, now)
 
@@ -291,9 +292,11 @@ def _key(connection: UpstreamConnection, message: Message, id_text: bytes) -> by
     Other sidecars make ids as this one does for its probes. An app may answer an id twice. NestJS's own ids are random;
     a short one could be the next caller's, too.
     """
-    if not message.request.stable or id_text in connection.pending or id_text in connection.probes:
+    if not message.request.stable or id_text in connection.pending:
         return fresh_id(connection)
-    if len(id_text) < SHORT_ID:
+    if connection.probes and id_text in connection.probes:
+        return fresh_id(connection)
+    if len(id_text) < _SHORT_ID:
         conn = message.downstream.conn
         if connection.short_ids.get(id_text, conn) != conn or len(connection.short_ids) >= MOST_SHORT_IDS:
             return fresh_id(connection)
@@ -411,7 +414,7 @@ def _tell_endpoint(state: State, connection: UpstreamConnection, attempt: Attemp
     The request stays known on the connection until then; a connection that owes too many such replies is replaced.
     """
     if connection.endpoint.mesh:
-        state.write(connection.conn, encode_control(CANCEL, attempt.key))
+        state.write(connection, encode_control(CANCEL, attempt.key))
     if connection.unanswered > state.bounds.unanswered and connection.state is _READY:
         drain_connection(state, connection, now)
 

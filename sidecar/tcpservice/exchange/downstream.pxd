@@ -17,7 +17,9 @@ cdef object _READING
 
 cpdef receive(State state, DownstreamConnection downstream, bytes data, long long now)
 cdef _receive(State state, DownstreamConnection downstream, bytes data, long long now)
-@cython.locals(reader=FrameReader, same_frame=bint, handled="long long")
+@cython.locals(items=list)
+cdef list _parse(DownstreamConnection downstream, bytes data)
+@cython.locals(reader=FrameReader, items=list, same_frame=bint, handled="long long")
 cdef _read(State state, DownstreamConnection downstream, bytes data, long long now)
 cdef _decide(State state, DownstreamConnection downstream, long long now, bint same_frame)
 cdef _watch_frame(State state, DownstreamConnection downstream, long long now, bint same_frame)

@@ -138,20 +138,27 @@ def _read(state: State, downstream: DownstreamConnection, data: bytes, now: int)
     reader, items = downstream.reader, downstream.items
     same_frame = downstream.buffered > 0 and not items
     if not items:
-        items.extend(reader.feed(data, FRAMES_PER_BATCH))
+        items = _parse(downstream, data)
     handled = 0
     while items and may_read(state, downstream):
         handled += 1
-        _handle(state, downstream, items.popleft(), now)
-        if downstream.state >= _CLOSING:
+        _handle(state, downstream, items.pop(), now)
+        if downstream.state is not _READING and downstream.state >= _CLOSING:
             return
         if not items and handled < FRAMES_PER_TURN and reader.has_more:
-            items.extend(reader.feed(b"", FRAMES_PER_BATCH))
+            items = _parse(downstream, b"")
     count_buffered(state, downstream)
     if items or downstream.buffered or downstream.timers or downstream.state is not _READING:
         _decide(state, downstream, now, same_frame and not handled)
     elif not may_read(state, downstream):
         wait_for_admission(state, downstream, now)
+
+
+def _parse(downstream: DownstreamConnection, data: bytes) -> list[Item]:
+    """Parse what was read; return the items, the next one last."""
+    items = downstream.items = downstream.reader.feed(data, FRAMES_PER_BATCH)
+    items.reverse()
+    return items
 
 
 def _decide(state: State, downstream: DownstreamConnection, now: int, same_frame: bool) -> None:
@@ -238,7 +245,7 @@ def _receive_preface(state: State, downstream: DownstreamConnection, data: bytes
     downstream.serial = hop.place
     downstream.reader.limit = upstream.service.limits.max_frame_size
     state.timers.cancel(downstream, Reason.PREFACE)
-    state.write(downstream.conn, hop.answer())
+    state.write(downstream, hop.answer())
     if OPAQUE in hop.features:
         forget_downstream(state, downstream, now)
         state.opaque.add(downstream.conn)
@@ -246,7 +253,7 @@ def _receive_preface(state: State, downstream: DownstreamConnection, data: bytes
         return None
     state.move(downstream, DownstreamEvent.PREFACE)
     if state.leaves or upstream.announced:
-        state.write(downstream.conn, hop.goaway(app_absent=not state.leaves))
+        state.write(downstream, hop.goaway(app_absent=not state.leaves))
     return rest
 
 
@@ -262,7 +269,7 @@ def _control(state: State, downstream: DownstreamConnection, control: Control, n
         if state.tracing:
             keep(state, downstream, argument, now)
     elif word == PING:
-        state.write(downstream.conn, encode_control(PONG, argument))
+        state.write(downstream, encode_control(PONG, argument))
     else:
         state.counts["ignored_control_frames"] += word != PONG
 

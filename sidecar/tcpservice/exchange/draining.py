@@ -22,7 +22,7 @@ def announce(state: State) -> None:
         hop = downstream.hop
         if hop is not None:
             if downstream.state in (DownstreamState.READING, DownstreamState.PAUSED):
-                state.write(downstream.conn, hop.goaway(app_absent=False))
+                state.write(downstream, hop.goaway(app_absent=False))
         elif downstream.state <= DownstreamState.ENDING and may_be_closed(state, downstream):
             watch_idle(state, downstream)
 

@@ -10,8 +10,17 @@ cdef class Series:
 
 cdef class Durations:
     cdef tuple _bounds
+    cdef long long _bucket
+    cdef long long _above
+    cdef long long _up_to
+    cdef Finished _last
+    cdef Series _series
     cdef readonly dict series
     cdef readonly object retries
 
-    @cython.locals(row=Finished, labels=tuple, series=Series, duration="long long")
+    @cython.locals(row=Finished, last=Finished, series=Series, duration="long long")
     cpdef add(self, list rows)
+    @cython.locals(labels=tuple, series=Series)
+    cdef _find_series(self, Finished row)
+    @cython.locals(bounds=tuple, bucket="long long")
+    cdef _find_bucket(self, long long duration)

@@ -71,7 +71,7 @@ def finish(state: State, message: Message, code: Code, now: int) -> None:
 def fail(state: State, message: Message, code: Code, text: str, now: int) -> None:
     """End a message, whose attempts have ended, with an error of the sidecar's own."""
     if message.request.id is not None and message.downstream.conn in state.connections:
-        state.write(message.downstream.conn, _error(message, message.request.id, code, text))
+        state.write(message.downstream, _error(message, message.request.id, code, text))
     finish(state, message, code, now)
 
 
@@ -89,7 +89,7 @@ def close_downstream(state: State, downstream: DownstreamConnection, now: int, *
     """Close a caller's connection, whose messages have ended. `abort` drops the replies it has not read."""
     forget_downstream(state, downstream, now)
     if abort:
-        state.writes.pop(downstream.conn, None)
+        downstream.outgoing = []
     state.commands.append(Close(downstream.conn, abort=abort))
 
 
@@ -132,7 +132,7 @@ def close_upstream(state: State, connection: UpstreamConnection, *, abort: bool)
         state.freed = True
     connection.throttling.clear()
     if abort:
-        state.writes.pop(connection.conn, None)
+        connection.outgoing = []
     state.commands.append(Close(connection.conn, abort=abort))
 
 

@@ -306,4 +306,4 @@ def announce(state: State, app: Upstream) -> None:
     for downstream in state.downstreams:
         hop = downstream.hop
         if downstream.origin is Origin.MESH and downstream.upstream is app and hop is not None:
-            state.write(downstream.conn, hop.goaway(app_absent=True) if absent else encode_control(BACK))
+            state.write(downstream, hop.goaway(app_absent=True) if absent else encode_control(BACK))

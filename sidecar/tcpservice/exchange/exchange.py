@@ -360,8 +360,7 @@ class Exchange:
 
     def writes(self) -> dict[int, list[bytes]]:
         """Take the bytes to be written, by connection."""
-        taken, self._state.writes = self._state.writes, {}
-        return taken
+        return self._state.take_writes()
 
     def commands(self) -> list[Command]:
         """Take the commands, to be carried out in order after the writes."""

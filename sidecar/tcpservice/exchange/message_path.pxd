@@ -14,4 +14,6 @@ cdef int _REQUEST
 
 @cython.locals(request=Request, upstream=Upstream, arrived="long long", message=Message, policy=Policy, timeout="long long")
 cpdef take_message(State state, DownstreamConnection downstream, Frame frame, long long now)
+@cython.locals(upstream=Upstream)
+cpdef Upstream route(DownstreamConnection downstream)
 cpdef bint authorize(Message message) except -1

@@ -90,7 +90,7 @@ def _deny(state: State, message: Message) -> None:
     state.counts["denied"] += 1
     if message.request.id is not None:
         error = error_frame(message.request.id, Code.DENIED, "the access rules do not allow this message")
-        state.write(message.downstream.conn, error)
+        state.write(message.downstream, error)
 
 
 def _too_deep(state: State, downstream: DownstreamConnection, frame: Frame, error: Exception) -> None:
@@ -99,7 +99,7 @@ def _too_deep(state: State, downstream: DownstreamConnection, frame: Frame, erro
     state.counts["too_deep_frames"] += 1
     id_text = error.id_text if isinstance(error, TooDeep) else read_request(frame).id
     if id_text is not None:
-        state.write(downstream.conn, error_frame(id_text, Code.FRAME_TOO_LARGE, str(error)))
+        state.write(downstream, error_frame(id_text, Code.FRAME_TOO_LARGE, str(error)))
 
 
 def oversized(state: State, downstream: DownstreamConnection, item: Oversized) -> None:
@@ -112,7 +112,7 @@ def oversized(state: State, downstream: DownstreamConnection, item: Oversized) -
     found = oversized_id(item)
     if found is not None:
         answer = f"the message is larger than limits.maxFrameSize ({limit} bytes)"
-        state.write(downstream.conn, error_frame(found, Code.FRAME_TOO_LARGE, answer))
+        state.write(downstream, error_frame(found, Code.FRAME_TOO_LARGE, answer))
 
 
 def _not_passed_on(state: State, downstream: DownstreamConnection, frame: Frame, request: Request) -> None:

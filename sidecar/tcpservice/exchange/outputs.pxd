@@ -3,8 +3,6 @@
 cimport cython
 
 @cython.final
-@cython.no_gc
-@cython.freelist(1024)
 cdef class Finished:
     cdef readonly str service
     cdef readonly str route

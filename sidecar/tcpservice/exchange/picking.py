@@ -97,12 +97,14 @@ def _newest_pending(connection: UpstreamConnection, downstream: DownstreamConnec
 
 
 def has_room(state: State, endpoint: UpstreamEndpoint, message: Message) -> bool:
-    """Whether an endpoint may be sent this message now."""
+    """Whether an endpoint may be sent this message now. The slot that was found for it is kept in the message."""
     if not may_have_more(endpoint):
         return False
     if message.size >= state.large_message and endpoint.bytes > endpoint.upstream.most_bytes:
         return False
-    pool, slot = endpoint.pool, slot_for(state, endpoint, message)
+    pool = endpoint.pool
+    slot = message.slot = slot_for(state, endpoint, message)
+    message.slot_at = endpoint
     if slot >= len(pool):
         return True
     connection = pool[slot]

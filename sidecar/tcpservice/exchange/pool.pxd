@@ -7,6 +7,6 @@ from tcpservice.exchange.records cimport DownstreamConnection, Message, Upstream
 from tcpservice.exchange.state cimport State
 
 cpdef UpstreamConnection open_connection(State state, UpstreamEndpoint endpoint, long long slot, long long now)
-@cython.locals(slot="long long", pool=list, downstream=DownstreamConnection)
+@cython.locals(slot="long long", pool=list, connection=UpstreamConnection)
 cpdef UpstreamConnection connection_for(State state, UpstreamEndpoint endpoint, Message message, long long now)
 cpdef bytes fresh_id(UpstreamConnection connection)

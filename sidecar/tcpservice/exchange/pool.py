@@ -40,12 +40,15 @@ def open_connection(state: State, endpoint: UpstreamEndpoint, slot: int, now: in
 
 def connection_for(state: State, endpoint: UpstreamEndpoint, message: Message, now: int) -> UpstreamConnection:
     """Return the connection for a message; open it where there is none. Its caller keeps to it (`picking`)."""
-    slot, pool, downstream = slot_for(state, endpoint, message), endpoint.pool, message.downstream
+    pool, slot = endpoint.pool, message.slot
+    if message.slot_at is not endpoint:
+        slot = slot_for(state, endpoint, message)
     while len(pool) <= slot:
         pool.append(None)
-    if endpoint.slots.get(downstream, -1) != slot:
-        endpoint.slots[downstream] = slot
-    return pool[slot] or open_connection(state, endpoint, slot, now)
+    if endpoint.slots.get(message.downstream, -1) != slot:
+        endpoint.slots[message.downstream] = slot
+    connection = pool[slot]
+    return connection if connection is not None else open_connection(state, endpoint, slot, now)
 
 
 def probe(state: State, connection: UpstreamConnection, now: int) -> None:
@@ -54,14 +57,14 @@ def probe(state: State, connection: UpstreamConnection, now: int) -> None:
     if not connection.asked:
         connection.asked = now
     if connection.endpoint.mesh:
-        state.write(connection.conn, encode_control(PING, b"%d" % now))
+        state.write(connection, encode_control(PING, b"%d" % now))
     else:
         key = fresh_id(connection)
         connection.probes[key] = None
         if len(connection.probes) > MOST_PROBES:
             del connection.probes[next(iter(connection.probes))]
         body = _PROBE % key
-        state.write(connection.conn, encode_frame(body, len(body)))
+        state.write(connection, encode_frame(body, len(body)))
 
 
 def fresh_id(connection: UpstreamConnection) -> bytes:

@@ -2,7 +2,7 @@
 
 cimport cython
 
-from tcpservice.balancer cimport Balancer
+from tcpservice.balancer cimport Balancer, Loaded
 from tcpservice.exchange.retry_budget cimport RetryBudget
 from tcpservice.exchange.sampling cimport Sampler
 from tcpservice.exchange.waiting cimport Waiting
@@ -15,15 +15,18 @@ from tcpservice.wire.requests cimport Request
 cdef object _HEALTHY
 cdef object _PROBATION
 
-@cython.final
-cdef class DownstreamConnection(TimerOwner):
+cdef class FramedConnection(TimerOwner):
     cdef readonly long long conn
+    cdef public list outgoing
+
+@cython.final
+cdef class DownstreamConnection(FramedConnection):
     cdef public Upstream upstream
     cdef readonly object origin
     cdef public object state
     cdef public object hop
     cdef readonly FrameReader reader
-    cdef readonly object items
+    cdef public list items
     cdef readonly dict messages
     cdef public long long live
     cdef public long long waiting_first
@@ -41,8 +44,7 @@ cdef class DownstreamConnection(TimerOwner):
     cdef public dict throttled
 
 @cython.final
-cdef class UpstreamConnection(TimerOwner):
-    cdef readonly long long conn
+cdef class UpstreamConnection(FramedConnection):
     cdef readonly UpstreamEndpoint endpoint
     cdef readonly long long slot
     cdef public object state
@@ -66,7 +68,7 @@ cdef class UpstreamConnection(TimerOwner):
     cdef readonly dict throttling
 
 @cython.final
-cdef class UpstreamEndpoint(TimerOwner):
+cdef class UpstreamEndpoint(Loaded):
     cdef readonly Upstream upstream
     cdef public object address
     cdef readonly bint mesh
@@ -77,7 +79,6 @@ cdef class UpstreamEndpoint(TimerOwner):
     cdef readonly dict slots
     cdef readonly dict unread
     cdef public long long in_flight
-    cdef public long long load
     cdef public long long bytes
     cdef public long long latency
     cdef public long long failures
@@ -138,9 +139,24 @@ cdef class Message(TimerOwner):
     cdef public long long answered
     cdef public str kept
     cdef public Trace trace
+    cdef public long long slot
+    cdef public UpstreamEndpoint slot_at
+    cdef public bint is_silent
+    cdef public Message earlier
+    cdef public Message later
 
 @cython.final
-@cython.freelist(1024)
+cdef class MessageList:
+    cdef readonly long long count
+    cdef readonly Message first
+    cdef readonly Message last
+
+    @cython.locals(last=Message)
+    cpdef add(self, Message message)
+    @cython.locals(earlier=Message, later=Message)
+    cpdef remove(self, Message message)
+
+@cython.final
 cdef class Attempt:
     cdef public Message message
     cdef readonly UpstreamEndpoint endpoint

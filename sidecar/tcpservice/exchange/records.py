@@ -11,11 +11,10 @@ with arguments boxed in a tuple.
 
 from __future__ import annotations
 
-from collections import deque
 from enum import IntEnum
 from typing import Final
 
-from tcpservice.balancer import Balancer, balancer_for
+from tcpservice.balancer import Balancer, Loaded, balancer_for
 from tcpservice.errors import Code
 from tcpservice.exchange.outputs import FailedAttempt
 from tcpservice.exchange.retry_budget import RetryBudget
@@ -91,33 +90,43 @@ class Failure(IntEnum):
     REFUSAL = 4  # its sidecar could not reach its app
 
 
-class DownstreamConnection(TimerOwner):
+class FramedConnection(TimerOwner):
+    """A connection that carries frames, by its number. `outgoing` is what is to be written, None while nothing is."""
+
+    __slots__ = ("conn", "outgoing")
+
+    conn: int
+    outgoing: list[bytes] | None
+
+
+class DownstreamConnection(FramedConnection):
     """A caller's connection.
 
     `messages` are those that have not ended, in the order of their arrival; `live` counts their attempts that have
-    not. `items` are parsed and not processed yet, since the connection was paused. `waiting_first` counts requests
-    that hold a place: without a response, and younger than `Bounds.place_expiry`. `serial` selects its slot
-    in an endpoint's pool. `buffered` is what the reader held when it was counted last, `unsent` what the
-    caller has not taken, `progress` when it last took some; `replied` is the size of the last response, `answered` the
-    sequence of the newest request that has its last one.
+    not. `items` are parsed and not processed yet, since the connection was paused; the next one is the last of the
+    list. `waiting_first` counts requests that hold a place: without a response, and younger than
+    `Bounds.place_expiry`. `serial` selects its slot in an endpoint's pool. `buffered` is what the reader held when it
+    was counted last, `unsent` what the caller has not taken, `progress` when it last took some; `replied` is the size
+    of the last response, `answered` the sequence of the newest request that has its last one.
     """
 
     __slots__ = (
-        "answered", "arrived", "buffered", "bytes", "conn", "control_second", "control_used", "heard", "hop", "items",
-        "live", "messages", "origin", "progress", "reader", "replied", "serial", "state", "throttled", "unsent",
-        "upstream", "waiting_first",
+        "answered", "arrived", "buffered", "bytes", "control_second", "control_used", "heard", "hop", "items", "live",
+        "messages", "origin", "progress", "reader", "replied", "serial", "state", "throttled", "unsent", "upstream",
+        "waiting_first",
     )  # fmt: skip
 
     def __init__(self, conn: int, upstream: Upstream | None, origin: Origin, limit: int, now: int) -> None:
         self.timers = None
         self.conn = conn
+        self.outgoing = None
         self.upstream = upstream
         self.origin = origin
         mesh = origin is Origin.MESH
         self.state = DownstreamState.AWAIT_PREFACE if mesh else DownstreamState.READING
         self.hop: MeshHop | None = MeshHop() if mesh else None
         self.reader = FrameReader(limit, control=mesh)
-        self.items: deque[Item] = deque()
+        self.items: list[Item] = []
         self.messages: dict[Message, None] = {}
         self.live = 0
         self.waiting_first = 0
@@ -135,7 +144,7 @@ class DownstreamConnection(TimerOwner):
         self.throttled: dict[UpstreamConnection, None] | None = None
 
 
-class UpstreamConnection(TimerOwner):
+class UpstreamConnection(FramedConnection):
     """A connection to an endpoint, shared by several callers.
 
     `queue` holds attempts in order until the connection is ready. `pending` maps the id text that was written to its
@@ -149,7 +158,7 @@ class UpstreamConnection(TimerOwner):
     """
 
     __slots__ = (
-        "asked", "backlog", "bytes", "conn", "control_second", "control_used", "endpoint", "heard", "hop", "live",
+        "asked", "backlog", "bytes", "control_second", "control_used", "endpoint", "heard", "hop", "live",
         "pending", "probed", "probes", "queue", "reader", "serial", "short_ids", "slot", "state", "throttling",
         "unknown", "used",
     )  # fmt: skip
@@ -157,6 +166,7 @@ class UpstreamConnection(TimerOwner):
     def __init__(self, conn: int, endpoint: UpstreamEndpoint, slot: int, limit: int, now: int) -> None:
         self.timers = None
         self.conn = conn
+        self.outgoing = None
         self.endpoint = endpoint
         self.slot = slot
         self.state = ConnectionState.CONNECTING
@@ -186,7 +196,7 @@ class UpstreamConnection(TimerOwner):
         return len(self.pending) + len(self.queue) - self.live
 
 
-class UpstreamEndpoint(TimerOwner):
+class UpstreamEndpoint(Loaded):
     """One endpoint of an upstream and its health.
 
     `pool` holds its connections by slot; `slots` says which one a caller used last. `unread` holds the sequence
@@ -199,8 +209,8 @@ class UpstreamEndpoint(TimerOwner):
     """
 
     __slots__ = (
-        "address", "bytes", "failures", "in_flight", "last_failure", "latency", "load", "mesh", "name",
-        "pool", "sidecar", "slots", "state", "unread", "upstream",
+        "address", "bytes", "failures", "in_flight", "last_failure", "latency", "mesh", "name", "pool", "sidecar",
+        "slots", "state", "unread", "upstream",
     )  # fmt: skip
 
     def __init__(self, upstream: Upstream, address: Endpoint, sidecar: UpstreamEndpoint | None = None) -> None:
@@ -326,13 +336,15 @@ class Message(TimerOwner):
     `held` is the number of bytes that are counted for it, `expected` the likely size of its reply where that is
     large. `rounds` counts how often all endpoints failed while it waited. `holds_place` says that it counts against
     limits on requests. `tried` are the endpoints where an attempt failed, `refused` those of them whose sidecar had
-    the message and could not reach its app.
+    the message and could not reach its app. `slot` is the place in the pool of `slot_at` that was found for it last.
+    `is_silent` says that it has no place and is in the list `State.silent`; `earlier` and `later` are its neighbours in
+    its `MessageList`.
     """
 
     __slots__ = (
-        "answered", "arrived", "attempt", "attempts", "downstream", "expected", "failed", "frame", "held",
-        "holds_place", "kept", "last", "may_have_run", "policy", "refused", "request", "responses", "rounds",
-        "sequence", "size", "trace", "tried", "upstream",
+        "answered", "arrived", "attempt", "attempts", "downstream", "earlier", "expected", "failed", "frame",
+        "held", "holds_place", "is_silent", "kept", "last", "later", "may_have_run", "policy", "refused", "request",
+        "responses", "rounds", "sequence", "size", "slot", "slot_at", "trace", "tried", "upstream",
     )  # fmt: skip
 
     downstream: DownstreamConnection
@@ -358,6 +370,11 @@ class Message(TimerOwner):
     answered: int
     kept: str | None
     trace: Trace | None
+    slot: int
+    slot_at: UpstreamEndpoint | None
+    is_silent: bool
+    earlier: Message | None
+    later: Message | None
 
 
 def new_message(
@@ -394,7 +411,51 @@ def new_message(
     message.answered = 0
     message.kept = None
     message.trace = None
+    message.slot = 0
+    message.slot_at = None
+    message.is_silent = False
+    message.earlier = None
+    message.later = None
     return message
+
+
+class MessageList:
+    """Messages in the order in which they were added, each in one such list at most.
+
+    A dict would do the same, but to find the first entry of one it walks over all that were removed before it.
+    """
+
+    __slots__ = ("count", "first", "last")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: Message | None = None
+        self.last: Message | None = None
+
+    def add(self, message: Message) -> None:
+        """Add a message as the last one."""
+        last = self.last
+        message.earlier = last
+        if last is None:
+            self.first = message
+        else:
+            last.later = message
+        self.last = message
+        self.count += 1
+
+    def remove(self, message: Message) -> None:
+        """Remove a message, which is in this list."""
+        earlier, later = message.earlier, message.later
+        if earlier is None:
+            self.first = later
+        else:
+            earlier.later = later
+        if later is None:
+            self.last = earlier
+        else:
+            later.earlier = earlier
+        message.earlier = message.later = None
+        self.count -= 1
 
 
 class Attempt:

@@ -10,6 +10,8 @@ cdef class RetryBudget:
     cdef list _requests
     cdef list _retries
     cdef long long _head
+    cdef long long _current
+    cdef long long _slice_ends
     cdef long long _free
     cdef long long _free_since
 

@@ -1,5 +1,8 @@
 # C types of state.py, for its compiled form.
 
+cimport cython
+
+from tcpservice.exchange.records cimport FramedConnection, MessageList
 from tcpservice.rng cimport Rng
 from tcpservice.timers cimport TimerOwner, Timers
 
@@ -32,8 +35,8 @@ cdef class State:
     cdef public long long partial_bytes
     cdef public long long unsent_bytes
     cdef public long long slow_readers
-    cdef readonly dict pending
-    cdef readonly dict silent
+    cdef readonly MessageList pending
+    cdef readonly MessageList silent
     cdef readonly dict unparsed
     cdef readonly dict paused
     cdef readonly dict large
@@ -44,7 +47,7 @@ cdef class State:
     cdef public long long heard
     cdef public long long last_conn
     cdef public long long last_message
-    cdef public dict writes
+    cdef public list writers
     cdef public list commands
     cdef public list notices
     cdef public list rows
@@ -58,4 +61,7 @@ cdef class State:
     cpdef move(self, record, event)
     cpdef long long new_conn(self) except -1
     cpdef long long new_sequence(self) except -1
-    cpdef write(self, long long conn, bytes data)
+    @cython.locals(outgoing=list)
+    cpdef write(self, FramedConnection connection, bytes data)
+    @cython.locals(connection=FramedConnection)
+    cpdef dict take_writes(self)

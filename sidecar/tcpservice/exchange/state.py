@@ -16,7 +16,8 @@ from tcpservice.exchange.records import (
     Connection,
     DownstreamConnection,
     Ended,
-    Message,
+    FramedConnection,
+    MessageList,
     Upstream,
     UpstreamConnection,
     UpstreamEndpoint,
@@ -54,7 +55,7 @@ class State:
     wait for admission, `large` those that receive a large frame while memory is short. `pump` are upstreams whose
     waiting messages may go on. `opaque` are the numbers of callers' connections to Opaque services. `freed` says
     that admission may let a paused connection go on. `place` is the place of the first connection to each other
-    sidecar (see `wire.mesh`), which differs between sidecars.
+    sidecar (see `wire.mesh`), which differs between sidecars. `writers` are the connections with bytes to write.
     """
 
     def __init__(self, bounds: Bounds, seed: int, *, tracing: bool, strict: bool) -> None:
@@ -86,8 +87,8 @@ class State:
         self.partial_bytes = 0
         self.unsent_bytes = 0
         self.slow_readers = 0
-        self.pending: dict[Message, None] = {}
-        self.silent: dict[Message, None] = {}
+        self.pending = MessageList()
+        self.silent = MessageList()
         self.unparsed: dict[DownstreamConnection | UpstreamConnection, None] = {}
         self.paused: dict[DownstreamConnection, None] = {}
         self.large: dict[DownstreamConnection, None] = {}
@@ -98,7 +99,7 @@ class State:
         self.heard = 0
         self.last_conn = 0
         self.last_message = 0
-        self.writes: dict[int, list[bytes]] = {}
+        self.writers: list[FramedConnection] = []
         self.commands: list[Command] = []
         self.notices: list[Notice] = []
         self.rows: list[Finished] = []
@@ -144,13 +145,24 @@ class State:
         self.last_message += 1
         return self.last_message
 
-    def write(self, conn: int, data: bytes) -> None:
+    def write(self, connection: FramedConnection, data: bytes) -> None:
         """Add bytes to what leaves on a connection at the end of this turn."""
-        parts = self.writes.get(conn)
-        if parts is None:
-            self.writes[conn] = [data]
+        outgoing = connection.outgoing
+        if outgoing is None:
+            connection.outgoing = [data]
+            self.writers.append(connection)
         else:
-            parts.append(data)
+            outgoing.append(data)
+
+    def take_writes(self) -> dict[int, list[bytes]]:
+        """Take what is to be written, by the number of the connection."""
+        writers, self.writers = self.writers, []
+        taken = {}
+        for connection in writers:
+            if connection.outgoing:
+                taken[connection.conn] = connection.outgoing
+            connection.outgoing = None
+        return taken
 
     def report(self, key: str, text: str, about: DownstreamConnection | UpstreamConnection | UpstreamEndpoint) -> None:
         """Add a line for the log."""

@@ -107,10 +107,10 @@ def keep(state: State, downstream: DownstreamConnection, key: bytes, now: int) -
 
 def _context_of(message: Message) -> TraceContext | None:
     """Find the context that the app, or the caller's sidecar, wrote into the message."""
-    found, frame = message.request.metadata, message.frame
-    if found is None or frame is None:
+    request, frame = message.request, message.frame
+    if request.metadata_at < 0 or frame is None:
         return None
-    return read_context(frame.raw[found[0] : found[1]])
+    return read_context(frame.raw[request.metadata_at : request.metadata_end])
 
 
 def _name_spans(state: State, downstream: DownstreamConnection, trace: Trace) -> None:
@@ -189,7 +189,7 @@ def _spread_keep(state: State, message: Message) -> None:
         if not isinstance(connection, UpstreamConnection) or connection.state is not _READY:
             continue
         if connection.endpoint.address.mesh:
-            state.write(conn, encode_control(KEEP, key))
+            state.write(connection, encode_control(KEEP, key))
 
 
 def _tell(state: State, message: Message, trace: Trace, code: Code, now: int, kept: str | None) -> None:

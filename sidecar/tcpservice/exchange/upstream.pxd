@@ -25,7 +25,7 @@ cpdef receive(State state, UpstreamConnection connection, bytes data, long long 
 cdef _handle(State state, UpstreamConnection connection, item, long long now)
 @cython.locals(endpoint=UpstreamEndpoint)
 cdef _answered(State state, UpstreamConnection connection, long long now)
-@cython.locals(reply=Reply, attempt=Attempt)
+@cython.locals(reply=Reply, attempt=Attempt, pending=dict)
 cdef _reply(State state, UpstreamConnection connection, Frame frame, long long now)
 @cython.locals(message=Message, downstream=DownstreamConnection, asked=bytes, idle="long long")
 cdef _deliver(

@@ -81,7 +81,7 @@ def connection_made(state: State, connection: UpstreamConnection, now: int) -> N
         _flush(state, connection, now)
     else:
         state.move(connection, ConnectionEvent.CONNECTED_MESH)
-        state.write(connection.conn, connection.hop.request())
+        state.write(connection, connection.hop.request())
 
 
 def _ready(state: State, connection: UpstreamConnection, now: int) -> None:
@@ -189,12 +189,13 @@ def _reply(state: State, connection: UpstreamConnection, frame: Frame, now: int)
         text = f"sent what no caller could read: {refused} (at byte {frame.offset})"
         lost(state, connection, Failure.PROTOCOL, text, now)
         return
-    attempt = connection.pending.get(reply.id) if reply.id is not None else None
+    attempt = None
+    if reply.id is not None:
+        pending = connection.pending
+        attempt = pending.pop(reply.id, None) if reply.final else pending.get(reply.id)
     if attempt is None:
         _unknown(state, connection, reply.id, now)
         return
-    if reply.final:
-        del connection.pending[attempt.key]
     if attempt.connection is None:
         state.counts["late_replies"] += 1
     elif reply.code is _CODE_NO_HANDLER and has_untried(attempt.message):
@@ -211,9 +212,9 @@ def _deliver(
     downstream, asked = message.downstream, message.request.id
     assert asked is not None
     if asked is attempt.key or asked == reply.id:
-        state.write(downstream.conn, frame.raw)
+        state.write(downstream, frame.raw)
     else:
-        state.write(downstream.conn, with_id(frame, reply.id_at, reply.id_end, asked))
+        state.write(downstream, with_id(frame, reply.id_at, reply.id_end, asked))
     size = len(frame.raw)
     if size >= state.large_message > downstream.replied:
         expect_large_replies(downstream, size)
@@ -278,7 +279,7 @@ def _control(state: State, connection: UpstreamConnection, control: Control, now
         if (attempt := _take(state, connection, argument)) is not None:
             end(state, attempt, _LOST, now, reason=CONNECTION_CLOSED, code=_CONNECTION_CLOSED)
     elif word == PING:
-        state.write(connection.conn, encode_control(PONG, argument))
+        state.write(connection, encode_control(PONG, argument))
     else:
         state.counts["ignored_control_frames"] += word != PONG
 

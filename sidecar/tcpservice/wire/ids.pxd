@@ -2,7 +2,7 @@
 
 cimport cython
 
-from tcpservice.wire.scan cimport Frame, units
+from tcpservice.wire.scan cimport Frame, is_plain, units
 
 cdef object _STABLE
 cdef int _QUOTE

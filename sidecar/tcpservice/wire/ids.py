@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tcpservice.wire.scan import Frame, units
+from tcpservice.wire.scan import Frame, is_plain, units
 
 _QUOTE: Final = ord('"')
 _STABLE = re.compile(rb'"[^"\\\x00-\x1f]*"|0|-?[1-9][0-9]{0,14}|null|true|false')
@@ -30,7 +30,7 @@ def looks_stable(text: bytes) -> bool:
 
 def is_utf8(text: bytes) -> bool:
     """Whether a receiver's decoder leaves these bytes as they are."""
-    if text.isascii():
+    if is_plain(text):
         return True
     try:
         text.decode()

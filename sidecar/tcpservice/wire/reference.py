@@ -13,7 +13,7 @@ from tcpservice.wire.nesting import MAX_NESTING, nesting
 from tcpservice.wire.shape import DEEP, INVALID, KEYS, OBJECT, OTHER
 from tcpservice.wire.utf16 import advance, units
 
-__all__ = ["Frame", "advance", "cut", "part", "units"]
+__all__ = ["Frame", "advance", "cut", "holds", "is_plain", "part", "units"]
 
 MAX_PREFIX: Final = 32
 
@@ -76,6 +76,16 @@ class Frame:
 def part(text: bytes, start: int, end: int) -> bytes:
     """Copy bytes of a frame. The compiled form of a slice is slow."""
     return text[start:end]
+
+
+def holds(text: bytes, start: int, end: int, value: bytes) -> bool:
+    """Whether a part of a frame is this value, without a copy."""
+    return text[start:end] == value
+
+
+def is_plain(text: bytes) -> bool:
+    """Whether text is ASCII. The compiled form of a call of a method is slow."""
+    return text.isascii()
 
 
 def cut(data: bytes, at: int, limit: int, offset: int, frames: list[Any], most: int) -> int:

@@ -2,18 +2,17 @@
 
 cimport cython
 
-from tcpservice.wire.scan cimport Frame, part
+from tcpservice.wire.scan cimport Frame, holds, part
 from tcpservice.wire.ids cimport is_utf8
 
 cdef object _OK
 cdef object _RPC_EXCEPTION
 cdef object _CODE_NO_HANDLER
 cdef bytes _NO_HANDLER
+cdef bytes _TRUE
 cdef frozenset _FALSE
 cdef frozenset _SURELY_TRUE
 
-@cython.no_gc
-@cython.freelist(64)
 cdef class Reply:
     cdef public bytes id
     cdef public Py_ssize_t id_at

@@ -14,7 +14,7 @@ from tcpservice.javascript import parse, truthy
 from tcpservice.wire.ids import is_utf8
 from tcpservice.wire.members import why_not_json
 from tcpservice.wire.requests import Refused, TooDeep
-from tcpservice.wire.scan import Frame, part
+from tcpservice.wire.scan import Frame, holds, part
 from tcpservice.wire.shape import DEEP, OBJECT, OTHER
 
 # CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
@@ -23,6 +23,7 @@ _RPC_EXCEPTION: Final = Code.RPC_EXCEPTION
 _CODE_NO_HANDLER: Final = Code.NO_HANDLER
 
 _NO_HANDLER: Final = b'"There is no matching message handler defined in the remote service."'
+_TRUE: Final = b"true"
 _FALSE: Final = frozenset({b"false", b"null", b"0", b'""'})
 _SURELY_TRUE: Final = frozenset({b"{", b"[", b'"', b"t"})
 
@@ -61,7 +62,9 @@ def _read(frame: Frame) -> Reply:
     if id_text is not None and not is_utf8(id_text):
         id_text = id_text.decode("utf-8", "replace").encode()
     disposed_at = frame.is_disposed_at
-    final = disposed_at >= 0 and _is_true(part(raw, disposed_at, frame.is_disposed_end))
+    final = disposed_at >= 0 and (
+        holds(raw, disposed_at, frame.is_disposed_end, _TRUE) or _is_true(raw[disposed_at : frame.is_disposed_end])
+    )
     if frame.err_at < 0:
         return _answer(id_text, id_at, id_end, final, _OK)
     error = raw[frame.err_at : frame.err_end]
@@ -83,8 +86,6 @@ def _answer(id_text: bytes | None, id_at: int, id_end: int, final: bool, code: C
 
 def _is_true(text: bytes) -> bool:
     """`Boolean(value)` of a value's JSON text; a number may be written as nothing in many ways."""
-    if text == b"true":
-        return True
     if text in _FALSE:
         return False
     return text[:1] in _SURELY_TRUE or truthy(parse(text.decode()))

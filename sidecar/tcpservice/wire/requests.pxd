@@ -2,18 +2,17 @@
 
 cimport cython
 
-from tcpservice.wire.scan cimport Frame, part
+from tcpservice.wire.scan cimport Frame, is_plain, part
 from tcpservice.wire.ids cimport is_stable
 
-@cython.no_gc
-@cython.freelist(256)
 cdef class Request:
     cdef public bytes pattern
     cdef public bytes id
     cdef public Py_ssize_t id_at
     cdef public Py_ssize_t id_end
     cdef public bint stable
-    cdef public tuple metadata
+    cdef public Py_ssize_t metadata_at
+    cdef public Py_ssize_t metadata_end
     cdef public bint passable
     cdef public str foreign
 

@@ -13,7 +13,7 @@ from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Oversized
 from tcpservice.wire.ids import is_stable, looks_stable
 from tcpservice.wire.members import first_members, why_not_json
 from tcpservice.wire.nesting import MAX_NESTING
-from tcpservice.wire.scan import Frame, part
+from tcpservice.wire.scan import Frame, is_plain, part
 from tcpservice.wire.shape import DEEP, OBJECT, OTHER
 
 _ID: Final = b',"id":'
@@ -25,21 +25,24 @@ class Request:
 
     `pattern` is JSON text (the caller's own bytes, as NestJS decodes them), empty where there is none. `id` is the text
     of the id, None for an event, and is at `raw[id_at:id_end]` (-1 where there is none); `stable` says that NestJS
-    returns it unchanged. `metadata` is where that value stands, None where there is none.
+    returns it unchanged. `raw[metadata_at:metadata_end]` is that value (-1 where there is none).
 
     `passable` is False for a frame with neither `pattern` nor `data`: no NestJS server can answer it, and some stop
     when they get it. `foreign` is why the frame is surely not of NestJS's protocol, None where it may be: a service
     with a serializer of its own needs `protocol: Opaque`.
     """
 
-    __slots__ = ("foreign", "id", "id_at", "id_end", "metadata", "passable", "pattern", "stable")
+    __slots__ = (
+        "foreign", "id", "id_at", "id_end", "metadata_at", "metadata_end", "passable", "pattern", "stable",
+    )  # fmt: skip
 
     pattern: bytes
     id: bytes | None
     id_at: int
     id_end: int
     stable: bool
-    metadata: tuple[int, int] | None
+    metadata_at: int
+    metadata_end: int
     passable: bool
     foreign: str | None
 
@@ -82,8 +85,7 @@ def _read(frame: Frame) -> Request:
     else:
         return _not_passable(_why_foreign(frame))
     request.id_at, request.id_end = id_at, frame.id_end
-    if frame.metadata_at >= 0:
-        request.metadata = (frame.metadata_at, frame.metadata_end)
+    request.metadata_at, request.metadata_end = frame.metadata_at, frame.metadata_end
     return request
 
 
@@ -94,7 +96,8 @@ def _request(pattern: bytes, id_text: bytes | None, stable: bool) -> Request:
     request.id_at = -1
     request.id_end = -1
     request.stable = stable
-    request.metadata = None
+    request.metadata_at = -1
+    request.metadata_end = -1
     request.passable = True
     request.foreign = None
     return request
@@ -109,7 +112,7 @@ def _not_passable(foreign: str | None) -> Request:
 
 def _decoded(text: bytes) -> bytes:
     """Return the text as a receiver has it, which decodes what is not UTF-8 to U+FFFD."""
-    return text if text.isascii() else text.decode("utf-8", "replace").encode()
+    return text if is_plain(text) else text.decode("utf-8", "replace").encode()
 
 
 def _why_foreign(frame: Frame) -> str | None:

@@ -23,5 +23,7 @@ cdef class Frame:
 cpdef Py_ssize_t cut(
     bytes data, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t offset, list frames, Py_ssize_t most
 ) except -1
+cpdef bint is_plain(bytes text) except -1
+cpdef bint holds(bytes text, Py_ssize_t start, Py_ssize_t end, bytes value) except -1
 cpdef bytes part(bytes text, Py_ssize_t start, Py_ssize_t end)
 cpdef Py_ssize_t units(bytes text) except -1

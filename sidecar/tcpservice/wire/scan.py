@@ -5,6 +5,6 @@ Used by `frames` and everywhere else in the wire.
 
 from __future__ import annotations
 
-from tcpservice.wire.reference import Frame, advance, cut, part, units
+from tcpservice.wire.reference import Frame, advance, cut, holds, is_plain, part, units
 
-__all__ = ["Frame", "advance", "cut", "part", "units"]
+__all__ = ["Frame", "advance", "cut", "holds", "is_plain", "part", "units"]

@@ -96,6 +96,20 @@ cpdef bytes part(bytes text, Py_ssize_t start, Py_ssize_t end):
     return PyBytes_FromStringAndSize(PyBytes_AS_STRING(text) + start, end - start)
 
 
+cpdef bint is_plain(bytes text) except -1:
+    """Whether text is ASCII; see `reference.is_plain`."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
+    return plain_end(<Text>PyBytes_AS_STRING(text), 0, size) == size
+
+
+cpdef bint holds(bytes text, Py_ssize_t start, Py_ssize_t end, bytes value) except -1:
+    """Whether a part of a frame is this value; see `reference.holds`."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(value)
+    if end - start != size or start < 0 or end > PyBytes_GET_SIZE(text):
+        return False
+    return memcmp(PyBytes_AS_STRING(text) + start, PyBytes_AS_STRING(value), size) == 0
+
+
 cpdef Py_ssize_t cut(
     bytes data, Py_ssize_t at, Py_ssize_t limit, Py_ssize_t offset, list frames, Py_ssize_t most
 ) except -1:
@@ -354,6 +368,13 @@ cdef int read_key(Reader* reader) noexcept nogil:
     cdef Text text = reader.text
     cdef Py_ssize_t at = reader.at, size = reader.size, end
     cdef int known = -1
+    if reader.depth == 1:
+        known = read_plain_key(text, at, size, &end)
+        if known >= 0:
+            reader.at = skip(text, end, size)
+            reader.shape.begin[known] = reader.at
+            reader.key = known
+            return VALUE_FOLLOWS
     if at >= size or text[at] != c'"':
         return INVALID
     end = read_string(text, at, size)
@@ -372,6 +393,25 @@ cdef int read_key(Reader* reader) noexcept nogil:
             reader.shape.begin[UNKNOWN] = at + 1
             reader.shape.end[UNKNOWN] = end - 1
     return VALUE_FOLLOWS
+
+
+cdef inline int read_plain_key(Text text, Py_ssize_t at, Py_ssize_t size, Py_ssize_t* end) noexcept nogil:
+    """Recognise a known key and its colon as NestJS writes them, and note where they end; -1 for all other text."""
+    if size - at < 13:
+        return -1
+    if memcmp(text + at, b'"id":', 5) == 0:
+        end[0] = at + 5
+        return ID
+    if memcmp(text + at, b'"data":', 7) == 0:
+        end[0] = at + 7
+        return DATA
+    if memcmp(text + at, b'"pattern":', 10) == 0:
+        end[0] = at + 10
+        return PATTERN
+    if memcmp(text + at, b'"isDisposed":', 13) == 0:
+        end[0] = at + 13
+        return DISPOSED
+    return -1
 
 
 cdef inline void forget(Shape* shape) noexcept nogil:

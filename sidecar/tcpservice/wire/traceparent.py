@@ -59,13 +59,13 @@ def with_context(frame: Frame, request: Request, context: TraceContext) -> Frame
     """
     raw, at = frame.raw, frame.at
     member = b'"traceparent":"%b"' % format_traceparent(context)
-    if request.metadata is None:
+    if request.metadata_at < 0:
         place, added = raw.rindex(b"}"), b',"metadata":{%b}' % member
         before_id = request.id_at - len(_ID)
         if request.id_end == place and raw.startswith(_ID, before_id):
             place = before_id
     else:
-        start, end = request.metadata
+        start, end = request.metadata_at, request.metadata_end
         value = raw[start:end].strip(_SPACE)
         if not value.startswith(b"{"):
             return None

@@ -229,7 +229,7 @@ def test_a_caller_that_is_closed_in_any_state_leaves_nothing_behind(state: str) 
         client.half_close()
     client.drop()
     inner = stage.exchange._state
-    assert (inner.request_bytes, inner.partial_bytes, len(inner.pending), len(inner.paused)) == (0, 0, 0, 0)
+    assert (inner.request_bytes, inner.partial_bytes, inner.pending.count, len(inner.paused)) == (0, 0, 0, 0)
 
 
 def test_garbage_behind_a_message_of_a_paused_caller() -> None:
