@@ -1,7 +1,7 @@
-"""Builds the compiled form of the core where there is a C compiler; where there is none, its source runs as it is.
+"""Builds the compiled form of a message's path where there is a C compiler; where there is none, its source runs.
 
-Each module of the core with a `.pxd` file beside it is compiled. BUILD_EXTENSION=yes fails where that is not possible,
-as images and wheels need it; BUILD_EXTENSION=no leaves it out.
+Each module with a `.pxd` file beside it is compiled: most of the core, and what moves bytes between it and sockets.
+BUILD_EXTENSION=yes fails where that is not possible, as images and wheels need it; BUILD_EXTENSION=no leaves it out.
 """
 
 import os
@@ -31,7 +31,7 @@ class BuildAll(build_ext):
         except (CCompilerError, ExecError, PlatformError) as error:
             if CHOICE == "yes":
                 raise
-            self.announce(f"the compiled form of the core is left out, and plain Python runs: {error}", level=3)
+            self.announce(f"the compiled form is left out, and plain Python runs: {error}", level=3)
             for path in self.get_outputs():
                 Path(path).unlink(missing_ok=True)
             self.extensions = []
@@ -55,7 +55,7 @@ def extensions() -> list[Extension]:
     get_directive_defaults()["freelist"] = FREELIST
 
     found = []
-    for types in sorted(Path(ROOT, "tcpservice").rglob("*.pxd")):
+    for types in sorted(Path(ROOT).rglob("*.pxd")):
         source = types.with_suffix(".pyx") if types.with_suffix(".pyx").exists() else types.with_suffix(".py")
         name = ".".join(source.relative_to(ROOT).with_suffix("").parts)
         found.append(Extension(name, [str(source)], extra_compile_args=["-O2", "-g0"]))

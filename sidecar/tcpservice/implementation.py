@@ -1,4 +1,4 @@
-"""Which form of the core runs: compiled, or the same source as plain Python.
+"""Which form of a message's path runs: compiled, or the same source as plain Python.
 
 Used by this package's `__init__`, before any other module is imported, and by everybody who tells people which form
 runs. The modules on a message's path have a `.pxd` file with C types beside them, and Cython compiles them where there
@@ -22,11 +22,12 @@ PYTHON: Final = "python"
 CHOICES: Final = ("auto", COMPILED, PYTHON)
 
 _PACKAGE: Final = __name__.partition(".")[0]
+_PACKAGES: Final = (_PACKAGE, "tcpservice_sockets", "tcpservice_sidecar")
 _ANY_COMPILED: Final = f"{_PACKAGE}.wire.scan"
 
 
 class _SourceFinder:
-    """Finds the source of the core's modules, also where a compiled form lies beside it."""
+    """Finds the source of modules, also where a compiled form lies beside it."""
 
     @staticmethod
     def find_spec(
@@ -34,14 +35,14 @@ class _SourceFinder:
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,  # noqa: ARG004 - the import system passes it
     ) -> ModuleSpec | None:
-        if path is None or not name.startswith(f"{_PACKAGE}."):
+        if path is None or name.partition(".")[0] not in _PACKAGES:
             return None
         finders = (FileFinder(folder, (SourceFileLoader, SOURCE_SUFFIXES)) for folder in path)
         return next((spec for finder in finders if (spec := finder.find_spec(name)) is not None), None)
 
 
 def choose(choice: str) -> None:
-    """Let all modules of the core be imported from their source from now on, if that is the choice."""
+    """Let all modules be imported from their source from now on, if that is the choice."""
     if choice == PYTHON:
         sys.meta_path.insert(0, _SourceFinder)
 

@@ -16,7 +16,6 @@ from tcpservice.exchange import (
     Close,
     Command,
     Connect,
-    Exchange,
     Finished,
     HandOver,
     Notice,
@@ -26,6 +25,7 @@ from tcpservice.exchange import (
     StartListening,
     StopListening,
 )
+from tcpservice.exchange.exchange import Exchange
 from tcpservice_sidecar.connector import Connector
 from tcpservice_sockets.acknowledging import DelayedAcknowledgement
 from tcpservice_sockets.channel import Channel

@@ -126,6 +126,19 @@ def test_old_requests_without_a_response_hold_no_place_while_somebody_waits() ->
     assert stage.codes() == ["ok", "ok"]
 
 
+def test_a_large_request_that_has_a_response_counts_no_more_at_its_endpoint() -> None:
+    stage = Stage(service(1), bounds=Bounds(large=1000))
+    client = stage.client()
+    client.ask("stream", data="x" * 2000)
+    (upstream,) = stage.exchange._state.upstreams.values()
+    (endpoint,) = upstream.endpoints.values()
+    assert endpoint.bytes > 2000
+    stage.upstream().part("stream", 1)
+    assert endpoint.bytes == 0
+    stage.upstream().reply("stream")
+    assert endpoint.bytes == 0
+
+
 def test_a_caller_at_its_own_limit_goes_on_once_its_requests_are_old() -> None:
     stage = Stage(service(1), bounds=Bounds(downstream_requests=2, place_expiry=10 * SECOND))
     client = stage.client()

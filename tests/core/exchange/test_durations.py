@@ -25,6 +25,21 @@ def test_durations_are_counted_in_buckets_by_labels() -> None:
     assert not durations.retries
 
 
+def test_rows_go_to_the_series_of_their_own_labels_in_whatever_order_they_come() -> None:
+    stage = Stage(service(1))
+    client = stage.client()
+    for number in range(3):
+        client.ask(str(number))
+        stage.pass_time(number * SECOND)
+        stage.upstream().reply(str(number))
+        client.emit()
+    durations = Durations((SECOND // 2,))
+    for row in stage.rows:
+        durations.add([row])
+    assert durations.series[False, "shop/orders", None, "request", "ok"].counts == [1, 2]
+    assert durations.series[False, "shop/orders", None, "event", "ok"].counts == [3, 0]
+
+
 def test_attempts_after_the_first_are_counted() -> None:
     stage = Stage(service(2))
     stage.refusing = {"r0"}
