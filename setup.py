@@ -58,7 +58,7 @@ def extensions() -> list[Extension]:
     for types in sorted(Path(ROOT).rglob("*.pxd")):
         source = types.with_suffix(".pyx") if types.with_suffix(".pyx").exists() else types.with_suffix(".py")
         name = ".".join(source.relative_to(ROOT).with_suffix("").parts)
-        found.append(Extension(name, [str(source)], extra_compile_args=["-O2", "-g0"]))
+        found.append(Extension(name, [str(source)], extra_compile_args=["-O3", "-g0"]))
     # Cython ignores the annotations, which describe the Python form; the .pxd files have the C types.
     compiled: list[Extension] = cythonize(
         found, build_dir="build/cython", language_level=3, compiler_directives={"annotation_typing": False}

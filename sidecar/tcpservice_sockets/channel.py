@@ -22,9 +22,6 @@ from tcpservice_sockets.unacknowledged import unacknowledged
 SEND_BUFFER: Final = 64 * 1024
 """A channel tells its receiver when more output than this waits in it."""
 
-LARGEST_JOINED: Final = 16 * 1024
-"""Up to so many bytes, one buffer costs less than many: 32 messages of 64 bytes 0.9 us instead of 4 us (uvloop)."""
-
 
 class Receiver(Protocol):
     """What a channel calls. `opened` comes first, `closed` last; both come once."""
@@ -168,13 +165,11 @@ class PlainChannel(asyncio.Protocol):
         return self._transport.is_closing()
 
     def write(self, parts: list[bytes]) -> None:
-        """Send the parts in one call. uvloop gives large ones to the kernel as they are."""
+        """Send the parts. uvloop gives them to the kernel as they are, in one call."""
         if self._half_closed:
             return
         if len(parts) == 1:
             self._transport.write(parts[0])
-        elif sum(map(len, parts)) <= LARGEST_JOINED:
-            self._transport.write(b"".join(parts))
         else:
             self._transport.writelines(parts)
 

@@ -30,6 +30,7 @@ cdef object _LOST
 cdef object _REPLIED
 cdef object _TIMED_OUT
 cdef object _WITHDRAWN
+cdef int _LATENCY_SHIFT
 cdef Py_ssize_t _SHORT_ID
 cdef int _ATTEMPT
 cdef int _QUEUE

@@ -252,7 +252,9 @@ def write(state: State, connection: UpstreamConnection, attempt: Attempt, now: i
     if not connection.asked:
         connection.asked = now
     key = attempt.key = _key(connection, message, request.id)
-    connection.pending[key] = attempt
+    if connection.pending.setdefault(key, attempt) is not attempt:
+        key = attempt.key = fresh_id(connection)
+        connection.pending[key] = attempt
     if key is request.id:
         state.write(connection, frame.raw)
     else:
@@ -290,9 +292,9 @@ def _key(connection: UpstreamConnection, message: Message, id_text: bytes) -> by
     """Return the id to write: the caller's own, unless the reply to another request could be taken for its reply.
 
     Other sidecars make ids as this one does for its probes. An app may answer an id twice. NestJS's own ids are random;
-    a short one could be the next caller's, too.
+    a short one could be the next caller's, too. `write` finds whether the id is that of a request that is pending.
     """
-    if not message.request.stable or id_text in connection.pending:
+    if not message.request.stable:
         return fresh_id(connection)
     if connection.probes and id_text in connection.probes:
         return fresh_id(connection)

@@ -18,6 +18,7 @@ cdef object _PROBATION
 cdef class FramedConnection(TimerOwner):
     cdef readonly long long conn
     cdef public list outgoing
+    cdef public long long outgoing_bytes
 
 @cython.final
 cdef class DownstreamConnection(FramedConnection):

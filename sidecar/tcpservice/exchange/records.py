@@ -93,10 +93,11 @@ class Failure(IntEnum):
 class FramedConnection(TimerOwner):
     """A connection that carries frames, by its number. `outgoing` is what is to be written, None while nothing is."""
 
-    __slots__ = ("conn", "outgoing")
+    __slots__ = ("conn", "outgoing", "outgoing_bytes")
 
     conn: int
     outgoing: list[bytes] | None
+    outgoing_bytes: int
 
 
 class DownstreamConnection(FramedConnection):

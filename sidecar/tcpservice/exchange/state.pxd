@@ -6,6 +6,8 @@ from tcpservice.exchange.records cimport FramedConnection, MessageList
 from tcpservice.rng cimport Rng
 from tcpservice.timers cimport TimerOwner, Timers
 
+cdef long long _LARGEST_JOINED
+
 cdef class State:
     cdef readonly object bounds
     cdef readonly long long most_request_bytes
@@ -63,5 +65,5 @@ cdef class State:
     cpdef long long new_sequence(self) except -1
     @cython.locals(outgoing=list)
     cpdef write(self, FramedConnection connection, bytes data)
-    @cython.locals(connection=FramedConnection)
+    @cython.locals(connection=FramedConnection, outgoing=list)
     cpdef dict take_writes(self)

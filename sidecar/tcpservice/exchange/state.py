@@ -42,6 +42,9 @@ from tcpservice.timers import TimerOwner, Timers
 
 _PLACES: Final = 4096
 
+_LARGEST_JOINED: Final = 16 * 1024
+"""Up to so many bytes, one buffer costs the event loop and the kernel less than many."""
+
 
 class State:
     """The tables of one exchange and its outputs.
@@ -150,18 +153,23 @@ class State:
         outgoing = connection.outgoing
         if outgoing is None:
             connection.outgoing = [data]
+            connection.outgoing_bytes = len(data)
             self.writers.append(connection)
         else:
             outgoing.append(data)
+            connection.outgoing_bytes += len(data)
 
     def take_writes(self) -> dict[int, list[bytes]]:
-        """Take what is to be written, by the number of the connection."""
+        """Take what is to be written, by the number of the connection; little of it as one buffer."""
         writers, self.writers = self.writers, []
         taken = {}
         for connection in writers:
-            if connection.outgoing:
-                taken[connection.conn] = connection.outgoing
-            connection.outgoing = None
+            outgoing, connection.outgoing = connection.outgoing, None
+            if outgoing is None or not outgoing:
+                continue
+            if len(outgoing) > 1 and connection.outgoing_bytes <= _LARGEST_JOINED:
+                outgoing = [b"".join(outgoing)]
+            taken[connection.conn] = outgoing
         return taken
 
     def report(self, key: str, text: str, about: DownstreamConnection | UpstreamConnection | UpstreamEndpoint) -> None:
