@@ -6,6 +6,7 @@ from tcpservice.exchange.admission cimport release
 from tcpservice.exchange.outputs cimport Finished
 from tcpservice.exchange.records cimport DownstreamConnection, Message, Upstream, UpstreamConnection
 from tcpservice.exchange.state cimport State
+from tcpservice.exchange.tracing cimport ended
 
 cdef object _CONNECTION_CLOSED
 cdef object _CLOSING

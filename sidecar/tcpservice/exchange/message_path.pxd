@@ -7,6 +7,7 @@ from tcpservice.exchange.attempts cimport dispatch
 from tcpservice.exchange.records cimport DownstreamConnection, Message, Upstream, new_message
 from tcpservice.policy cimport Policy
 from tcpservice.exchange.state cimport State
+from tcpservice.exchange.tracing cimport begin
 from tcpservice.wire.scan cimport Frame
 from tcpservice.wire.requests cimport Request, read_request
 

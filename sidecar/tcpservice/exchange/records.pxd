@@ -104,6 +104,7 @@ cdef class Upstream(TimerOwner):
     cdef public object service
     cdef public str key
     cdef public long long pool_size
+    cdef public long long slow_threshold
     cdef public Policies policies
     cdef public long long most_requests
     cdef public long long most_bytes

@@ -249,8 +249,8 @@ class Upstream(TimerOwner):
 
     __slots__ = (
         "announced", "balancer", "budget", "callers", "candidates", "endpoints", "is_app", "key", "most_bytes",
-        "most_requests", "policies", "pool_size", "sampler", "served", "service", "state", "stopping",
-        "waiting",
+        "most_requests", "policies", "pool_size", "sampler", "served", "service", "slow_threshold", "state",
+        "stopping", "waiting",
     )  # fmt: skip
 
     def __init__(self, service: Service, *, is_app: bool = False) -> None:
@@ -284,6 +284,7 @@ class Upstream(TimerOwner):
         self.service = service
         self.key = service.key
         self.pool_size = service.pool_size
+        self.slow_threshold = service.tracing.slow_threshold
         self.policies = Policies(service)
         self.most_requests = service.limits.max_requests_per_replica or NO_LIMIT
         self.most_bytes = (FRAMES_PIPELINED - 1) * service.limits.max_frame_size  # one more may follow

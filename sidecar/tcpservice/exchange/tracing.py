@@ -40,6 +40,7 @@ from tcpservice.wire.requests import read_request
 from tcpservice.wire.traceparent import TraceContext, read_context, with_context
 
 # CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
+_CANCELLED: Final = Code.CANCELLED
 _OK: Final = Code.OK
 _RPC_EXCEPTION: Final = Code.RPC_EXCEPTION
 _READY: Final = ConnectionState.READY
@@ -54,7 +55,6 @@ MOST_SERVED: Final = 200
 LONGEST_ORIGINAL: Final = 256
 
 _NESTJS_ID = re.compile(rb'"([0-9a-f]{21})"')
-_QUIET: Final = frozenset({Code.OK, Code.CANCELLED})
 
 
 def begin(state: State, message: Message) -> None:
@@ -130,11 +130,11 @@ def _hand_on(message: Message, context: TraceContext) -> None:
 
 
 def _why_keep(message: Message, code: Code, now: int) -> str | None:
-    if code not in _QUIET:
+    if code is not _OK and code is not _CANCELLED:
         return "error"
     if message.attempts > 1:
         return "retry"
-    slow = message.upstream.service.tracing.slow_threshold
+    slow = message.upstream.slow_threshold
     return "slow" if slow and (message.answered or now) - message.arrived >= slow else None
 
 
