@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TYPES := $(wildcard sidecar/*/*.pxd sidecar/*/*/*.pxd)
 BUILT := build/.built
+SANITIZED := build/sanitized
 DEMO_APP := examples/orders/app
 DEMO_INSTALLED := $(DEMO_APP)/node_modules/.installed
 
@@ -30,7 +31,7 @@ endef
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo example crds test few-tests all-tests e2e acceptance core fuzz simulate bench bench-control bench-quick lint format lock clean
+.PHONY: help demo example crds test few-tests all-tests e2e acceptance core fuzz sanitize simulate bench bench-control bench-quick lint format lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -104,6 +105,22 @@ fuzz: $(BUILT)  ## Hostile bytes for the scan, the wire, the mesh, the core and 
 	@cd tests && ../$(BIN)/python -m core.wire.twins --seconds $(or $(SECONDS_EACH),600)
 	for part in wire mesh core; do ../$(BIN)/python -m fuzz.$$part --seconds $(or $(SECONDS_EACH),600); done
 	../$(BIN)/python -m fuzz.process --inputs $(or $(INPUTS),200000)
+
+sanitize: $(INSTALLED)  ## The compiled form with AddressSanitizer and UBSan, under the fuzz of the wire and the simulator (MINUTES=5 each)
+	@rm -rf $(SANITIZED)
+	mkdir -p $(SANITIZED)
+	git ls-files -z --cached --others --exclude-standard sidecar tests/core tests/simulation tests/fuzz tests/__init__.py \
+	  setup.py pyproject.toml README.md LICENSE | tar --null -T - -cf - | tar -xf - -C $(SANITIZED)
+	echo "Compiling with -fsanitize=address,undefined ..."
+	cd $(SANITIZED)
+	python=$(CURDIR)/$(BIN)/python
+	CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" BUILD_EXTENSION=yes \
+	  $$python setup.py --quiet build_ext --inplace > compile.log 2>&1 || { tail -n 30 compile.log; exit 1; }
+	export LD_PRELOAD=$$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so) PYTHONMALLOC=malloc
+	export ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$$PWD/sidecar TCPSERVICE_IMPL=compiled
+	cd tests
+	$$python -m core.wire.twins --seconds $$((60 * $(or $(MINUTES),5)))
+	$$python -m simulation --minutes $(or $(MINUTES),5) --seed $(or $(SEED),0)
 
 acceptance: $(BUILT)  ## The data plane under memory limits, floods, slow readers and chaos, with real NestJS (40 minutes)
 	@$(BIN)/python tests/prepare.py
