@@ -19,9 +19,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from contest import machine, report, tools
-from contest.contenders import Contender, Direct, Envoy, HAProxy, OneSidecar, TwoSidecars
-from contest.places import BUILD, README, RESULTS, ROOT, RUNNING, say
+from contest import machine, picture, report, tools
+from contest.contenders import Contender, Direct, Envoy, HAProxy, OneSidecar, TwoEnvoys, TwoSidecars
+from contest.places import BUILD, PICTURE, README, RESULTS, ROOT, RUNNING, say
 from contest.processes import BenchError, Children
 from contest.rounds import Plan, Rounds, replicas
 from contest.samples import Results
@@ -113,6 +113,7 @@ def _write(results: Results, circumstances: report.Circumstances, *, quick: bool
         figures.write_text(text + "\n")
     else:
         report.write_readme(figures, text)
+        PICTURE.write_text(picture.costs(results))
     report.write_json(samples, results, circumstances)
     say(f"Written to {figures.relative_to(ROOT)} and {samples.relative_to(ROOT)}.")
 
@@ -124,7 +125,7 @@ def _field(load: Path, stack: ExitStack) -> Field:
     envoy = haproxy = None
     try:
         envoy = tools.get_envoy()
-        contenders.append(Envoy(envoy))
+        contenders += [Envoy(envoy), TwoEnvoys(envoy)]
     except MissingError as error:
         left_out.append(f"Envoy is left out: {error}.")
     try:

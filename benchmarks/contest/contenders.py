@@ -1,4 +1,4 @@
-"""What stands between callers and replicas: nothing, one sidecar, two sidecars, Envoy, HAProxy.
+"""What stands between callers and replicas: nothing, one or two sidecars, one or two Envoys, HAProxy.
 
 Used by `rounds`. Each is started as its users start it, with one worker thread where that can be chosen, so that CPU
 per request compares.
@@ -104,14 +104,33 @@ class Envoy:
 
     def start(self, children: Children, replicas: Sequence[int]) -> Running:
         """Start one process with one worker thread."""
+        child, port = self._process(children, replicas)
+        return Running((port,), {PROXY: [child]}, child.until(lambda: _accepts(port), "listener"))
+
+    def _process(self, children: Children, targets: Sequence[int]) -> tuple[Child, int]:
+        """Start an Envoy before these ports; return it and its own port."""
         port = _free_port()
         address = "{{address: {host}, port_value: {port}}}"
         line = " " * 14 + "- endpoint: {{address: {{socket_address: {0}}}}}"
-        endpoints = [line.format(address.format(host=HOST, port=replica)) for replica in replicas]
+        endpoints = [line.format(address.format(host=HOST, port=target)) for target in targets]
         config = _fill("envoy.yaml", port=str(port), endpoints="\n".join(endpoints))
         flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
-        child = children.start(self.key, [str(self._tool.path), "-c", str(config), *flags], self._tool.env)
-        return Running((port,), {PROXY: [child]}, child.until(lambda: _accepts(port), "listener"))
+        return children.start(self.key, [str(self._tool.path), "-c", str(config), *flags], self._tool.env), port
+
+
+class TwoEnvoys(Envoy):
+    """The callers' Envoy dials an Envoy beside each app, as a mesh of byte movers does."""
+
+    key = "two-envoys"
+
+    def start(self, children: Children, replicas: Sequence[int]) -> Running:
+        """Start a process for each replica, and one for the callers."""
+        pods = [self._process(children, [port]) for port in replicas]
+        for pod, port in pods:
+            pod.until(lambda port=port: _accepts(port), "listener")  # type: ignore[misc]
+        child, port = self._process(children, [port for _, port in pods])
+        ready = child.until(lambda: _accepts(port), "listener")
+        return Running((port,), {PROXY: [child], REPLICA_SIDE: [pod for pod, _ in pods]}, ready)
 
 
 class HAProxy:

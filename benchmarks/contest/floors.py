@@ -8,10 +8,24 @@ from typing import Final
 from contest.cases import CROWD
 from contest.samples import Results
 
-_IDLE_MB: Final = 45.0
-_CROWD_MB: Final = 120.0
-_READY_S: Final = 0.6
-_CPU: Final = {"window-1": 1.5, "window-8": 4.0, "window-32": 4.0}
+_IDLE_MB: Final = 42.0
+_READY_S: Final = 0.3
+
+_RATIOS: Final = (
+    ("one sidecar / Envoy, CPU, 64 B, window 1", "window-1", "one", "envoy", 0.8),
+    ("one sidecar / Envoy, CPU, 64 B, window 8", "window-8", "one", "envoy", 1.0),
+    ("one sidecar / Envoy, CPU, 64 B, window 32", "window-32", "one", "envoy", 1.5),
+    ("one sidecar / Envoy, CPU, 1,000 callers, 10 replicas", CROWD, "one", "envoy", 0.45),
+    ("one sidecar / HAProxy, CPU, 256 KiB bodies", "256-kib", "one", "haproxy", 1.3),
+    ("one sidecar / HAProxy, CPU, 1 MiB bodies", "1-mib", "one", "haproxy", 1.3),
+    ("two sidecars / two Envoys, CPU, 64 B, window 1", "window-1", "two", "two-envoys", 1.0),
+    ("two sidecars / two Envoys, CPU, 64 B, window 8", "window-8", "two", "two-envoys", 1.2),
+    ("two sidecars / two Envoys, CPU, 64 B, window 32", "window-32", "two", "two-envoys", 2.0),
+    ("traces of 1 % / none, CPU, 64 B, window 1", "window-1", "traced-1", "one", 1.1),
+    ("traces of 1 % / none, CPU, 64 B, window 8", "window-8", "traced-1", "one", 1.1),
+    ("traces of 1 % / none, CPU, 64 B, window 32", "window-32", "traced-1", "one", 1.1),
+)
+"""Each with its case, the contender above, the one below, and the most that it may be."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +48,12 @@ class Floor:
 
 def floors(results: Results) -> list[Floor]:
     """Judge all promises."""
-    return [
-        *(_cpu(results, case, limit) for case, limit in _CPU.items()),
-        Floor("memory idle", _IDLE_MB, results.start("one", lambda start: start.idle_mb), " MB"),
-        Floor(
-            "memory, 1,000 callers and 10 replicas",
-            _CROWD_MB,
-            results.figure(CROWD, "one", lambda sample: sample.rss_mb),
-            " MB",
-        ),
-        Floor("start to ready", _READY_S, results.start("one", lambda start: start.ready_s), " s"),
+    ratios = [
+        Floor(title, limit, results.ratio(case, above, below), "x", tuple(results.ratios(case, above, below)))
+        for title, case, above, below, limit in _RATIOS
     ]
-
-
-def _cpu(results: Results, case: str, limit: float) -> Floor:
-    title = f"CPU per request beside HAProxy, 64 B, {case.replace('-', ' ')}"
-    found = results.ratio(case, "one", "haproxy")
-    return Floor(title, limit, found, "x", tuple(results.ratios(case, "one", "haproxy")))
+    return [
+        *ratios,
+        Floor("memory of one sidecar, idle", _IDLE_MB, results.start("one", lambda start: start.idle_mb), " MB"),
+        Floor("start of one sidecar to ready", _READY_S, results.start("one", lambda start: start.ready_s), " s"),
+    ]

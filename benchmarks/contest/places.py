@@ -10,6 +10,7 @@ ROOT: Final = BENCHMARKS.parent
 PEERS: Final = BENCHMARKS / "peers"
 README: Final = BENCHMARKS / "README.md"
 RESULTS: Final = BENCHMARKS / "results.json"
+PICTURE: Final = ROOT / "docs" / "costs.svg"
 BUILD: Final = ROOT / "build" / "bench"
 RUNNING: Final = BUILD / "running"
 

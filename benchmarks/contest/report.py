@@ -34,7 +34,7 @@ def figures(results: Results, circumstances: Circumstances) -> str:
     """All that is generated of the README."""
     parts = [
         _circumstances(circumstances),
-        "### Floors",
+        "### Goals",
         tables.promises(results),
         "### CPU per request",
         tables.cpu(results),

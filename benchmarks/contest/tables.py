@@ -15,11 +15,11 @@ NAMES: Final = {
     "one": "one sidecar",
     "two": "two sidecars",
     "envoy": "Envoy",
+    "two-envoys": "two Envoys",
     "haproxy": "HAProxy",
 }
 TRACED: Final = {"traced-1": "1 %", "traced-100": "100 %"}
-_PEERS: Final = ("haproxy", "envoy")
-_SIDECARS: Final = ("one", "two")
+_RATIOS: Final = (("one", "haproxy"), ("one", "envoy"), ("two", "two-envoys"))
 _NOTHING: Final = "-"
 _DIGITS: Final = 3
 _LOADED: Final = {"window-32": "64 B, window 32", "1-mib": "1 MiB bodies", CROWD: "1,000 callers, 10 replicas"}
@@ -48,7 +48,7 @@ def present(results: Results) -> list[str]:
 def cpu(results: Results) -> str:
     """Show the CPU per request of whatever stands between, and its ratios."""
     keys = [key for key in present(results) if key != "direct"]
-    pairs = [(above, below) for above in _SIDECARS for below in _PEERS if below in keys]
+    pairs = [(above, below) for above, below in _RATIOS if below in keys]
     rows = [
         [
             case.title,
@@ -158,7 +158,7 @@ def promises(results: Results) -> str:
         [floor.title, show(floor.limit, floor.unit), show(floor.found, floor.unit), _range(floor), floor.verdict]
         for floor in floors(results)
     ]
-    return table(["one sidecar", "at most", "found", "single rounds", ""], rows)
+    return table(["", "at most", "found", "single rounds", ""], rows)
 
 
 def _range(floor: Floor) -> str:
