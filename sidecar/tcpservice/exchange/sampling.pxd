@@ -2,6 +2,9 @@
 
 from tcpservice.rng cimport Rng
 
+cdef long long _BILLION
+cdef long long _SECOND
+
 cdef class Sampler:
     cdef long long _per_billion
     cdef long long _to_pass

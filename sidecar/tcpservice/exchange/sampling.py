@@ -14,6 +14,7 @@ from tcpservice.snapshot import SECOND
 
 _BILLION: Final = 1_000_000_000
 _FINE: Final = 1 << 32
+_SECOND: Final = SECOND
 
 
 class Sampler:
@@ -52,7 +53,7 @@ class Allowance:
 
     def take(self, now: int) -> bool:
         """Whether there is one left at `now` (ns); True takes it."""
-        second = now // SECOND
+        second = now // _SECOND
         if second != self._second:
             self._second, self._taken = second, 0
         self._taken += 1

@@ -16,6 +16,7 @@ Kept messages are bounded per second, so that an outage costs no more than a few
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -215,7 +216,7 @@ def _method(message: Message, code: Code) -> tuple[str | None, str]:
     which only so many are learned.
     """
     upstream, pattern = message.upstream, message.request.pattern
-    route = route_of(javascript.parse(pattern.decode())) if pattern else None
+    route = _route(pattern) if len(pattern) <= LARGEST_REMEMBERED else _read_route(pattern)
     if route is None:
         return None, pattern.decode()[:LONGEST_ORIGINAL]
     if (
@@ -225,6 +226,14 @@ def _method(message: Message, code: Code) -> tuple[str | None, str]:
     ):
         return None, route[:LONGEST_ORIGINAL]
     return route, route
+
+
+def _read_route(pattern: bytes) -> str | None:
+    """Return the route of a pattern; None where there is none."""
+    return route_of(javascript.parse(pattern.decode())) if pattern else None
+
+
+_route = lru_cache(maxsize=256)(_read_route)
 
 
 def _learn(upstream: Upstream, route: str, message: Message, code: Code) -> bool:

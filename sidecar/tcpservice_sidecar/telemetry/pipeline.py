@@ -19,10 +19,11 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from tcpservice.exchange import Span
 from tcpservice_sidecar.logs import Log
 from tcpservice_sidecar.metrics import Metrics, Point
-from tcpservice_sidecar.telemetry import points, spans
+from tcpservice_sidecar.telemetry import points
 from tcpservice_sidecar.telemetry.exporters import metric_exporter, span_exporter
 from tcpservice_sidecar.telemetry.reports import LastError, Report
 from tcpservice_sidecar.telemetry.sender import Sender
+from tcpservice_sidecar.telemetry.spans import Encoder
 from tcpservice_sidecar.telemetry.variables import Export, Telemetry
 
 LAST_WORDS_S: Final = 3.0
@@ -69,11 +70,11 @@ class Pipeline:
 
     async def _send_spans(self, export: Export) -> None:
         exporter = span_exporter(export)
+        encoder = Encoder(self._offset, self._resource)
         self._closing.append(exporter.shutdown)
 
         def send(batch: list[Span]) -> bool:
-            made = [spans.to_otel(span, self._offset, self._resource) for span in batch]
-            return exporter.export(made) is SpanExportResult.SUCCESS
+            return exporter.export(encoder.encode(batch)) is SpanExportResult.SUCCESS
 
         def done(batch: list[Span], sent: bool) -> None:
             self._metrics.spans["exported" if sent else "failed"] += len(batch)
