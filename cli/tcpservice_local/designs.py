@@ -72,7 +72,7 @@ class Designer:
         ports = {}
         for service in plan.services:
             asked = _named(self._options.ports, service.key, service.name)
-            wanted = service.port if asked is None else asked
+            wanted = service.local_port if asked is None else asked
             ports[service.key] = self._addresses.front(service.key, wanted, exactly=asked is not None)
         admin = self._addresses.port(flags_of.FRONT, flags_of.ADMIN)
         flags = flags_of.in_front(((service, ports[service.key]) for service in plan.services), admin)

@@ -41,11 +41,15 @@ def environment_of(workload: Workload, place: Place, inherited: Mapping[str, str
     """Return the variables of the app, in the kubelet's order: the services', then the container's own.
 
     `PORT` is the local port of the first port that the container serves, whatever the manifest gives it: three replicas
-    cannot share one port of this machine. So is each `..._PORT` whose value is one of the container's ports.
+    cannot share one port of this machine. `HTTP_PORT` is that of the container's port named `http`, and so on. Each
+    `..._PORT` in the manifest whose value is one of the container's ports is the local port, too.
     """
     variables = {**inherited, **place.telemetry, **_services(workload, place), "HOSTNAME": place.name}
     if workload.numbers:
         variables["PORT"] = str(place.ports[workload.numbers[0]])
+    for name, number in workload.ports.items():
+        if not name.isdecimal():
+            variables[f"{name.upper().replace('-', '_')}_PORT"] = str(place.ports[number])
     dialled = _ports_of_hosts(workload, place)
     for variable in workload.variables:
         value = _value(workload, place, variable.field) if variable.field else expand(variable.value, variables)
@@ -70,26 +74,28 @@ def _localised(name: str, value: str, workload: Workload, place: Place) -> str:
 
 def _dialled(match: re.Match[str], workload: Workload, place: Place) -> str:
     """Return a service's outlet in place of `NAME:PORT`, where the port is the service's."""
-    outlet = _outlet(match["name"], workload, place)
-    if outlet is None or int(match["port"]) != outlet.service.port:
-        return match[0]
-    return f"{outlet.host}:{outlet.port}"
+    outlet = _outlet(match["name"], workload, place, match["port"])
+    return match[0] if outlet is None else f"{outlet.host}:{outlet.port}"
 
 
 def _ports_of_hosts(workload: Workload, place: Place) -> dict[str, str]:
-    """Where `X_HOST` names a service and `X_PORT` its port, give that of the outlet; it is not the container's own."""
+    """Where `X_HOST` names a service and `X_PORT` its port, give those of the outlet, not the container's own."""
     given = {variable.name: variable.value for variable in workload.variables}
     found = {}
     for name, value in given.items():
-        outlet = _outlet(value, workload, place)
         port = name.removesuffix("HOST") + "PORT"
-        if outlet is not None and _means(name, "HOST") and given.get(port) == str(outlet.service.port):
-            found[port] = str(outlet.port)
+        if not _means(name, "HOST") or port not in given:
+            continue
+        outlet = _outlet(value, workload, place, given[port])
+        if outlet is not None:
+            found[name], found[port] = outlet.host, str(outlet.port)
     return found
 
 
-def _outlet(name: str, workload: Workload, place: Place) -> Outlet | None:
-    return next((each for each in place.outlets if name in names_of(each.service, workload.namespace)), None)
+def _outlet(name: str, workload: Workload, place: Place, port: str | None = None) -> Outlet | None:
+    """Return where a service is dialled, by one of its names, and by its port where that is known."""
+    named = (each for each in place.outlets if name in names_of(each.service, workload.namespace))
+    return next((each for each in named if port in (None, str(each.service.port))), None)
 
 
 def _means(name: str, *endings: str) -> bool:
@@ -98,8 +104,8 @@ def _means(name: str, *endings: str) -> bool:
 
 def names_of(service: ServicePlan, namespace: str) -> list[str]:
     """Return the names under which a pod of a namespace finds a service."""
-    full = [f"{service.name}.{service.namespace}{suffix}" for suffix in ("", ".svc", ".svc.cluster.local")]
-    return [service.name, *full] if service.namespace == namespace else full
+    full = [f"{service.host}.{service.namespace}{suffix}" for suffix in ("", ".svc", ".svc.cluster.local")]
+    return [service.host, *full] if service.namespace == namespace else full
 
 
 def _services(workload: Workload, place: Place) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """What is to run: workloads and services, made from the whole of the manifests, never from what changed in them.
 
 Used by `fleet`. A workload is a Deployment's container with its variables as far as they are known before a pod has
-its ports; a service is a TcpService with the workloads that it selects. Pure, but for `exists`, which is passed in.
+its ports. A service is a TcpService with the workloads that it selects, or a port of a Kubernetes Service, such as that
+of an HTTP gateway, which sidecars balance by connection. Pure, but for `exists`, which is passed in.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct, convert
+from msgspec.structs import replace
 
 from tcpservice.spec.checked import Checked
 from tcpservice.spec.documents import DEFAULT_NAMESPACE
@@ -20,22 +22,37 @@ from tcpservice.spec.problems import Path as Place
 from tcpservice.spec.schema import TcpService
 from tcpservice_local.manifests import Manifests, Refused
 from tcpservice_local.variables import Variable, read_variables
-from tcpservice_local.workloads import Container, Deployment, Probe
+from tcpservice_local.workloads import Container, Deployment, Probe, Service
 
+API_VERSION: Final = "tcpservice.dev/v1alpha1"
+TCP_SERVICE: Final = "TcpService"
 COMMAND: Final = "tcpservice.dev/local-command"
 FOLDER: Final = "tcpservice.dev/local-dir"
 CONTAINERS: Final[Place] = ("spec", "template", "spec", "containers")
 _GRACE_S: Final = 30
+_LONGEST_NAME: Final = 63
+_FIRST_FREE: Final = 1024
+
+_PACKAGE_RUNNERS: Final = ("npm", "npx", "pnpm", "yarn", "nest")
+"""Commands that find what they run by the package.json above them."""
 
 
 class ServicePlan(Struct, frozen=True, kw_only=True):
-    """A TcpService: what callers dial, and the document that sidecars read."""
+    """A service: what callers dial, and the document that sidecars read.
+
+    `by_connection` says that it is a port of a Kubernetes Service, of any protocol; `host` is the name of that Service,
+    by which apps dial each of its ports. `local_port` is the port on this machine that is tried first, which differs
+    from `port` where only root may have that.
+    """
 
     key: str
     namespace: str
     name: str
     port: int
+    local_port: int
+    host: str
     document: dict[str, Any]
+    by_connection: bool = False
 
 
 class Workload(Struct, frozen=True, kw_only=True):
@@ -71,14 +88,11 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 class _Target(Struct, frozen=True):
-    """A TcpService, and the labels and the port of the pods that serve it."""
+    """A service, and the labels and the port of the pods that serve it."""
 
-    service: TcpService
+    plan: ServicePlan
     selector: Mapping[str, str]
-
-    @property
-    def port(self) -> int | str:
-        return self.service.spec.target_port or self.service.spec.port
+    port: int | str
 
 
 class _Draft(Struct, frozen=True):
@@ -110,18 +124,29 @@ class _Draft(Struct, frozen=True):
 def make_plan(manifests: Manifests, exists: Callable[[Path], bool] = Path.exists) -> Plan:
     """Plan what runs. Raises Refused for what cannot run here."""
     targets = {key: _target(key, found, manifests) for key, found in manifests.tcp_services.items()}
+    own = frozenset(targets)
+    for key, found in manifests.services.items():
+        targets.update(_plain_targets(key, found, targets))
     drafts = [_draft(key, found, targets) for key, found in manifests.deployments.items()]
     notes = [f"{name} is not run here" for name in manifests.skipped]
     workloads = [_workload(draft, manifests, exists, notes) for draft in drafts]
     if problems := manifests.problems():
         raise Refused(problems)
     served = {key for draft in drafts for key in draft.targets}
-    notes += [_unserved(key, target, workloads) for key, target in targets.items() if key not in served]
+    notes += [_unserved(key, targets[key], workloads) for key in targets if key in own - served]
     return Plan(
-        services=tuple(_service(key, targets[key], found) for key, found in manifests.tcp_services.items()),
+        services=tuple(_placed(target.plan, workloads) for key, target in targets.items() if key in own | served),
         workloads=tuple(workloads),
         notes=tuple(notes),
     )
+
+
+def _placed(service: ServicePlan, workloads: Sequence[Workload]) -> ServicePlan:
+    """Let a Service whose port is only for root be tried at its container's port."""
+    numbers = [each.serves[service.key] for each in workloads if service.key in each.serves]
+    if not service.by_connection or service.port >= _FIRST_FREE or not numbers:
+        return service
+    return replace(service, local_port=numbers[0])
 
 
 def _unserved(key: str, target: _Target, workloads: Sequence[Workload]) -> str:
@@ -135,17 +160,54 @@ def _shown(labels: Mapping[str, str]) -> str:
     return "{" + ", ".join(f"{name}: {value}" for name, value in labels.items()) + "}"
 
 
-def _service(key: str, target: _Target, found: Checked) -> ServicePlan:
+def _service(key: str, service: TcpService, found: Checked) -> ServicePlan:
     """Make a service; where its manifest does not say, all of its messages are traced, as one wants on a laptop."""
     document = convert(found.document.value, dict[str, Any])
     tracing = {"samplingPercent": "100", **(document["spec"].get("tracing") or {})}
     return ServicePlan(
         key=key,
         namespace=key.partition("/")[0],
-        name=target.service.metadata.name,
-        port=target.service.spec.port,
+        name=service.metadata.name,
+        port=service.spec.port,
+        local_port=service.spec.port,
+        host=service.metadata.name,
         document={**document, "spec": {**document["spec"], "tracing": tracing}},
     )
+
+
+def _plain_targets(key: str, found: Checked, known: Mapping[str, _Target]) -> Iterator[tuple[str, _Target]]:
+    """Give the ports of a Kubernetes Service that are no TcpService's: the first by its name, others by theirs, too."""
+    spec = convert(found.document.value, Service).spec
+    namespace, _, name = key.partition("/")
+    if spec is None or not spec.selector:
+        return
+    twin = known.get(key)
+    for port in spec.ports or ():
+        if twin is not None and port.port == twin.plan.port:
+            continue
+        own = name if twin is None and port is (spec.ports or ())[0] else f"{name}-{port.name or port.port}"
+        full = f"{namespace}/{own}"
+        if full in known or len(own) > _LONGEST_NAME:
+            continue
+        target = port.target_port or port.port
+        manifest = {"selector": spec.selector, "port": port.port, "targetPort": target, "protocol": "Opaque"}
+        document = {
+            "apiVersion": API_VERSION,
+            "kind": TCP_SERVICE,
+            "metadata": {"name": own, "namespace": namespace},
+            "spec": manifest,
+        }
+        plan = ServicePlan(
+            key=full,
+            namespace=namespace,
+            name=own,
+            port=port.port,
+            local_port=port.port,
+            host=name,
+            document=document,
+            by_connection=True,
+        )
+        yield full, _Target(plan, spec.selector, target)
 
 
 def _target(key: str, found: Checked, manifests: Manifests) -> _Target:
@@ -155,7 +217,8 @@ def _target(key: str, found: Checked, manifests: Manifests) -> _Target:
     selector = service.spec.selector or (twin.part(("spec", "selector"), dict[str, str]) if twin else None)
     if not selector:
         found.add(Finding(("spec", "selector"), "missing, and no Service of this name has one"))
-    return _Target(service, selector or {})
+    port = service.spec.target_port or service.spec.port
+    return _Target(_service(key, service, found), selector or {}, port)
 
 
 def _draft(key: str, found: Checked, targets: Mapping[str, _Target]) -> _Draft:
@@ -169,6 +232,12 @@ def _draft(key: str, found: Checked, targets: Mapping[str, _Target]) -> _Draft:
         if name.startswith(f"{namespace}/") and target.selector and target.selector.items() <= labels.items()
     }
     containers = deployment.spec.template.spec.containers
+    names = {known for container in containers for known in _declared(container)}
+    mine = {
+        name: target
+        for name, target in mine.items()
+        if not target.plan.by_connection or isinstance(target.port, int) or target.port in names
+    }
     wanted = {target.port for target in mine.values()}
     index = next((at for at, container in enumerate(containers) if wanted & _declared(container)), 0)
     return _Draft(key, found, deployment, mine, index)
@@ -257,11 +326,27 @@ def _folder(draft: _Draft, words: tuple[str, ...], exists: Callable[[Path], bool
             draft.found.add(Finding(("metadata", "annotations", FOLDER), f"there is no folder {folder}"))
         return folder
     for folder in (home, *home.parents):
-        if any(exists(folder / word) for word in words[1:] if not word.startswith(("-", "/")) and word):
+        if any(exists(folder / place) for place in _searched(words)):
             return folder
         if exists(folder / ".git"):
             break
     return home
+
+
+def _searched(words: tuple[str, ...]) -> Iterator[str]:
+    """Give the files, one of which is in the folder where a command runs.
+
+    Node finds `dist/main` as `dist/main.js` or `dist/main/index.js`.
+    """
+    program = Path(words[0]).name if words else ""
+    if program in _PACKAGE_RUNNERS:
+        yield "package.json"
+        return
+    for word in words[1:]:
+        if word and not word.startswith(("-", "/")):
+            yield word
+            if program == "node":
+                yield from (f"{word}.js", f"{word}/index.js")
 
 
 def _left_out(draft: _Draft) -> Iterator[str]:

@@ -117,15 +117,17 @@ class Local:
         self._tasks = [begin(self._watch()), begin(self._measure())]
 
     def _announce(self, plan: Plan) -> None:
-        registry.announce(self._folder, self.fleet.ports)
+        by_message = {service.key for service in plan.services if not service.by_connection}
+        ports = self.fleet.ports
+        registry.announce(self._folder, {key: port for key, port in ports.items() if key in by_message})
         for note in plan.notes:
             self._said(note)
         for service in plan.services:
-            port = self.fleet.ports[service.key]
+            port = ports[service.key]
             if port == self._announced.get(service.key, service.port if not self._announced else 0):
                 continue
             asked = self._asked.ports.get(service.key, self._asked.ports.get(service.name))
-            why = f", as its own port {service.port} is taken here" if port not in (service.port, asked) else ""
+            why = f", as its own port {service.port} cannot be had here" if port not in (service.port, asked) else ""
             self._said(f"{service.name} is at 127.0.0.1:{port}{why}")
         self._announced = dict(self.fleet.ports)
 
@@ -193,11 +195,11 @@ def _check(asked: Asked, plan: Plan) -> None:
     places = ", ".join(map(str, asked.paths))
     _check_services(plan, f"there is no TcpService among the manifests of {places}")
     _check_names("Deployment", asked.replicas, {workload.key: workload.name for workload in plan.workloads})
-    _check_names("TcpService", asked.ports, {service.key: service.name for service in plan.services})
+    _check_names("TcpService or Service", asked.ports, {service.key: service.name for service in plan.services})
 
 
 def _check_services(plan: Plan, otherwise: str) -> None:
-    if not plan.services:
+    if all(service.by_connection for service in plan.services):
         raise WrongRunError(otherwise)
 
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+from asyncio import BaseTransport, StreamReader, StreamReaderProtocol
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from tcpservice_local.tasks import begin
 MARK: Final = "TCPSERVICE_UP"
 _CHUNK: Final = 64 * 1024
 _LONGEST_LINE: Final = 16 * 1024
+_LAST_LINES_S: Final = 1.0
+"""How long the lines of a process that has ended may take to arrive, where something that it started holds its pipe."""
 
 Say = Callable[[str], None]
 
@@ -88,10 +91,16 @@ class Guard:
 
 
 class Running:
-    """One process and all that it starts in its group; its lines go to `say`."""
+    """One process and all that it starts in its group; its lines go to `say`.
 
-    def __init__(self, process: Process, guard: Guard, say: Say) -> None:
+    They come through a pipe that asyncio's process does not know: it counts as ended only once nothing holds its pipes,
+    and what it started may hold them for as long as it likes.
+    """
+
+    def __init__(self, process: Process, output: StreamReader, pipe: BaseTransport, guard: Guard, say: Say) -> None:
         self._process = process
+        self._output = output
+        self._pipe = pipe
         self._guard = guard
         self._reading = begin(self._read(say))
         self.pid = process.pid
@@ -100,17 +109,28 @@ class Running:
     async def start(cls, program: Program, guard: Guard, say: Say) -> Running:
         """Start a program. Raises OSError where it cannot be started."""
         mark, _, run = guard.mark.partition("=")
-        process = await asyncio.create_subprocess_exec(
-            *program.words,
-            env={**program.variables, mark: run},
-            cwd=program.folder,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            start_new_session=True,
+        reading, writing = os.pipe()
+        output = StreamReader()
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: StreamReaderProtocol(output), os.fdopen(reading, "rb", buffering=0)
         )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *program.words,
+                env={**program.variables, mark: run},
+                cwd=program.folder,
+                stdin=DEVNULL,
+                stdout=writing,
+                stderr=STDOUT,
+                start_new_session=True,
+            )
+        except BaseException:
+            pipe.close()
+            raise
+        finally:
+            os.close(writing)
         guard.tell("+", process.pid)
-        return cls(process, guard, say)
+        return cls(process, output, pipe, guard, say)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process and to all that it started."""
@@ -122,16 +142,16 @@ class Running:
         status = await self._process.wait()
         self.signal(signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await self._reading
+            async with asyncio.timeout(_LAST_LINES_S):
+                await asyncio.shield(self._reading)
+        self._pipe.close()
         self._guard.tell("-", self.pid)
         return status
 
     async def _read(self, say: Say) -> None:
         """Give each line; a longer one than is sensible comes in pieces."""
-        stream, rest = self._process.stdout, b""
-        assert stream is not None
-        while data := await stream.read(_CHUNK):
+        rest = b""
+        while data := await self._output.read(_CHUNK):
             *lines, rest = (rest + data).split(b"\n")
             while len(rest) > _LONGEST_LINE:
                 lines.append(rest[:_LONGEST_LINE])

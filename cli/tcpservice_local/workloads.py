@@ -159,10 +159,19 @@ class Deployment(Kind, frozen=True, kw_only=True):
     spec: DeploymentSpec
 
 
+class ServicePort(Kind, frozen=True, kw_only=True):
+    """A port of a Service, and the container's port to which it leads."""
+
+    port: Port
+    name: str | None = None
+    target_port: Port | str | None = None
+
+
 class ServiceSpec(Kind, frozen=True, kw_only=True):
     """Which pods a Service means."""
 
     selector: dict[str, EnvText] | None = None
+    ports: tuple[ServicePort, ...] | None = None
 
 
 class Service(Kind, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 APP = Path(__file__).with_name("app.py")
+HYBRID = Path(__file__).with_name("hybrid.py")
 
 
 def tcp_service(name: str, port: int, **spec: object) -> dict[str, Any]:
@@ -39,6 +40,21 @@ def deployment(
             "selector": {"matchLabels": {"app": name}},
             "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [program], **spec}},
         },
+    }
+
+
+def port(number: int, target: int | str, name: str | None = None) -> dict[str, Any]:
+    """Make a port of a Service."""
+    return {"port": number, "targetPort": target, **({"name": name} if name else {})}
+
+
+def service(name: str, *ports: dict[str, Any], app: str | None = None) -> dict[str, Any]:
+    """Make a Service in the namespace `shop` for the pods of a Deployment."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"selector": {"app": app or name}, "ports": list(ports)},
     }
 
 

@@ -131,7 +131,10 @@ def test_packages_are_installed_where_the_nearest_package_json_is() -> None:
 
 
 def test_slices_are_what_sidecars_read() -> None:
-    services = [ServicePlan(key=f"shop/{name}", namespace="shop", name=name, port=1, document={}) for name in "ab"]
+    services = [
+        ServicePlan(key=f"shop/{name}", namespace="shop", name=name, port=1, local_port=1, host=name, document={})
+        for name in "ab"
+    ]
     endpoints = [
         Endpoint(service="shop/a", pod="a-1", port=20_000, ready=True, leaving=False),
         Endpoint(service="shop/a", pod="a-2", port=20_001, ready=False, leaving=False),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.manifests import deployment, env, tcp_service
+from local.manifests import deployment, env, port, service, tcp_service
 from tcpservice_local.fleet_plan import Plan, make_plan
 from tcpservice_local.manifests import Refused, read_manifests
 from tcpservice_local.variables import Variable, expand
@@ -29,11 +29,6 @@ def refused(*documents: dict[str, Any]) -> list[str]:
 
 def config_map(name: str = "settings", **data: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": data}
-
-
-def service(name: str, **selector: str) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": "shop"}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": selector}}
 
 
 def variables(*entries: dict[str, Any], more: tuple[dict[str, Any], ...] = (), **container: object) -> Any:
@@ -96,6 +91,42 @@ def test_other_kinds_and_services_without_replicas_are_named() -> None:
     )
 
 
+def test_a_service_without_a_tcp_service_gets_an_address_and_is_balanced_by_connection() -> None:
+    gateway = deployment("gateway", container={"ports": [{"name": "http", "containerPort": 3000}]})
+    made = plan(tcp_service("orders", 3001), deployment("orders"), gateway, service("gateway", port(80, "http")))
+    (orders, http) = made.services
+    assert (orders.by_connection, orders.local_port) == (False, 3001)
+    assert (http.key, http.by_connection, http.port, http.local_port) == ("shop/gateway", True, 80, 3000)
+    assert http.document["spec"] == {
+        "selector": {"app": "gateway"}, "port": 80, "targetPort": "http", "protocol": "Opaque",
+    }  # fmt: skip
+    assert made.workloads[1].serves == {"shop/gateway": 3000}
+    assert made.notes == ()
+
+
+def test_every_port_of_a_hybrid_app_is_reached() -> None:
+    declared = [{"name": "http", "containerPort": 3000}, {"name": "nestjs", "containerPort": 4801}]
+    hybrid = service("orders", port(80, 3000, "web"), port(4801, "nestjs", "tcp"), port(9000, 9000))
+    made = plan(tcp_service("orders", 4801), deployment("orders", container={"ports": declared}), hybrid)
+    assert [(each.name, each.port, each.local_port) for each in made.services] == [
+        ("orders", 4801, 4801), ("orders-web", 80, 3000), ("orders-9000", 9000, 9000),
+    ]  # fmt: skip
+    (workload,) = made.workloads
+    assert workload.numbers == [4801, 3000, 9000]
+
+
+def test_services_that_lead_to_nothing_here_are_left_out() -> None:
+    others = [
+        service("gone", port(80, 3000)),
+        service("unknown", port(80, "nowhere"), app="orders"),
+        service("orders"),
+        {**service("external", port(80, 80)), "spec": {"ports": [port(80, 80)]}},
+        service("l" * 63, port(80, 3000), port(81, 3000, "second"), app="orders"),
+    ]
+    made = plan(tcp_service("orders", 3001), deployment("orders"), *others)
+    assert [each.name for each in made.services] == ["orders", "l" * 63]
+
+
 def test_messages_are_traced_where_the_manifest_does_not_say() -> None:
     assert plan(tcp_service("orders", 1)).services[0].document["spec"]["tracing"] == {"samplingPercent": "100"}
     given = tcp_service("orders", 1, tracing={"samplingPercent": "5", "slowThreshold": "1s"})
@@ -126,6 +157,22 @@ def test_where_no_command_is_given_an_annotation_may_give_it() -> None:
 def test_the_folder_is_where_the_script_is_found(there: tuple[str, ...], folder: str) -> None:
     command = {"command": ["node", "--enable-source-maps", "dist/main.js"]}
     made = plan(tcp_service("orders", 3001), deployment("orders", container=command), there=there)
+    assert str(made.workloads[0].folder) == folder
+
+
+@pytest.mark.parametrize(
+    ("command", "there", "folder"),
+    [
+        (["node", "dist/main"], "/app/dist/main.js", "/app"),
+        (["node", "dist"], "/app/dist/index.js", "/app"),
+        (["npm", "run", "start:prod"], "/app/package.json", "/app"),
+        (["nest", "start", "--watch"], "/app/package.json", "/app"),
+        (["/usr/bin/node", "-r", "dotenv/config", "dist/main"], "/app/dist/main.js", "/app"),
+        (["python3", "app"], "/app/app.js", "/app/k8s"),
+    ],
+)
+def test_the_folder_is_where_the_program_itself_would_look(command: list[str], there: str, folder: str) -> None:
+    made = plan(tcp_service("orders", 3001), deployment("orders", container={"command": command}), there=(there,))
     assert str(made.workloads[0].folder) == folder
 
 

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
-from local.manifests import deployment, env, tcp_service, write
+from local.manifests import APP, HYBRID, deployment, env, port, service, tcp_service, write
 from local.running import COMMAND, MARK, SECONDS, Up, left_behind, processes, repeat, runs, send, wait_until
 
 
@@ -90,6 +91,19 @@ def test_a_replica_that_is_killed_is_started_again_and_nothing_hangs(tmp_path: P
         assert int(again[1]) != pids["a-2"]
 
 
+@pytest.mark.parametrize("leaves", ["", "setsid "])
+def test_an_app_whose_child_outlives_it_with_its_output_is_started_again(tmp_path: Path, leaves: str) -> None:
+    shell = {"command": ["sh", "-c", f"{leaves}sleep 1000 & exec python3 {APP}"]}
+    path = write(tmp_path / "a.yaml", tcp_service("a", 4601), deployment("a", container=shell))
+    with Up("-f", str(path)) as up:
+        pids = up.await_ready("a-1")
+        os.kill(pids["a-1"], signal.SIGKILL)
+        up.await_text(r"^a-1 was ended by SIGKILL; it is started again at once$")
+        up.await_text(r"^a-1 is ready \(pid (\d+)\)", after=up.text.index("SIGKILL"))
+        up.child.signal(signal.SIGINT)
+        assert up.child.wait(SECONDS) == 0
+
+
 def test_services_that_call_each_other_in_chains_and_cycles(tmp_path: Path) -> None:
     def named(name: str, port: int, following: str, next_port: int) -> list[dict[str, Any]]:
         variables = env(NEXT_HOST=following, NEXT_PORT=str(next_port)) if following else []
@@ -97,10 +111,42 @@ def test_services_that_call_each_other_in_chains_and_cycles(tmp_path: Path) -> N
 
     cycle = [*named("a", 4601, "b", 4602), *named("b", 4602, "c.shop.svc", 4601), *named("c", 4601, "", 0)]
     with Up("-f", str(write(tmp_path / "all.yaml", *cycle))) as up:
-        up.await_text(r"^c is at 127\.0\.0\.1:2\d{4}, as its own port 4601 is taken here$")
+        up.await_text(r"^c is at 127\.0\.0\.1:2\d{4}, as its own port 4601 cannot be had here$")
         up.await_ready("a-1", "b-1", "c-1")
         assert send("a", "chain") == (0, [["a-1", "b-1", "c-1"]])
         assert send("b", "chain") == (0, [["b-1", "c-1"]])
+
+
+def page(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/", timeout=SECONDS) as answer:
+        return str(answer.read().decode())
+
+
+def test_http_ports_of_hybrid_apps_and_of_gateways_have_one_address_each(tmp_path: Path) -> None:
+    http, nestjs = {"name": "http", "containerPort": 3000}, {"name": "nestjs", "containerPort": 4801}
+    probe = {"httpGet": {"port": "http", "path": "/"}}
+    command = {"command": ["python3", str(HYBRID)]}
+    path = write(
+        tmp_path / "all.yaml",
+        tcp_service("orders", 4601),
+        deployment("orders", replicas=2, container={**command, "ports": [http, nestjs], "readinessProbe": probe}),
+        service("orders", port(4680, "http", "http"), port(4601, "nestjs", "nestjs")),
+        deployment(
+            "web",
+            container={**command, "ports": [http], "env": env(BACKEND_URL="http://orders.shop:4680/")},
+        ),
+        service("web", port(4681, "http", "http")),
+    )
+    with Up("-f", str(path)) as up:
+        up.await_text(r"^orders is at 127\.0\.0\.1:4601$")
+        up.await_text(r"^orders-http is at 127\.0\.0\.1:4680$")
+        up.await_text(r"^web is at 127\.0\.0\.1:4681$")
+        up.await_ready("orders-1", "orders-2", "web-1")
+        assert {page(4680) for _ in range(60)} == {"orders-1", "orders-2"}
+        assert {page(4681) for _ in range(60)} == {"web-1 orders-1", "web-1 orders-2"}
+        assert send("orders", "whoami")[1][0] in ("orders-1", "orders-2")
+        code, (error,) = send("web", "whoami")
+        assert (code, error["message"].partition(" in a running")[0]) == (1, 'no service "web"')
 
 
 def test_changes_of_the_files_are_taken_in_and_wrong_ones_are_told(tmp_path: Path) -> None:
@@ -174,7 +220,7 @@ def test_what_the_command_line_says_wins(tmp_path: Path) -> None:
         (["-f", "empty"], "there is no TcpService among the manifests of"),
         (["-f", "orders.yaml", "--port", "orders=x"], 'expected NAME=N such as orders=3, got "orders=x"'),
         (["-f", "orders.yaml", "--replicas", "order=3"], "there is no Deployment order; there is orders"),
-        (["-f", "orders.yaml", "--port", "order=3"], "there is no TcpService order; there is orders"),
+        (["-f", "orders.yaml", "--port", "order=3"], "there is no TcpService or Service order; there is orders"),
         (["-f", "orders.yaml", "--for", "soon"], "expected a duration such as 250ms"),
         ([], "the following arguments are required: -f/--file"),
     ],
