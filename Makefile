@@ -31,7 +31,7 @@ endef
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo example crds test few-tests all-tests e2e acceptance core fuzz sanitize simulate bench bench-control bench-quick lint format lock clean
+.PHONY: help demo docs example crds test few-tests all-tests e2e acceptance core fuzz sanitize simulate bench bench-control bench-quick lint format lock clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -158,6 +158,10 @@ crds: $(INSTALLED)  ## Write crds/, the chart's files and docs/conditions.md fro
 	cp crds/tcpservices.yaml charts/tcpservice/files/
 	$(BIN)/python -m tcpservice_operator.api.rbac > charts/tcpservice/files/rules.yaml
 	$(BIN)/python -m tcpservice_operator.conditions.condition_types > docs/conditions.md
+
+docs: $(INSTALLED)  ## Build the documentation as a site into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	echo "Built build/site/index.html."
 
 lock: ## Pin the newest versions that pyproject.toml allows in requirements.txt
 	@$(PYTHON) -m venv --clear build/lock

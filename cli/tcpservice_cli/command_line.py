@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(usage_line("tcpservice", error))
         return USAGE_ERROR
     except ModuleNotFoundError as error:
-        sys.stderr.write(f"tcpservice: this needs {error.name}: pip install 'tcpservice[local,sidecar]'\n")
+        install = "in a clone of the project: pip install '.[local,sidecar]'"
+        sys.stderr.write(f"tcpservice: this needs {error.name}; {install}\n")
         return USAGE_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED

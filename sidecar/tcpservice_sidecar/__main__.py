@@ -17,7 +17,8 @@ def main() -> int:
         with _without_system_certificates():
             from tcpservice_sidecar.app import main as run
     except ModuleNotFoundError as error:
-        sys.stderr.write(f"tcpservice-sidecar needs {error.name}: pip install 'tcpservice[sidecar]'\n")
+        install = "in a clone of the project: pip install '.[sidecar]'"
+        sys.stderr.write(f"tcpservice-sidecar needs {error.name}; {install}\n")
         return USAGE_ERROR
     return run()
 

@@ -1,4 +1,4 @@
-"""What the README says is true: its commands parse or run, its manifest is taken, its tables match the code."""
+"""What README and docs say is true: commands parse or run, manifests are taken, tables match the code, links lead."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,23 @@ from tcpservice_cli.command_line import parser
 from tcpservice_sidecar.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+GUIDES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("laptop", "sidecar", "observability"))]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/*.md"),
+    ROOT / "examples" / "README.md",
+    ROOT / "benchmarks" / "README.md",
+]
+LONGEST_README = 200
 DEMO_SECONDS = 600
 
 OF_THE_APP = {Code.OK, Code.RPC_EXCEPTION, Code.NO_HANDLER, Code.CANCELLED}
 NOT_YET = {Code.RATE_LIMITED, Code.DENIED}
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def _blocks(language: str, *pages: Path) -> list[str]:
+    text = "\n".join(page.read_text() for page in pages or GUIDES)
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def _commands() -> list[str]:
@@ -60,22 +69,52 @@ def test_each_make_target_exists() -> None:
 
 
 def test_the_manifests_are_taken_without_a_problem() -> None:
-    math, orders = _blocks("yaml")
+    (math,), (orders,) = _blocks("yaml", GUIDES[0]), _blocks("yaml", ROOT / "docs" / "sidecar.md")
     for manifest in (math, orders):
         assert read([("README.md", manifest)]).problems == ()
-    reading = read([("README.md", orders)])
+    reading = read([("sidecar.md", orders)])
     assert reading.snapshot is not None
     assert len(reading.snapshot.services[0].endpoints) == 2
 
 
-def test_the_folders_that_are_named_exist() -> None:
-    named = re.findall(r"\]\(([^)#:]+)\)|-f (examples/\S+)", README)
-    assert len(named) >= 5
-    assert [path for pair in named for path in pair if path and not (ROOT / path).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s:]+)\)", page.read_text()):
+        name, _, anchor = target.partition("#")
+        there = page.parent / name if name else page
+        assert there.exists(), target
+        if anchor:
+            assert anchor in _anchors(there), target
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_folders_of_commands_exist() -> None:
+    named = {word for line in _commands() for word in line.split() if word.startswith("examples/")}
+    assert len(named) >= 3
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    words = [str(Path(sys.executable).with_name("mkdocs")), "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=DEMO_SECONDS, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert {page.stem for page in (ROOT / "docs").glob("*.md")} <= {
+        path.parent.name for path in tmp_path.glob("*/*.html")
+    } | {"index"}
+
+
+def test_the_readme_is_short() -> None:
+    assert GUIDES[0].read_text().count("\n") <= LONGEST_README
 
 
 def test_the_example_runs_as_the_readme_says() -> None:
-    up, send = (shlex.split(line) for line in _commands() if "up -f examples/orders" in line or "send orders" in line)
+    commands = [line for block in _blocks("sh", GUIDES[0]) for line in block.splitlines()]
+    up, send = (shlex.split(line) for line in commands if "up -f examples/orders" in line or "send orders" in line)
     _need_nestjs()
     with Up(*up[2:]) as running:
         running.await_ready("orders-1", "orders-2", "orders-3", "web-1")
@@ -91,14 +130,15 @@ def test_an_app_of_ones_own_runs_as_the_readme_says(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("math.js"), tmp_path / "dist" / "main.js")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "node_modules").symlink_to(ROOT / "examples" / "orders" / "app" / "node_modules")
-    (tmp_path / "math.yaml").write_text(_blocks("yaml")[0])
+    (tmp_path / "math.yaml").write_text(_blocks("yaml", GUIDES[0])[0])
     with Up("-f", str(tmp_path / up[-1])) as running:
         running.await_ready("math-1", "math-2", "math-3")
         assert send_words(*send[2:]) == (0, [6])
 
 
 def test_the_table_of_codes_is_complete() -> None:
-    table = set(re.findall(r"^\| `([a-z_]+)` \|", README, re.MULTILINE))
+    concepts = (ROOT / "docs" / "concepts.md").read_text()
+    table = set(re.findall(r"^\| `([a-z_]+)` \|", concepts, re.MULTILINE))
     assert table == {code.value for code in set(Code) - OF_THE_APP - NOT_YET}
 
 

@@ -37,7 +37,7 @@ def test_it_pulls_in_little_and_works(tmp_path: Path) -> None:
         command = str(tmp_path / "env" / "bin" / name)
         done = subprocess.run([command, "up", "-f", "."], capture_output=True, text=True, check=False)
         assert done.returncode == 2
-        assert re.fullmatch(rf".* needs \w+: pip install 'tcpservice\[{extras}\]'\n", done.stderr)
+        assert re.fullmatch(rf".* needs \w+; in a clone of the project: pip install '\.\[{extras}\]'\n", done.stderr)
 
 
 def run(command: list[str]) -> str:
