@@ -127,7 +127,9 @@ class Local:
             if port == self._announced.get(service.key, service.port if not self._announced else 0):
                 continue
             asked = self._asked.ports.get(service.key, self._asked.ports.get(service.name))
-            why = f", as its own port {service.port} cannot be had here" if port not in (service.port, asked) else ""
+            why = ""
+            if port not in (service.port, asked):
+                why = f"; port {service.port} {'needs root' if service.port != service.local_port else 'is taken'}"
             self._said(f"{service.name} is at 127.0.0.1:{port}{why}")
         self._announced = dict(self.fleet.ports)
 

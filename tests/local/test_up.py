@@ -111,7 +111,7 @@ def test_services_that_call_each_other_in_chains_and_cycles(tmp_path: Path) -> N
 
     cycle = [*named("a", 4601, "b", 4602), *named("b", 4602, "c.shop.svc", 4601), *named("c", 4601, "", 0)]
     with Up("-f", str(write(tmp_path / "all.yaml", *cycle))) as up:
-        up.await_text(r"^c is at 127\.0\.0\.1:2\d{4}, as its own port 4601 cannot be had here$")
+        up.await_text(r"^c is at 127\.0\.0\.1:2\d{4}; port 4601 is taken$")
         up.await_ready("a-1", "b-1", "c-1")
         assert send("a", "chain") == (0, [["a-1", "b-1", "c-1"]])
         assert send("b", "chain") == (0, [["b-1", "c-1"]])
