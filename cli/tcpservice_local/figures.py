@@ -1,7 +1,8 @@
 """How the replicas fare: read from their sidecars' metrics, and told for the last few seconds.
 
-Used by the screen of `tcpservice up` and by its summary. A figure is the difference of two samples; quantiles are those
-that the histogram's buckets allow, drawn evenly through a bucket, as Prometheus does.
+Used by the screen of `tcpservice up` and by its summary. A figure is the difference of two samples. Quantiles come from
+the histogram's buckets, drawn evenly through a bucket, as Prometheus does. The histogram's sum bounds the slowest
+message: with few messages, which are the rule on a laptop, quantiles are then nearly exact.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 from typing import Final
 
 import aiohttp
@@ -25,15 +27,20 @@ _AT_REPLICAS: Final = "tcpservice_in_flight"
 _WINDOW: Final = 4
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0)
 _GOOD: Final = ("ok", "cancelled")
+_INFINITE: Final = float("inf")
 
 Buckets = Counter[float]
 
 
 class Sample(Struct, frozen=True, kw_only=True):
-    """What one sidecar had counted at a time: messages by (server side, service, route, code), in buckets."""
+    """What one sidecar had counted at a time, by (server side, service, route, code).
+
+    `buckets` counts messages up to each time (s), `sums` adds up how long they took (s).
+    """
 
     at: float
     buckets: Mapping[tuple[bool, str, str, str], Buckets]
+    sums: Mapping[tuple[bool, str, str, str], float]
     at_app: int
     at_replicas: int
 
@@ -51,6 +58,7 @@ class Figures(Struct, frozen=True, kw_only=True):
 def read_sample(text: str, at: float) -> Sample:
     """Read a sidecar's metrics as Prometheus has them."""
     buckets: dict[tuple[bool, str, str, str], Buckets] = {}
+    sums: dict[tuple[bool, str, str, str], float] = {}
     gauges: Counter[str] = Counter()
     for family in text_string_to_metric_families(text):
         if family.name in (_AT_APP, _AT_REPLICAS):
@@ -58,11 +66,13 @@ def read_sample(text: str, at: float) -> Sample:
         if family.name not in (_CLIENT, _SERVER):
             continue
         for sample in family.samples:
+            labels = sample.labels
+            key = (family.name == _SERVER, labels["service"], labels["route"], labels["code"])
             if sample.name.endswith("_bucket"):
-                labels = sample.labels
-                key = (family.name == _SERVER, labels["service"], labels["route"], labels["code"])
                 buckets.setdefault(key, Counter())[float(labels["le"])] += round(sample.value)
-    return Sample(at=at, buckets=buckets, at_app=gauges[_AT_APP], at_replicas=gauges[_AT_REPLICAS])
+            elif sample.name.endswith("_sum"):
+                sums[key] = sums.get(key, 0.0) + sample.value
+    return Sample(at=at, buckets=buckets, sums=sums, at_app=gauges[_AT_APP], at_replicas=gauges[_AT_REPLICAS])
 
 
 def figures_of(
@@ -70,7 +80,7 @@ def figures_of(
 ) -> Figures:
     """Return what happened at several sidecars."""
     total: Buckets = Counter()
-    failed, seconds = 0, 0.0
+    failed, seconds, spent = 0, 0.0, 0.0
     for before, after in pairs:
         seconds = max(seconds, after.at - before.at if before is not None else 0.0)
         for key, buckets in after.buckets.items():
@@ -78,24 +88,41 @@ def figures_of(
                 continue
             new = buckets - (before.buckets.get(key, Counter()) if before is not None else Counter())
             total += new
+            spent += after.sums.get(key, 0.0) - (before.sums.get(key, 0.0) if before is not None else 0.0)
             failed += 0 if key[3] in _GOOD else new[float("inf")]
     messages = total[float("inf")]
     rate = messages / seconds if seconds else 0.0
-    return Figures(messages=messages, failed=failed, rate=rate, p50=quantile(total, 0.5), p99=quantile(total, 0.99))
+    p50, p99 = quantile(total, 0.5, spent), quantile(total, 0.99, spent)
+    return Figures(messages=messages, failed=failed, rate=rate, p50=p50, p99=p99)
 
 
-def quantile(buckets: Mapping[float, int], share: float) -> float | None:
-    """Return the time below which that share of the messages ended; None where there were none."""
-    count = buckets.get(float("inf"), 0)
+def quantile(buckets: Mapping[float, int], share: float, spent: float) -> float | None:
+    """Return the time below which that share of the messages ended; None without messages.
+
+    `spent` is how long all of them took. The slowest took no longer than that without what the others took at least.
+    """
+    count = buckets.get(_INFINITE, 0)
     if not count:
         return None
-    wanted, lower, below = share * count, 0.0, 0
+    wanted, lower, below = ceil(share * count), 0.0, 0
+    longest = _longest(buckets, spent)
     for bound in sorted(buckets):
         if buckets[bound] >= wanted:
-            inside = buckets[bound] - below
-            return lower if bound == float("inf") else lower + (bound - lower) * (wanted - below) / max(inside, 1)
+            upper = max(lower, min(bound, longest))
+            return lower + (upper - lower) * (wanted - below) / max(buckets[bound] - below, 1)
         lower, below = bound, buckets[bound]
     return lower
+
+
+def _longest(buckets: Mapping[float, int], spent: float) -> float:
+    """Return how long the slowest message can have taken: at least as long as the lower bound of its bucket."""
+    least, lower, top, below = 0.0, 0.0, 0.0, 0
+    for bound in sorted(buckets):
+        inside = buckets[bound] - below
+        if inside:
+            least, top = least + inside * lower, lower
+        lower, below = bound, buckets[bound]
+    return max(top, spent - (least - top))
 
 
 class History:
@@ -163,10 +190,12 @@ class History:
 
 def _sum(samples: Sequence[Sample]) -> Sample:
     buckets: dict[tuple[bool, str, str, str], Buckets] = {}
+    sums: dict[tuple[bool, str, str, str], float] = {}
     for sample in samples:
         for key, counts in sample.buckets.items():
             buckets[key] = buckets.get(key, Counter()) + counts
-    return Sample(at=samples[-1].at, buckets=buckets, at_app=0, at_replicas=0)
+            sums[key] = sums.get(key, 0.0) + sample.sums.get(key, 0.0)
+    return Sample(at=samples[-1].at, buckets=buckets, sums=sums, at_app=0, at_replicas=0)
 
 
 def _total(sample: Sample) -> int:

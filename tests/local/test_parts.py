@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local.manifests import tcp_service
 from tcpservice.spec import read
@@ -207,18 +209,35 @@ def test_a_sidecar_that_was_started_again_loses_nothing_of_the_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("buckets", "share", "expected"),
+    ("buckets", "share", "spent", "expected"),
     [
-        ({}, 0.5, None),
-        ({0.1: 10, INF: 10}, 0.5, 0.05),
-        ({0.1: 5, 0.2: 10, INF: 10}, 0.75, 0.15),
-        ({0.1: 0, INF: 10}, 0.5, 0.1),
-        ({0.1: 10, 0.2: 10, INF: 10}, 1.0, 0.1),
+        ({}, 0.5, 0.0, None),
+        ({0.1: 10, INF: 10}, 0.5, 10.0, 0.05),
+        ({0.1: 5, 0.2: 10, INF: 10}, 0.75, 10.0, 0.16),
+        ({0.1: 10, 0.2: 10, INF: 10}, 1.0, 10.0, 0.1),
+        ({0.0025: 0, 0.005: 1, INF: 1}, 0.99, 0.0026, 0.0026),  # one message: all that was spent
+        ({0.1: 0, 0.25: 2, INF: 2}, 1.0, 0.220, 0.120),  # two messages in one bucket
+        ({0.1: 0, INF: 10}, 1.0, 1.3, 0.4),  # the last bucket has no bound of its own
+        ({0.1: 0, INF: 10}, 0.5, 0.5, 0.1),  # the sum is that of a sample taken a little earlier
+        ({0.1: 9, 1.0: 9, 10.0: 10, INF: 10}, 1.0, 2.1, 2.1),
     ],
 )
-def test_quantiles_are_drawn_evenly_through_a_bucket(buckets: dict[float, int], share: float, expected: object) -> None:
-    found = quantile(Counter(buckets), share)
-    assert found == expected if expected is None else pytest.approx(expected) == found
+def test_quantiles_are_drawn_evenly_through_a_bucket_up_to_the_slowest_message(
+    buckets: dict[float, int], share: float, spent: float, expected: object
+) -> None:
+    found = quantile(Counter(buckets), share, spent)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+@given(st.lists(st.floats(0.0001, 30.0), min_size=1, max_size=30), st.floats(0.01, 1.0))
+def test_a_quantile_is_never_above_what_the_slowest_message_can_have_taken(times: list[float], share: float) -> None:
+    bounds = (0.001, 0.01, 0.1, 1.0, 10.0, INF)
+    buckets = Counter({bound: sum(time <= bound for time in times) for bound in bounds})
+    found = quantile(buckets, share, sum(times))
+    assert found is not None
+    assert found <= sum(times) + 1e-9
+    if len(times) == 1:
+        assert found == pytest.approx(times[0])
 
 
 def test_a_task_that_fails_is_told_at_once() -> None:
