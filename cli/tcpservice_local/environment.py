@@ -17,6 +17,8 @@ from tcpservice_local.variables import expand, field_of
 
 _HOST: Final = "127.0.0.1"
 _ADDRESSED: Final = re.compile(r"(?<![A-Za-z0-9.-])(?P<name>[a-z][a-z0-9.-]*):(?P<port>[0-9]+)(?![0-9])")
+_WEB: Final = re.compile(r"(?<=http://)(?P<name>[a-z][a-z0-9.-]*)(?![A-Za-z0-9.:@-])")
+_HTTP: Final = "80"
 _MEANS_HOST: Final = ("HOST", "HOSTNAME", "ADDR", "ADDRESS", "SERVER")
 
 
@@ -69,12 +71,13 @@ def _localised(name: str, value: str, workload: Workload, place: Place) -> str:
     outlet = _outlet(value, workload, place)
     if outlet is not None and (_means(name, *_MEANS_HOST) or "." in value):
         return outlet.host
-    return _ADDRESSED.sub(lambda match: _dialled(match, workload, place), value)
+    value = _ADDRESSED.sub(lambda match: _dialled(match, workload, place, match["port"]), value)
+    return _WEB.sub(lambda match: _dialled(match, workload, place, _HTTP), value)
 
 
-def _dialled(match: re.Match[str], workload: Workload, place: Place) -> str:
-    """Return a service's outlet in place of `NAME:PORT`, where the port is the service's."""
-    outlet = _outlet(match["name"], workload, place, match["port"])
+def _dialled(match: re.Match[str], workload: Workload, place: Place, port: str) -> str:
+    """Return a service's outlet in place of `NAME:PORT`, where the port is the service's; `http://NAME` means 80."""
+    outlet = _outlet(match["name"], workload, place, port)
     return match[0] if outlet is None else f"{outlet.host}:{outlet.port}"
 
 

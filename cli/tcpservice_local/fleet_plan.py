@@ -217,8 +217,14 @@ def _target(key: str, found: Checked, manifests: Manifests) -> _Target:
     selector = service.spec.selector or (twin.part(("spec", "selector"), dict[str, str]) if twin else None)
     if not selector:
         found.add(Finding(("spec", "selector"), "missing, and no Service of this name has one"))
-    port = service.spec.target_port or service.spec.port
+    port = service.spec.target_port or _target_of(twin, service.spec.port)
     return _Target(_service(key, service, found), selector or {}, port)
+
+
+def _target_of(twin: Checked | None, port: int) -> int | str:
+    """Return the target of the Service's port of this number, as the operator does; else the number itself."""
+    spec = convert(twin.document.value, Service).spec if twin is not None else None
+    return next((one.target_port or port for one in (spec.ports if spec else None) or () if one.port == port), port)
 
 
 def _draft(key: str, found: Checked, targets: Mapping[str, _Target]) -> _Draft:

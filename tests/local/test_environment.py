@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.manifests import deployment, env, tcp_service
+from local.manifests import deployment, env, port, service, tcp_service
 from tcpservice_local.environment import Outlet, Place, environment_of, words_of
 from tcpservice_local.fleet_plan import Plan, make_plan
 from tcpservice_local.manifests import read_manifests
@@ -67,6 +67,30 @@ def test_kubernetes_own_variables_name_the_services_of_the_namespace() -> None:
 )
 def test_values_as_they_hold_here(name: str, value: str, expected: str) -> None:
     assert found(env=env(**{name: value}))[name] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("http://pages", "http://127.77.0.2:20080"),
+        ("http://pages/orders?a=1", "http://127.77.0.2:20080/orders?a=1"),
+        ("http://pages.shop:80/", "http://127.77.0.2:20080/"),
+        ("http://orders/", "http://orders/"),  # it has no port 80
+        ("http://pages-of-others/", "http://pages-of-others/"),
+        ("http://me:secret@pages/", "http://me:secret@pages/"),
+    ],
+)
+def test_a_url_without_a_port_means_port_80(value: str, expected: str) -> None:
+    documents = (
+        tcp_service("orders", 3001),
+        service("pages", port(80, "nestjs"), app="orders"),
+        deployment("orders", container={"env": env(URL=value)}),
+    )
+    made = make_plan(read_manifests([("a.yaml", "\n---\n".join(map(json.dumps, documents)))]))
+    orders, pages = made.services
+    outlets = (Outlet(orders, "127.77.0.1", 3001), Outlet(pages, "127.77.0.2", 20080))
+    place = Place(name="orders-1", ports={3001: 20001}, outlets=outlets, telemetry={})
+    assert environment_of(made.workloads[0], place, {})["URL"] == expected
 
 
 def test_where_only_one_loopback_address_exists_ports_follow_their_hosts() -> None:

@@ -59,6 +59,10 @@ def test_a_port_by_number_by_name_and_by_default() -> None:
     by_default = tcp_service("orders", 80)
     del by_default["spec"]["targetPort"]
     assert plan(by_default, deployment("orders")).workloads[0].serves == {"shop/orders": 80}
+    of_the_service = service("orders", port(81, 8081), port(80, "nestjs"))
+    assert plan(by_default, of_the_service, deployment("orders")).workloads[0].serves["shop/orders"] == 3001
+    of_another_port = service("orders", port(81, 8081))
+    assert plan(by_default, of_another_port, deployment("orders")).workloads[0].serves["shop/orders"] == 80
     (problem,) = refused(tcp_service("orders", 80, targetPort="tcp"), deployment("orders"))
     assert 'containers[0].ports: no port is named "tcp", the targetPort of TcpService shop/orders' in problem
 
