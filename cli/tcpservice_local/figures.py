@@ -86,8 +86,9 @@ def figures_of(
         for key, buckets in after.buckets.items():
             if key[0] is not server or service not in (None, key[1]) or route not in (None, key[2]):
                 continue
-            new = buckets - (before.buckets.get(key, Counter()) if before is not None else Counter())
-            total += new
+            old = before.buckets.get(key, Counter()) if before is not None else Counter()
+            new = Counter({bound: count - old[bound] for bound, count in buckets.items()})  # `-` drops what is 0
+            total.update(new)
             spent += after.sums.get(key, 0.0) - (before.sums.get(key, 0.0) if before is not None else 0.0)
             failed += 0 if key[3] in _GOOD else new[float("inf")]
     messages = total[float("inf")]
@@ -193,7 +194,7 @@ def _sum(samples: Sequence[Sample]) -> Sample:
     sums: dict[tuple[bool, str, str, str], float] = {}
     for sample in samples:
         for key, counts in sample.buckets.items():
-            buckets[key] = buckets.get(key, Counter()) + counts
+            buckets.setdefault(key, Counter()).update(counts)
             sums[key] = sums.get(key, 0.0) + sample.sums.get(key, 0.0)
     return Sample(at=samples[-1].at, buckets=buckets, sums=sums, at_app=0, at_replicas=0)
 

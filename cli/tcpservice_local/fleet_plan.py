@@ -8,13 +8,14 @@ of an HTTP gateway, which sidecars balance by connection. Pure, but for `exists`
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct, convert
 from msgspec.structs import replace
 
+from tcpservice.spec.check import check
 from tcpservice.spec.checked import Checked
 from tcpservice.spec.documents import DEFAULT_NAMESPACE
 from tcpservice.spec.problems import Finding
@@ -30,8 +31,7 @@ COMMAND: Final = "tcpservice.dev/local-command"
 FOLDER: Final = "tcpservice.dev/local-dir"
 CONTAINERS: Final[Place] = ("spec", "template", "spec", "containers")
 _GRACE_S: Final = 30
-_LONGEST_NAME: Final = 63
-_FIRST_FREE: Final = 1024
+FIRST_FREE: Final = 1024
 
 _PACKAGE_RUNNERS: Final = ("npm", "npx", "pnpm", "yarn", "nest")
 """Commands that find what they run by the package.json above them."""
@@ -124,18 +124,20 @@ class _Draft(Struct, frozen=True):
 def make_plan(manifests: Manifests, exists: Callable[[Path], bool] = Path.exists) -> Plan:
     """Plan what runs. Raises Refused for what cannot run here."""
     targets = {key: _target(key, found, manifests) for key, found in manifests.tcp_services.items()}
-    own = frozenset(targets)
-    for key, found in manifests.services.items():
-        targets.update(_plain_targets(key, found, targets))
-    drafts = [_draft(key, found, targets) for key, found in manifests.deployments.items()]
+    own = dict(targets)
     notes = [f"{name} is not run here" for name in manifests.skipped]
+    for key, found in manifests.services.items():
+        targets.update(_plain_targets(key, found, own, {*targets, *manifests.services} - {key}, notes))
+    drafts = [_draft(key, found, targets) for key, found in manifests.deployments.items()]
     workloads = [_workload(draft, manifests, exists, notes) for draft in drafts]
     if problems := manifests.problems():
         raise Refused(problems)
     served = {key for draft in drafts for key in draft.targets}
-    notes += [_unserved(key, targets[key], workloads) for key in targets if key in own - served]
+    notes += [_unserved(key, target, workloads) for key, target in own.items() if key not in served]
     return Plan(
-        services=tuple(_placed(target.plan, workloads) for key, target in targets.items() if key in own | served),
+        services=tuple(
+            _placed(target.plan, workloads) for key, target in targets.items() if key in own or key in served
+        ),
         workloads=tuple(workloads),
         notes=tuple(notes),
     )
@@ -144,7 +146,7 @@ def make_plan(manifests: Manifests, exists: Callable[[Path], bool] = Path.exists
 def _placed(service: ServicePlan, workloads: Sequence[Workload]) -> ServicePlan:
     """Let a Service whose port is only for root be tried at its container's port."""
     numbers = [each.serves[service.key] for each in workloads if service.key in each.serves]
-    if not service.by_connection or service.port >= _FIRST_FREE or not numbers:
+    if not service.by_connection or service.port >= FIRST_FREE or not numbers:
         return service
     return replace(service, local_port=numbers[0])
 
@@ -175,32 +177,40 @@ def _service(key: str, service: TcpService, found: Checked) -> ServicePlan:
     )
 
 
-def _plain_targets(key: str, found: Checked, known: Mapping[str, _Target]) -> Iterator[tuple[str, _Target]]:
-    """Give the ports of a Kubernetes Service that are no TcpService's: the first by its name, others by theirs, too."""
+def _plain_targets(
+    key: str, found: Checked, own: Mapping[str, _Target], taken: Set[str], notes: list[str]
+) -> Iterator[tuple[str, _Target]]:
+    """Give the ports of a Kubernetes Service that are no TcpService's: the first by its name, others by theirs, too.
+
+    `own` are the TcpServices, `taken` the keys of all other services. A port that cannot have an address is noted.
+    """
     spec = convert(found.document.value, Service).spec
     namespace, _, name = key.partition("/")
     if spec is None or not spec.selector:
         return
-    twin = known.get(key)
+    twin = own.get(key)
     for port in spec.ports or ():
         if twin is not None and port.port == twin.plan.port:
             continue
-        own = name if twin is None and port is (spec.ports or ())[0] else f"{name}-{port.name or port.port}"
-        full = f"{namespace}/{own}"
-        if full in known or len(own) > _LONGEST_NAME:
-            continue
+        named = name if twin is None and port is (spec.ports or ())[0] else f"{name}-{port.name or port.port}"
+        full = f"{namespace}/{named}"
         target = port.target_port or port.port
         manifest = {"selector": spec.selector, "port": port.port, "targetPort": target, "protocol": "Opaque"}
         document = {
             "apiVersion": API_VERSION,
             "kind": TCP_SERVICE,
-            "metadata": {"name": own, "namespace": namespace},
+            "metadata": {"name": named, "namespace": namespace},
             "spec": manifest,
         }
+        problem = next(iter(check(document, TcpService)), None)
+        if full in taken or problem is not None:
+            why = f"{problem.path[-1]}: {problem.message}" if problem is not None else f"{named} is another Service"
+            notes.append(f"Service {key}: its port {port.port} has no address here ({why})")
+            continue
         plan = ServicePlan(
             key=full,
             namespace=namespace,
-            name=own,
+            name=named,
             port=port.port,
             local_port=port.port,
             host=name,
@@ -237,16 +247,28 @@ def _draft(key: str, found: Checked, targets: Mapping[str, _Target]) -> _Draft:
         for name, target in targets.items()
         if name.startswith(f"{namespace}/") and target.selector and target.selector.items() <= labels.items()
     }
-    containers = deployment.spec.template.spec.containers
-    names = {known for container in containers for known in _declared(container)}
-    mine = {
-        name: target
-        for name, target in mine.items()
-        if not target.plan.by_connection or isinstance(target.port, int) or target.port in names
-    }
-    wanted = {target.port for target in mine.values()}
-    index = next((at for at, container in enumerate(containers) if wanted & _declared(container)), 0)
+    declared = [_declared(container) for container in deployment.spec.template.spec.containers]
+    index = _container_for(declared, mine.values())
+    others = set[int | str]().union(*(each for at, each in enumerate(declared) if at != index))
+    mine = {name: target for name, target in mine.items() if _leads_there(target, declared[index], others)}
     return _Draft(key, found, deployment, mine, index)
+
+
+def _container_for(declared: Sequence[set[int | str]], targets: Iterable[_Target]) -> int:
+    """Choose the container that runs: the one with the port of a TcpService, else with that of a Service."""
+    for by_connection in (False, True):
+        wanted = {target.port for target in targets if target.plan.by_connection is by_connection}
+        index = next((at for at, ports in enumerate(declared) if wanted & ports), None)
+        if index is not None:
+            return index
+    return 0
+
+
+def _leads_there(target: _Target, declared: set[int | str], others: set[int | str]) -> bool:
+    """Whether a service leads to the container that runs: a Service may lead to another one, or to none."""
+    if not target.plan.by_connection or target.port in declared:
+        return True
+    return isinstance(target.port, int) and target.port not in others
 
 
 def _declared(container: Container) -> set[int | str]:

@@ -22,7 +22,7 @@ from tcpservice_local.designs import Options
 from tcpservice_local.figures import History, scrape
 from tcpservice_local.files import Files
 from tcpservice_local.fleet import Fleet
-from tcpservice_local.fleet_plan import Plan, make_plan
+from tcpservice_local.fleet_plan import FIRST_FREE, Plan, make_plan
 from tcpservice_local.manifests import Refused, read_manifests
 from tcpservice_local.pod import CRASHED, STARTING
 from tcpservice_local.sidecar_flags import FRONT
@@ -129,7 +129,8 @@ class Local:
             asked = self._asked.ports.get(service.key, self._asked.ports.get(service.name))
             why = ""
             if port not in (service.port, asked):
-                why = f"; port {service.port} {'needs root' if service.port != service.local_port else 'is taken'}"
+                needs_root = service.port < FIRST_FREE and os.geteuid() != 0
+                why = f"; port {service.port} {'needs root' if needs_root else 'is taken'}"
             self._said(f"{service.name} is at 127.0.0.1:{port}{why}")
         self._announced = dict(self.fleet.ports)
 

@@ -195,6 +195,25 @@ def test_figures_are_the_difference_of_samples() -> None:
     assert newest.at_app == 5
 
 
+def test_percentiles_of_samples_know_the_empty_buckets_below() -> None:
+    text = """\
+# TYPE rpc_client_call_duration_seconds histogram
+rpc_client_call_duration_seconds_bucket{{service="shop/a",route="r",kind="request",code="ok",le="0.1"}} 0
+rpc_client_call_duration_seconds_bucket{{service="shop/a",route="r",kind="request",code="ok",le="0.25"}} {count}
+rpc_client_call_duration_seconds_bucket{{service="shop/a",route="r",kind="request",code="ok",le="+Inf"}} {count}
+rpc_client_call_duration_seconds_sum{{service="shop/a",route="r",kind="request",code="ok"}} {spent}
+"""
+    history = History()
+    history.take("a-1", read_sample(text.format(count=0, spent=0), 1.0))
+    history.take("a-1", read_sample(text.format(count=2, spent=0.22), 2.0))
+    history.take("b-1", read_sample(text.format(count=1, spent=0.2), 2.0))
+    for found in (history.lately("a-1", server=False), history.ever("a-1", server=False)):
+        assert found.p50 == pytest.approx(0.11)
+        assert found.p99 == pytest.approx(0.12)
+    history.forget([])
+    assert history.ever("a-1", server=False).p99 == pytest.approx(0.12)
+
+
 def test_a_sidecar_that_was_started_again_loses_nothing_of_the_sum() -> None:
     history = History()
     history.take("a-1", sample(1.0, 0, 20, 0))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from local.manifests import deployment, env, port, service, tcp_service
+from tcpservice.spec import read
 from tcpservice_local.fleet_plan import Plan, make_plan
 from tcpservice_local.manifests import Refused, read_manifests
 from tcpservice_local.variables import Variable, expand
@@ -123,12 +124,51 @@ def test_services_that_lead_to_nothing_here_are_left_out() -> None:
     others = [
         service("gone", port(80, 3000)),
         service("unknown", port(80, "nowhere"), app="orders"),
-        service("orders"),
+        service("portless", app="orders"),
         {**service("external", port(80, 80)), "spec": {"ports": [port(80, 80)]}},
-        service("l" * 63, port(80, 3000), port(81, 3000, "second"), app="orders"),
+        service("l" * 54, port(80, 3000), port(81, 3000, "second"), app="orders"),
+        service("orders-web", port(80, 3000, "web"), app="orders"),
+        service("orders", port(3001, "nestjs"), port(80, 3000, "web")),
     ]
     made = plan(tcp_service("orders", 3001), deployment("orders"), *others)
-    assert [each.name for each in made.services] == ["orders", "l" * 63]
+    assert [each.name for each in made.services] == ["orders", "l" * 54, "orders-web"]
+    long, taken = made.notes
+    assert long.startswith(f"Service shop/{'l' * 54}: its port 81 has no address here (name: expected")
+    assert taken == "Service shop/orders: its port 80 has no address here (orders-web is another Service)"
+
+
+def test_what_is_made_of_services_is_taken_by_sidecars() -> None:
+    pages = service("p" * 54, port(80, "nestjs"), app="orders")
+    made = plan(tcp_service("orders", 3001), deployment("orders"), pages)
+    assert len(made.services) == 2
+    for each in made.services:
+        assert read([("a.yaml", json.dumps(each.document))]).problems == ()
+
+
+def test_services_of_other_containers_change_nothing() -> None:
+    exporter = {"name": "exporter", "image": "exporter:1", "ports": [{"name": "metrics", "containerPort": 9100}]}
+    app_and_exporter = deployment("orders")
+    containers = app_and_exporter["spec"]["template"]["spec"]["containers"]
+    for place in (0, 2):
+        containers.insert(place, {**exporter, "name": f"exporter-{place}"})
+        for target in ("metrics", 9100):
+            made = plan(
+                tcp_service("orders", 3001),
+                service("orders-metrics", port(9100, target), app="orders"),
+                app_and_exporter,
+            )
+            assert made.workloads[0].words[0] == "python3"
+            assert made.workloads[0].serves == {"shop/orders": 3001}
+            assert [each.name for each in made.services] == ["orders"]
+
+
+def test_of_containers_with_ports_of_services_the_first_runs() -> None:
+    gateway = deployment("web", container={"ports": [{"containerPort": 8080}]})
+    containers = gateway["spec"]["template"]["spec"]["containers"]
+    containers.append({"name": "exporter", "image": "exporter:1", "ports": [{"containerPort": 9100}]})
+    metrics, pages = service("web-metrics", port(9100, 9100), app="web"), service("web", port(80, 8080))
+    made = plan(tcp_service("orders", 3001), deployment("orders"), metrics, pages, gateway)
+    assert made.workloads[1].numbers == [8080]
 
 
 def test_messages_are_traced_where_the_manifest_does_not_say() -> None:

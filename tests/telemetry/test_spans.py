@@ -106,6 +106,13 @@ def test_a_span_is_encoded_as_opentelemetry_does(span: Span, attributes: dict[st
     assert batch.request == encode_spans([expected, expected])
 
 
+def test_text_that_is_not_unicode_costs_no_other_span() -> None:
+    odd = PLAIN._replace(method="\ud800", original="\ud800", failed=(FailedAttempt("r1", "\udfff", 15, 3, b'"1"'),))
+    unnamed = odd._replace(method=None)
+    spans = Encoder(OFFSET, RESOURCE).encode([odd, unnamed, PLAIN]).request.resource_spans[0].scope_spans[0].spans
+    assert [each.name for each in spans] == ["?", "nestjs", "sum"]
+
+
 def test_an_encoder_keeps_nothing_of_a_batch() -> None:
     encoder = Encoder(OFFSET, RESOURCE)
     assert encoder.encode([PLAIN]).request == encoder.encode([PLAIN]).request

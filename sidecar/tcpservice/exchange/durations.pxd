@@ -6,7 +6,7 @@ from tcpservice.exchange.outputs cimport Finished
 
 cdef class Series:
     cdef readonly list counts
-    cdef public long long total
+    cdef public object total
 
 cdef class Durations:
     cdef tuple _bounds
@@ -18,7 +18,7 @@ cdef class Durations:
     cdef readonly dict series
     cdef readonly object retries
 
-    @cython.locals(row=Finished, last=Finished, series=Series, duration="long long")
+    @cython.locals(row=Finished, last=Finished, series=Series, duration="long long", spent="long long")
     cpdef add(self, list rows)
     @cython.locals(labels=tuple, series=Series)
     cdef _find_series(self, Finished row)

@@ -49,6 +49,7 @@ class Durations:
 
     def add(self, rows: list[Finished]) -> None:
         """Count ended messages."""
+        spent = 0  # of the last series, which its own total, that has no bound, gets at once
         for row in rows:
             last = self._last
             if (
@@ -59,15 +60,18 @@ class Durations:
                 or row.kind is not last.kind
                 or row.mesh != last.mesh
             ):
+                self._series.total += spent
+                spent = 0
                 self._find_series(row)
             duration = row.ended - row.started
             if not self._above < duration <= self._up_to:
                 self._find_bucket(duration)
             series = self._series
             series.counts[self._bucket] += 1
-            series.total += duration
+            spent += duration
             if row.attempts > 1:
                 self.retries[row.service] += row.attempts - 1
+        self._series.total += spent
 
     def _find_series(self, row: Finished) -> None:
         labels = (row.mesh, row.service, row.route, row.kind, row.code)

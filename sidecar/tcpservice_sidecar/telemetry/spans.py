@@ -76,7 +76,7 @@ class Encoder:
             trace_id=span.trace.to_bytes(16),
             span_id=span.span.to_bytes(8),
             parent_span_id=span.parent.to_bytes(8) if span.parent else b"",
-            name=span.method or SYSTEM,
+            name=_encodable(span.method or SYSTEM),
             kind=_KINDS[span.kind],
             start_time_unix_nano=span.started + offset,
             end_time_unix_nano=span.ended + offset,
@@ -140,6 +140,11 @@ def _attributes(
 
 
 def _key(key: str, value: str | int) -> KeyValue:
-    return KeyValue(
-        key=key, value=AnyValue(string_value=value) if isinstance(value, str) else AnyValue(int_value=value)
-    )
+    if isinstance(value, str):
+        return KeyValue(key=key, value=AnyValue(string_value=_encodable(value)))
+    return KeyValue(key=key, value=AnyValue(int_value=value))
+
+
+def _encodable(text: str) -> str:
+    """Return text without lone surrogates, which a pattern's escapes may make, and which protobuf refuses."""
+    return text.encode("utf-8", "replace").decode()

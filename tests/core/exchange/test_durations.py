@@ -40,6 +40,20 @@ def test_rows_go_to_the_series_of_their_own_labels_in_whatever_order_they_come()
     assert durations.series[False, "shop/orders", None, "event", "ok"].counts == [3, 0]
 
 
+def test_a_sum_has_no_bound() -> None:
+    durations = Durations((SECOND,))
+    stage = Stage(service(1))
+    client = stage.client()
+    client.ask("1")
+    stage.pass_time(SECOND)
+    stage.upstream().reply("1")
+    durations.add(stage.rows)
+    (series,) = durations.series.values()
+    series.total += 1 << 63
+    durations.add(stage.rows)
+    assert series.total == (1 << 63) + 2 * SECOND
+
+
 def test_attempts_after_the_first_are_counted() -> None:
     stage = Stage(service(2))
     stage.refusing = {"r0"}
