@@ -129,7 +129,7 @@ class Local:
             asked = self._asked.ports.get(service.key, self._asked.ports.get(service.name))
             why = ""
             if port not in (service.port, asked):
-                needs_root = service.port < FIRST_FREE and os.geteuid() != 0
+                needs_root = service.port < FIRST_FREE and (port == service.local_port or os.geteuid() != 0)
                 why = f"; port {service.port} {'needs root' if needs_root else 'is taken'}"
             self._said(f"{service.name} is at 127.0.0.1:{port}{why}")
         self._announced = dict(self.fleet.ports)
