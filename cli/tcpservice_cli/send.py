@@ -35,7 +35,7 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     """Add the subcommand and its flags."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "send",
-        help="send a message and print what is answered",
+        help="send a message and print the responses",
         description="Send a message to a NestJS microservice or a sidecar, and print each response as a line of JSON.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -51,14 +51,14 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     )
     add("data", metavar="DATA", nargs="?", default="null", type=argument(_data),
         help="JSON; - reads it from stdin, @FILE from a file (default null)")  # fmt: skip
-    add("--event", action="store_true", help="emit an event, which is never answered")
+    add("--event", action="store_true", help="send an event, which has no response")
     add("--timeout", metavar="TIME", type=argument(_seconds), default="5s",
         help="how long to wait for each response (default 5s)")  # fmt: skip
     add("--metadata", metavar="KEY=VALUE", type=argument(_pair), action="append", default=[],
-        help="metadata of the message, which NestJS 12 shows its handlers; may be repeated")  # fmt: skip
+        help="metadata of the message, for handlers of NestJS 12; may be repeated")  # fmt: skip
     add("--repeat", metavar="N", type=argument(_count), default=1,
-        help="send it N times, and print how long it took instead of the responses")  # fmt: skip
-    add("--concurrency", metavar="C", type=argument(_count), default=1, help="so many at a time (with --repeat)")
+        help="send the message N times, and print durations instead of responses")  # fmt: skip
+    add("--concurrency", metavar="C", type=argument(_count), default=1, help="messages in flight (with --repeat)")
     parser.set_defaults(run=run)
     return parser
 

@@ -18,9 +18,10 @@ examples:
   tcpservice up -f orders.yaml -f web.yaml --replicas orders=5
   tcpservice up -f k8s/ --port orders=4001 --for 30s
 
-Deployments run as processes of this machine: their command in the manifest's folder, or in the one above it that has
-the script; with PORT for the port to listen on, and NAME_SERVICE_HOST and NAME_SERVICE_PORT for each service to dial.
-Where a Deployment leaves the command to its image, annotate it: tcpservice.dev/local-command: "node dist/main.js".
+A command runs in the folder of its manifest, or in the nearest folder above it that has the script. The app listens on
+the port in PORT; a container port named http is in HTTP_PORT. NAME_SERVICE_HOST and NAME_SERVICE_PORT are the address
+of each service. If a container has no command, annotate the Deployment with one:
+tcpservice.dev/local-command: "node dist/main.js".
 """
 
 
@@ -30,7 +31,7 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
         "up",
         help="run manifests here: each replica a process with its own sidecar, no cluster needed",
         description="Run TcpService and Deployment manifests as processes of this machine, each replica with its own "
-        "sidecar. Each service is then at 127.0.0.1:<its port>. Changes of the files are taken in.",
+        "sidecar. Each service has an address at 127.0.0.1:<its port>. `up` applies changes of the files.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -38,12 +39,12 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     add("-f", "--file", metavar="PATH", type=Path, action="append", required=True,
         help="manifests: a file, or a folder of .yaml files; may be repeated")  # fmt: skip
     add("--replicas", metavar="NAME=N", type=argument(_number), action="append", default=[],
-        help="so many replicas of a Deployment, whatever its manifest says; may be repeated")  # fmt: skip
+        help="number of replicas of a Deployment, instead of its manifest's; may be repeated")  # fmt: skip
     add("--port", metavar="NAME=N", type=argument(_number), action="append", default=[],
-        help="the port on 127.0.0.1 for a service, instead of its own; may be repeated")  # fmt: skip
+        help="port of a service on 127.0.0.1, instead of its own; may be repeated")  # fmt: skip
     add("--for", metavar="TIME", dest="duration", type=argument(_seconds), default=None,
         help="end after this time, such as 30s")  # fmt: skip
-    add("--plain", action="store_true", help="lines instead of the screen, on a terminal, too")
+    add("--plain", action="store_true", help="print lines instead of the screen")
     parser.set_defaults(run=run)
     return parser
 

@@ -57,8 +57,8 @@ Balances the messages of NestJS's TCP transport over replicas, one by one.
 _EPILOG = """\
 Durations are written as 250ms, 5s or 1h30m, sizes as 64Mi or 500k. Each flag can be given as an environment variable,
 TCPSERVICE_ and its name (TCPSERVICE_PROBE_AFTER=10s); those that may be repeated take several values separated by
-spaces. Traces and metrics are exported where the standard OTEL_EXPORTER_OTLP_ENDPOINT says so. SIGTERM lets it leave
-without loss, SIGUSR1 look at its files at once.
+spaces. If the standard variable OTEL_EXPORTER_OTLP_ENDPOINT is set, the sidecar exports traces and metrics there.
+SIGTERM drains the sidecar without loss. SIGUSR1 makes it read its files at once.
 """
 
 
@@ -109,22 +109,24 @@ class _Bound(Struct, frozen=True):
 
 
 _BOUNDS: Final = (
-    _Bound("connections", parse_count, "N", "connections of callers; more are refused"),
-    _Bound("pending", parse_count, "N", "requests without a last reply; above it, the one silent for longest ends"),
-    _Bound("request_bytes", parse_quantity, "SIZE", "bytes of messages held in all; above it, no caller is read"),
-    _Bound("partial_bytes", parse_quantity, "SIZE", "bytes of unfinished frames; above it, large ones take turns"),
-    _Bound("unsent_bytes", parse_quantity, "SIZE", "replies not read yet; above it, slow readers slow endpoints down"),
-    _Bound("downstream_requests", parse_count, "N", "unanswered requests of one caller; above it, it is not read"),
+    _Bound("connections", parse_count, "N", "most connections of callers; the sidecar refuses more"),
+    _Bound("pending", parse_count, "N", "pending requests; above it, the one without a response for longest fails"),
+    _Bound("request_bytes", parse_quantity, "SIZE", "bytes of messages; above it, the sidecar stops reading callers"),
+    _Bound(
+        "partial_bytes", parse_quantity, "SIZE", "bytes of unfinished frames; above it, large ones are read in turn"
+    ),
+    _Bound("unsent_bytes", parse_quantity, "SIZE", "unread replies; above it, endpoints of slow readers are throttled"),
+    _Bound("downstream_requests", parse_count, "N", "pending requests of one caller; above it, it is not read"),
     _Bound("downstream_bytes", parse_quantity, "SIZE", "bytes of one caller's messages; above it, it is not read"),
-    _Bound("upstream_backlog", parse_quantity, "SIZE", "bytes not taken on a connection; above it, it is not picked"),
-    _Bound("queue_timeout", parse_duration, "TIME", "how long a message waits for an endpoint that can take it"),
-    _Bound("unreachable_grace", parse_duration, "TIME", "how long a service may be unreachable until its port closes"),
-    _Bound("stall", parse_duration, "TIME", "how long a frame may take, and silence with unread replies may last"),
-    _Bound("closing_grace", parse_duration, "TIME", "how long a closing connection waits for replies it is owed"),
-    _Bound("probe_after", parse_duration, "TIME", "silence of an endpoint that owes replies until it is probed"),
-    _Bound("probe_timeout", parse_duration, "TIME", "silence after a probe until the endpoint is ejected"),
-    _Bound("connection_idle", parse_duration, "TIME", "how long an unused connection to an endpoint is kept"),
-    _Bound("drain_idle", parse_duration, "TIME", "silence until a caller's connection is closed while draining"),
+    _Bound("upstream_backlog", parse_quantity, "SIZE", "unsent bytes of an upstream connection that may get messages"),
+    _Bound("queue_timeout", parse_duration, "TIME", "how long a message waits for an endpoint with room"),
+    _Bound("unreachable_grace", parse_duration, "TIME", "how long a service is unreachable before its port closes"),
+    _Bound("stall", parse_duration, "TIME", "how long a frame may take to arrive, and a caller may read no reply"),
+    _Bound("closing_grace", parse_duration, "TIME", "how long a closing connection waits for pending replies"),
+    _Bound("probe_after", parse_duration, "TIME", "how long an endpoint that owes replies is silent before a probe"),
+    _Bound("probe_timeout", parse_duration, "TIME", "how long a probe may take before the endpoint is ejected"),
+    _Bound("connection_idle", parse_duration, "TIME", "how long an idle connection to an endpoint stays open"),
+    _Bound("drain_idle", parse_duration, "TIME", "how long a caller's connection may be idle while the sidecar drains"),
 )
 
 
@@ -132,11 +134,11 @@ _BY_MEMORY: Final = ("request_bytes", "partial_bytes", "unsent_bytes", "downstre
 """The bounds that follow from the memory that the sidecar may use."""
 
 _CLUSTER: Final[tuple[tuple[str, str, Callable[[str], Any], Any, str, str], ...]] = (
-    ("--discovery-token", "PATH", Path, TOKEN, str(TOKEN), "the pod's token, which is read anew for each connection"),
-    ("--discovery-ca", "PATH", Path, AUTHORITY, str(AUTHORITY), "what verifies the operator; it may come later"),
-    ("--discovery-silence", "TIME", parse_duration, 30 * SECOND, "30s", "silence after which names are resolved"),
-    ("--resolve-every", "TIME", parse_duration, 5 * SECOND, "5s", "time between two resolutions"),
-    ("--mesh-port", "PORT", parse_port, 15801, "15801", "where sidecars listen that only the name server tells of"),
+    ("--discovery-token", "PATH", Path, TOKEN, str(TOKEN), "file with the pod's token, read again for each connection"),
+    ("--discovery-ca", "PATH", Path, AUTHORITY, str(AUTHORITY), "file with the operator's CA; it may appear later"),
+    ("--discovery-silence", "TIME", parse_duration, 30 * SECOND, "30s", "silence of the operator before DNS is used"),
+    ("--resolve-every", "TIME", parse_duration, 5 * SECOND, "5s", "time between two DNS lookups"),
+    ("--mesh-port", "PORT", parse_port, 15801, "15801", "mesh port of sidecars that DNS returns"),
     ("--cluster-domain", "NAME", str, "cluster.local", "cluster.local", "the domain of the cluster's Services"),
 )
 
@@ -291,35 +293,35 @@ def _parser(ignored: list[str] | None) -> Parser:
     add("--version", action="version", version=f"{PROGRAM} {tcpservice.__version__} ({implementation.running()})")
     add("--file", metavar="PATH", type=Path, action="append", default=[],
         help="TcpService and EndpointSlice manifests: a file, or a folder of .yaml files; may be repeated; "
-        "changes are taken in")  # fmt: skip
+        "the sidecar applies changes")  # fmt: skip
     add("--upstream", metavar="NAME=HOST:PORT,...", type=argument(parse_upstream), action="append", default=[],
-        help="a service and its replicas, instead of manifests; host names are resolved again and again")  # fmt: skip
+        help="a service and its replicas, instead of manifests; host names are resolved periodically")  # fmt: skip
     add("--listen", metavar="NAME=HOST:PORT", type=argument(lambda text: parse_named(text, lowest=0)),
         action="append", default=[],
-        help="accept callers of a service here and balance their messages; host *: all addresses, "
-        "port 0: any; may be repeated")  # fmt: skip
+        help="accept callers of a service at this address; host *: all addresses, port 0: any free port; "
+        "may be repeated")  # fmt: skip
     add("--front", metavar="NAME=HOST:PORT", type=argument(lambda text: parse_named(text, lowest=0)),
         action="append", default=[],
-        help="the same for callers that have no sidecar, which traces show as spans of their own")  # fmt: skip
+        help="the same for callers without a sidecar; traces have a span for such a caller")  # fmt: skip
     add("--mesh", metavar="HOST:PORT", type=argument(lambda text: parse_address(text, lowest=0)),
-        help="accept other sidecars here, for the pod's own app only")  # fmt: skip
+        help="accept other sidecars at this address; their messages go to the pod's own app")  # fmt: skip
     add("--app", metavar="NAME=HOST:PORT", type=argument(parse_named), action="append", default=[],
-        help="the pod's own app, and the service that it serves; may be repeated")  # fmt: skip
+        help="address of the pod's own app, and the service that it serves; may be repeated")  # fmt: skip
     add("--admin", metavar="HOST:PORT", type=argument(lambda text: parse_address(text, lowest=0)),
         help="serve /livez /readyz /app/readyz /metrics /snapshot /leave /gate /drain here")  # fmt: skip
     add("--hook-key", metavar="TEXT", type=str, default="",
-        help="only who sends it as X-TcpService-Key may call /leave, /gate and /drain, and see /snapshot from another "
-        "host (default: anybody, by POST)")  # fmt: skip
+        help="key that /leave, /gate and /drain require in the header X-TcpService-Key, and /snapshot from other hosts "
+        "(default: no key; /leave, /gate and /drain require POST)")  # fmt: skip
     add("--pod-address", metavar="ADDRESS", type=str, default="",
-        help="this pod's own address, where an --app at localhost is looked for, too")  # fmt: skip
+        help="this pod's address; the sidecar tries it, too, if an --app at localhost refuses")  # fmt: skip
     add("--grace", metavar="TIME", type=optional("--grace", _parse_grace, 0), default=0,
-        help="how long this pod has to end: /gate holds the app no longer than that, less a quarter or 5s for the app "
-        "(default: as long as the manifests ask for)")  # fmt: skip
+        help="grace period of the pod; /gate delays the app no longer than this, less a quarter or 5s for the app "
+        "(default: drain.timeout and drain.streamTimeout of the manifests)")  # fmt: skip
     add("--discovery", metavar="HOST:PORT", type=argument(parse_address),
-        help="the operator, which tells of replicas and policies; --file then says what to begin with")  # fmt: skip
+        help="address of the operator, which sends replicas and policies; --file has the initial state")  # fmt: skip
     add("--log-format", metavar="FORMAT", type=optional("--log-format", _parse_log_format, "auto"), default="auto",
-        help="auto, human or json: one line per event for people or machines; auto: human on a terminal")  # fmt: skip
-    cluster = parser.add_argument_group("how the operator is known, and what is done while it is silent")
+        help="auto, human or json; auto: human on a terminal, json elsewhere")  # fmt: skip
+    cluster = parser.add_argument_group("the operator, and what the sidecar does while it is silent")
     for flag, metavar, parse, default, shown, words in _CLUSTER:
         cluster.add_argument(
             flag,
@@ -328,7 +330,7 @@ def _parser(ignored: list[str] | None) -> Parser:
             default=default,
             help=f"{words} (default {shown})",
         )
-    limits = parser.add_argument_group("limits that guard memory, and times that guard against silence")
+    limits = parser.add_argument_group("limits on memory, and timeouts")
     limits.add_argument("--memory", metavar="SIZE", type=optional("--memory", _parse_memory, 0), default=0,
         help="how much memory the sidecar may use (default: the limit of its container, else the machine's memory)",
     )  # fmt: skip
