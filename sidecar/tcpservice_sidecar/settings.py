@@ -112,9 +112,7 @@ _BOUNDS: Final = (
     _Bound("connections", parse_count, "N", "most connections of callers; the sidecar refuses more"),
     _Bound("pending", parse_count, "N", "pending requests; above it, the one without a response for longest fails"),
     _Bound("request_bytes", parse_quantity, "SIZE", "bytes of messages; above it, the sidecar stops reading callers"),
-    _Bound(
-        "partial_bytes", parse_quantity, "SIZE", "bytes of unfinished frames; above it, large ones are read in turn"
-    ),
+    _Bound("partial_bytes", parse_quantity, "SIZE", "bytes of unfinished frames; above it, large ones take turns"),
     _Bound("unsent_bytes", parse_quantity, "SIZE", "unread replies; above it, endpoints of slow readers are throttled"),
     _Bound("downstream_requests", parse_count, "N", "pending requests of one caller; above it, it is not read"),
     _Bound("downstream_bytes", parse_quantity, "SIZE", "bytes of one caller's messages; above it, it is not read"),
