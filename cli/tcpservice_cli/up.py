@@ -18,9 +18,10 @@ examples:
   tcpservice up -f orders.yaml -f web.yaml --replicas orders=5
   tcpservice up -f k8s/ --port orders=4001 --for 30s
 
-A command runs in the folder of its manifest, or in the nearest folder above it that has the script. The app listens on
-the port in PORT; a container port named http is in HTTP_PORT. NAME_SERVICE_HOST and NAME_SERVICE_PORT are the address
-of each service. If a container has no command, annotate the Deployment with one:
+A command runs in the folder of its manifest, or in the nearest folder above it that has the script. The app must listen
+on the port in PORT. Each named container port has a variable, too: http is HTTP_PORT, nestjs is NESTJS_PORT.
+NAME_SERVICE_HOST and NAME_SERVICE_PORT are the address of each service. If a container has no command, annotate the
+Deployment with one:
 tcpservice.dev/local-command: "node dist/main.js".
 """
 
@@ -31,7 +32,7 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
         "up",
         help="run manifests here: each replica a process with its own sidecar, no cluster needed",
         description="Run TcpService and Deployment manifests as processes of this machine, each replica with its own "
-        "sidecar. Each service has an address at 127.0.0.1:<its port>. `up` applies changes of the files.",
+        "sidecar. Each service has an address on 127.0.0.1, which `up` prints. `up` applies changes of the files.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -313,7 +313,7 @@ def _parser(ignored: list[str] | None) -> Parser:
     add("--pod-address", metavar="ADDRESS", type=str, default="",
         help="this pod's address; the sidecar tries it, too, if an --app at localhost refuses")  # fmt: skip
     add("--grace", metavar="TIME", type=optional("--grace", _parse_grace, 0), default=0,
-        help="grace period of the pod; /gate delays the app no longer than this, less a quarter or 5s for the app "
+        help="grace period of the pod; /gate leaves the app the last quarter of it, or the last 5s if that is less "
         "(default: drain.timeout and drain.streamTimeout of the manifests)")  # fmt: skip
     add("--discovery", metavar="HOST:PORT", type=argument(parse_address),
         help="address of the operator, which sends replicas and policies; --file has the initial state")  # fmt: skip
