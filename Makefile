@@ -76,8 +76,8 @@ few-tests: $(BUILT)
 	@echo "Core, transport, simulation, and beside them: sockets, real NestJS 12, a real collector, local mode, README ..."
 	$(call together,$(MAKE) --no-print-directory lint core && $(PYTEST) tests/transport tests/traces tests/simulation \
 	  tests/fuzz tests/control,$(PYTEST) tests/shell tests/telemetry tests/local tests/readme tests/cli && \
-	  $(PYTEST) tests/interop -k "not 10 and not 11")
-	echo "Left out: a real API server, pods in a network of their own, faults, NestJS 10 and 11 (make test ALL=1)."
+	  $(PYTEST) tests/interop -k "not 10 and not 11" --ignore tests/interop/test_losses.py)
+	echo "Left out: a real API server, pods in a network of their own, faults and lost replicas, NestJS 10 and 11 (make test ALL=1)."
 
 # What counts on time to pass has the machine for itself; the rest runs two by two.
 all-tests: $(BUILT)
