@@ -1,7 +1,7 @@
 """The figures as a picture: bars of CPU per request, one group for each load, as SVG for the project's README.
 
 Used by `bench`. The bars of a group are relative to its longest one, since loads differ by a factor of twenty. Written
-by hand: a plotting library is a hundred times this file, and draws axes that nobody needs here.
+by hand, because a plotting library is a large dependency for bars without axes.
 """
 
 from __future__ import annotations

@@ -76,7 +76,9 @@ def test_the_operators_credential_changes_only_services_of_its_own(installed: Ap
     installed.kubectl("create", "-f", "-", text=service("dns", {"app.kubernetes.io/managed-by": "someone"}))
     until(lambda: denied in refusal(installed, *apply, "--dry-run=server", text=service("dns", {})))
     for labels in ({}, MANAGED):
-        assert denied in refusal(installed, *apply, text=service("dns", labels)), "a Service of somebody else"
+        assert denied in refusal(installed, *apply, text=service("dns", labels)), (
+            "a Service that the operator does not manage"
+        )
     assert denied in refusal(installed, *apply, text=service("new", {}))
     for _ in range(2):  # it is created, then changed
         installed.kubectl(*apply, text=service("own", MANAGED))

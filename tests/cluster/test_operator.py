@@ -108,7 +108,9 @@ def test_a_command_of_a_condition_does_what_it_says(api: ApiServer) -> None:
             if one["type"] == "InboundReady"
         ]
         shell(api, message[message.index("kubectl") :].partition("\n")[0])
-        wait_for("mended", lambda: condition(api, "InboundReady") == ("True", "InboundReady"), operator)
+        wait_for(
+            "InboundReady is True again", lambda: condition(api, "InboundReady") == ("True", "InboundReady"), operator
+        )
 
 
 def test_when_the_leader_dies_another_leads(api: ApiServer) -> None:

@@ -287,8 +287,8 @@ def read_service(body: Body) -> Service:
 def _is_written_by_others(metadata: Body, labels: Labels) -> bool:
     """Whether another client than the operator has written the selector or the ports of a Service.
 
-    Somebody may apply the manifest of a Service after the operator has created one of that name: it is theirs then.
-    `<name>-replicas` stays the operator's: its name is taken.
+    If a user applies the manifest of a Service after the operator has created one of that name, the user owns it.
+    The operator keeps `<name>-replicas`: its name is reserved.
     """
     if MADE_FOR_LABEL in labels:
         return False

@@ -105,10 +105,10 @@ class DownstreamConnection(FramedConnection):
 
     `messages` are those that have not ended, in the order of their arrival; `live` counts their attempts that have
     not. `items` are parsed and not processed yet, since the connection was paused; the next one is the last of the
-    list. `waiting_first` counts requests that hold a place: without a response, and younger than
-    `Bounds.place_expiry`. `serial` selects its slot in an endpoint's pool. `buffered` is what the reader held when it
-    was counted last, `unsent` what the caller has not taken, `progress` when it last took some; `replied` is the size
-    of the last response, `answered` the sequence of the newest request that has its last one.
+    list. `waiting_first` is how many of its requests count against request limits: those without a response that
+    are younger than `Bounds.place_expiry`. `serial` selects its slot in an endpoint's pool. `buffered` is what the
+    reader held when it was counted last, `unsent` what the caller has not taken, `progress` when it last took some;
+    `replied` is the size of the last response, `answered` the sequence of the newest request that has its last one.
     """
 
     __slots__ = (

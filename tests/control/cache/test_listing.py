@@ -1,4 +1,4 @@
-"""Reading a kind at once finds what went while nobody watched."""
+"""A list of a kind finds objects that were deleted while the watch was interrupted."""
 
 from __future__ import annotations
 

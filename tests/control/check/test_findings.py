@@ -16,7 +16,7 @@ from tcpservice_operator.check.facts import Facts, Finding, SeenPod, Unknown
 from tcpservice_operator.check.findings import check
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-NOBODY = Unknown("Forbidden: no")
+FORBIDDEN = Unknown("Forbidden: no")
 HOOK = {
     "failurePolicy": "Ignore",
     "clientConfig": {"caBundle": "QQ==", "service": {"namespace": "tcpservice-system", "name": "tcpservice-operator"}},
@@ -91,8 +91,8 @@ CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
         "another operator", {"operator": deployment(version="9")}, "warned", "operator",
         "its version is 9, that of this command",
     ),
-    ("nobody leads", {"lease": lease(60)}, "failed", "leader", "no replica of the operator leads"),
-    ("nobody ever led", {"lease": None}, "failed", "leader", "no replica of the operator leads"),
+    ("the Lease has expired", {"lease": lease(60)}, "failed", "leader", "no replica of the operator leads"),
+    ("there is no Lease", {"lease": None}, "failed", "leader", "no replica of the operator leads"),
     ("rights", {"denied": ("list pods",)}, "failed", "rights", "may not list pods"),
     ("no services", {"services": ()}, "warned", "TcpServices", "there are no TcpServices yet"),
     (
@@ -105,7 +105,7 @@ CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
     ),
     ("not looked at", {"services": (tcp_service(),)}, "warned", "shop/orders", "not reconciled its last change"),
     ("a trial that fails", {"tried": {("shop", "orders"): "as so"}}, "failed", "shop/orders", "no sidecar: as so"),
-    ("a trial that cannot be", {"tried": {("shop", "orders"): NOBODY}}, "warned", "shop/orders", "could not be tested"),
+    ("a forbidden dry run", {"tried": {("shop", "orders"): FORBIDDEN}}, "warned", "shop/orders", "could not be tested"),
     (
         "a pod that is refused", {"pods": (seen(annotations={"tcpservice.dev/not-injected": "it runs on Windows"}),)},
         "warned", "shop/web", "it has no sidecar, as it runs on Windows",
@@ -142,7 +142,7 @@ def test_each_problem_is_found_with_its_fix(change: dict[str, Any], mark: str, s
     "definition", "webhook", "trusted", "unreached", "unanswered", "operator", "lease", "denied", "services", "pods",
 ])  # fmt: skip
 def test_an_unknown_fact_is_a_warning(name: str) -> None:
-    found = [each for each in check(replace(GOOD, **{name: NOBODY})) if each.mark != "passed"]
+    found = [each for each in check(replace(GOOD, **{name: FORBIDDEN})) if each.mark != "passed"]
     assert [(each.mark, each.message) for each in found] == [
         ("warned", f"{'it is not known how often it did not respond: ' * (name == 'unanswered')}Forbidden: no")
     ]

@@ -97,7 +97,7 @@ def test_a_look_at_500_services_that_are_as_planned_writes_nothing() -> None:
 
 
 def test_people_have_their_time_to_make_the_service_themselves() -> None:
-    """One `kubectl apply` of both fails at a Service that somebody else made in between."""
+    """One `kubectl apply` of both fails if another client creates the Service in between."""
     state, server, reconciler, _ = stage(tcp_service(), grace_period=3600.0)
     asyncio.run(settle(reconciler, state))
     assert server.writes["service"] == 1, "the one of its replicas is nobody else's"
@@ -297,7 +297,7 @@ def test_a_new_leader_knows_what_outlived_its_tcp_service() -> None:
     assert state.all_unreleased() == {("shop", "orders")}
     body = {"metadata": {"namespace": "shop", "name": "stock-replicas", "uid": "1"}, "spec": {}}
     state.apply_service_event(body)
-    assert state.all_unreleased() == {("shop", "orders")}, "that one was made by somebody else"
+    assert state.all_unreleased() == {("shop", "orders")}, "the operator did not create the other one"
     assert not server.released
 
 
