@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 )
 
-// A caller is one connection with a window: as many requests in flight as that, each answer making room for the next
-// request. All requests that one read makes room for leave in one write.
+// A caller is one connection. In the closed loop, which is `work`, it has a window: as many requests in flight as that,
+// each answer making room for the next request. All requests that one read makes room for leave in one write. The open
+// loop is in paced.go.
 
 const (
 	answerWithin = 20 * time.Second
@@ -17,44 +19,58 @@ const (
 	largeFrame   = 16 << 10
 )
 
-// place is one of the window's places, and the request that is in flight there.
+// place is one of the window's places, and the request that is in flight there. Its latency counts from `since`.
 type place struct {
 	messages []*message
 	current  *message
 	number   uint64
-	sentAt   int64
+	since    int64
 	items    int
 	waiting  bool
+	measured bool
 }
 
 type caller struct {
-	serial  int
-	conn    net.Conn
-	in      *inbox
-	out     []byte
+	serial   int
+	conn     net.Conn
+	in       *inbox
+	out      []byte
+	run      *run
+	answered func(n int, now int64) error // what follows the last answer to the request of a place
+
+	mutex   sync.Mutex // guards what is below: in the open loop, one goroutine sends and another one reads
 	places  []place
 	waiting int
-	run     *run
+	free    []int
+	due     int
 }
 
 func newCaller(serial int, conn net.Conn, run *run) *caller {
-	c := &caller{serial: serial, conn: conn, run: run, places: make([]place, run.window)}
-	for n := range c.places {
-		for _, one := range run.templates {
-			c.places[n].messages = append(c.places[n].messages, one.build())
-		}
-		// So that a mix is a mix from the first write on.
-		c.places[n].number = uint64(serial + n)
+	c := &caller{serial: serial, conn: conn, run: run}
+	c.answered = c.sendNext
+	for range run.window {
+		c.addPlace()
 	}
 	c.in = newInbox(min(max(4<<10, 2*run.window*len(c.places[0].messages[0].frame)), 256<<10))
 	return c
+}
+
+// addPlace makes room for one more request in flight, and returns its place.
+func (c *caller) addPlace() int {
+	n := len(c.places)
+	added := place{number: uint64(c.serial + n)} // so that a mix is a mix from the first write on
+	for _, one := range c.run.templates {
+		added.messages = append(added.messages, one.build())
+	}
+	c.places = append(c.places, added)
+	return n
 }
 
 // work sends and checks until the run stops, and then until all is answered.
 func (c *caller) work() error {
 	now := c.run.now()
 	for n := range c.places {
-		if err := c.send(n, now); err != nil {
+		if err := c.sendNext(n, now); err != nil {
 			return err
 		}
 	}
@@ -65,13 +81,27 @@ func (c *caller) work() error {
 		if err := c.turn(); err != nil {
 			return err
 		}
+		if err := c.flush(); err != nil {
+			return err
+		}
 	}
 	return c.linger()
 }
 
-// turn takes what one read brings, and sends as many requests as it made room for.
+// sendNext sends the next request of a place, unless the run stops.
+func (c *caller) sendNext(n int, now int64) error {
+	if c.run.stopping.Load() {
+		return nil
+	}
+	return c.send(n, now, c.run.measuring.Load())
+}
+
+// turn takes what one read brings. In the closed loop, flush then sends as many requests as it made room for.
 func (c *caller) turn() error {
-	if err := c.in.read(c.conn); err != nil {
+	err := c.in.read(c.conn)
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if err != nil {
 		return fmt.Errorf("%d requests were not answered: %w", c.waiting, err)
 	}
 	now, answered, items := c.run.now(), 0, 0
@@ -93,14 +123,12 @@ func (c *caller) turn() error {
 			continue
 		}
 		answered++
-		if !c.run.stopping.Load() {
-			if err := c.send(n, now); err != nil {
-				return err
-			}
+		if err := c.answered(n, now); err != nil {
+			return err
 		}
 	}
 	c.run.answered.Add(int64(answered))
-	return c.flush()
+	return nil
 }
 
 // take checks one answer; it returns the place that is free with it, or -1 while more are due.
@@ -122,19 +150,19 @@ func (c *caller) take(body []byte, reply *packet, now int64) (int, error) {
 	}
 	p.waiting = false
 	c.waiting--
-	if c.run.measuring.Load() {
-		c.run.latency.add(now - p.sentAt)
+	if p.measured {
+		c.run.latency.add(now - p.since)
 	}
 	return n, nil
 }
 
 // send stamps the next request of a place. Small ones wait for flush.
-func (c *caller) send(n int, now int64) error {
+func (c *caller) send(n int, since int64, measured bool) error {
 	p := &c.places[n]
 	p.current = p.messages[p.number%uint64(len(p.messages))]
 	p.current.stamp(c.serial, n, p.number)
 	p.number++
-	p.items, p.sentAt, p.waiting = 0, now, true
+	p.items, p.since, p.waiting, p.measured = 0, since, true, measured
 	c.waiting++
 	c.run.sent.Add(1)
 	if len(p.current.frame) < largeFrame {

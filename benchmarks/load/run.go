@@ -52,6 +52,7 @@ type options struct {
 	connections, window int
 	size                int
 	mix                 bool
+	rate                int
 	warmup, span        time.Duration
 	watched             processes
 }
@@ -65,6 +66,7 @@ func readOptions(arguments []string) options {
 	flags.IntVar(&o.window, "window", 1, "requests in flight per caller")
 	flags.IntVar(&o.size, "size", 0, "bytes of data; 0: as few as make the message 64 bytes")
 	flags.BoolVar(&o.mix, "mix", false, "send the mix of messages instead")
+	flags.IntVar(&o.rate, "rate", 0, "requests per second of all callers together, answered or not; 0: as windows allow")
 	flags.DurationVar(&o.warmup, "warmup", 300*time.Millisecond, "time before measuring")
 	flags.DurationVar(&o.span, "time", time.Second, "time of measuring")
 	flags.Var(o.watched, "watch", "NAME=PID,...: processes whose CPU and memory are measured; may be repeated")
@@ -81,18 +83,27 @@ func callAll(arguments []string) {
 		fail(err.Error())
 	}
 	var done sync.WaitGroup
-	for _, one := range callers {
+	start := func(work func() error) {
 		done.Add(1)
 		go func() {
 			defer done.Done()
-			r.report(one.work())
+			r.report(work())
 		}()
+	}
+	if o.rate > 0 {
+		r.startPaced(callers, newSchedule(o), start)
+	} else {
+		for _, one := range callers {
+			start(one.work)
+		}
 	}
 	outcome := r.measure(o.warmup, o.span, o.watched)
 	done.Wait()
 	for _, one := range callers {
 		_ = one.conn.Close()
 	}
+	shares := r.latency.quantiles(0.5, 0.99)
+	outcome.P50, outcome.P99 = shares[0], shares[1]
 	outcome.Sent, outcome.Answered, outcome.Problems = r.sent.Load(), r.answered.Load(), r.problems
 	printLine(outcome)
 }
@@ -141,7 +152,5 @@ func (r *run) measure(warmup, span time.Duration, watched processes) result {
 		cpu[name] = after[name] - before
 	}
 	outcome.CPU = cpu
-	shares := r.latency.quantiles(0.5, 0.99)
-	outcome.P50, outcome.P99 = shares[0], shares[1]
 	return outcome
 }
