@@ -1,10 +1,10 @@
 """`make bench`: what the sidecar costs beside HAProxy, Envoy, and no proxy at all.
 
-    python benchmarks/bench.py            # five rounds, some ten minutes; writes benchmarks/README.md and results.json
+    python benchmarks/bench.py            # five rounds, 15 minutes; writes benchmarks/README.md and results.json
     python benchmarks/bench.py --quick    # one short round; writes build/bench/quick.md and quick.json
 
 It reports, and judges nothing: the exit status is 0 whatever the figures are, 2 where it cannot run. It needs Linux
-and Go; Envoy and HAProxy are got where they can be, and left out with a line where not.
+and Go. What can be missing is left out with a line that says why: Envoy, HAProxy, and NestJS with NATS and Redis.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
-from contest import machine, picture, report, tools
+from contest import machine, nestjs, pauses, picture, report, tools, transports
 from contest.contenders import Contender, Direct, Envoy, HAProxy, OneSidecar, TwoEnvoys, TwoSidecars
+from contest.load import replicas
 from contest.places import BUILD, PICTURE, README, RESULTS, ROOT, RUNNING, say
 from contest.processes import BenchError, Children
-from contest.rounds import Plan, Rounds, replicas
-from contest.samples import Results
+from contest.rounds import Plan, Rounds
 from contest.tools import MissingError, Tool
 
 _CANNOT_RUN: Final = 2
 _INTERRUPTED: Final = 130
 _OPEN_FILES: Final = 8192
+_PAUSES_STRETCH: Final = 8
 
 
 class Field(NamedTuple):
@@ -37,8 +38,8 @@ class Field(NamedTuple):
 
     contenders: list[Contender]
     traced: list[Contender]
-    envoy: Tool | None
-    haproxy: Tool | None
+    transports: list[transports.Transport]
+    peers: dict[str, Tool]
     left_out: list[str]
 
 
@@ -84,7 +85,7 @@ def _prepare() -> None:
 
 
 def _measure(given: argparse.Namespace, load: Path, stack: ExitStack) -> None:
-    field = _field(load, stack)
+    field = _field(load, stack, quick=given.quick)
     plan = Plan(
         load=load,
         rounds=given.rounds or (1 if given.quick else 5),
@@ -95,48 +96,79 @@ def _measure(given: argparse.Namespace, load: Path, stack: ExitStack) -> None:
     )
     rounds = Rounds(plan)
     rounds.run()
+    found = report.Found(
+        results=rounds.results,
+        pauses=pauses.measure(load, seconds=_PAUSES_STRETCH * plan.seconds, warmup=plan.warmup),
+        transports=transports.measure(field.transports, plan.rounds, plan.seconds) if field.transports else {},
+    )
     circumstances = report.Circumstances(
         machine=machine.describe(),
-        versions=tools.versions(field.envoy, field.haproxy),
+        versions=tools.versions(field.peers),
         settings={"rounds": plan.rounds, "seconds": plan.seconds, "warmup": plan.warmup},
         left_out=field.left_out,
     )
-    _write(rounds.results, circumstances, quick=given.quick)
+    _write(found, circumstances, quick=given.quick)
 
 
-def _write(results: Results, circumstances: report.Circumstances, *, quick: bool) -> None:
+def _write(found: report.Found, circumstances: report.Circumstances, *, quick: bool) -> None:
     """Show the figures, and write them; those of a quick round are not for the README."""
-    text = report.figures(results, circumstances)
+    text = report.figures(found, circumstances)
     say("\n" + text + "\n")
     figures, samples = (BUILD / "quick.md", BUILD / "quick.json") if quick else (README, RESULTS)
     if quick:
         figures.write_text(text + "\n")
     else:
         report.write_readme(figures, text)
-        PICTURE.write_text(picture.costs(results))
-    report.write_json(samples, results, circumstances)
+        PICTURE.write_text(picture.costs(found.results))
+    report.write_json(samples, found, circumstances)
     say(f"Written to {figures.relative_to(ROOT)} and {samples.relative_to(ROOT)}.")
 
 
-def _field(load: Path, stack: ExitStack) -> Field:
+def _field(load: Path, stack: ExitStack, *, quick: bool) -> Field:
     """See who can take part."""
     left_out: list[str] = []
+    peers: dict[str, Tool] = {}
     contenders: list[Contender] = [Direct(), OneSidecar(), TwoSidecars()]
-    envoy = haproxy = None
-    try:
-        envoy = tools.get_envoy()
+    if envoy := _got("Envoy", tools.get_envoy, left_out):
+        peers["envoy"] = envoy
         contenders += [Envoy(envoy), TwoEnvoys(envoy)]
-    except MissingError as error:
-        left_out.append(f"Envoy is left out: {error}.")
-    try:
-        haproxy = tools.get_haproxy()
+    if haproxy := _got("HAProxy", tools.get_haproxy, left_out):
+        peers["haproxy"] = haproxy
         contenders.append(HAProxy(haproxy))
-    except MissingError as error:
-        left_out.append(f"HAProxy is left out: {error}.")
+    ways = _transports(peers, left_out, quick=quick)
     traced = _traced(load, stack, left_out)
     for line in left_out:
         say(line)
-    return Field(contenders, traced, envoy, haproxy, left_out)
+    return Field(contenders, traced, ways, peers, left_out)
+
+
+def _got(name: str, get: Callable[[], Tool], left_out: list[str]) -> Tool | None:
+    """Return a program, or say why it is left out."""
+    try:
+        return get()
+    except MissingError as error:
+        left_out.append(f"{name} is left out: {error}.")
+        return None
+
+
+def _transports(peers: dict[str, Tool], left_out: list[str], *, quick: bool) -> list[transports.Transport]:
+    """See which of NestJS's transports can be measured."""
+    if quick:
+        left_out.append("NestJS over TCP, NATS and Redis is left out of a quick round.")
+        return []
+    try:
+        nestjs.install()
+    except MissingError as error:
+        left_out.append(f"NestJS over TCP, NATS and Redis is left out: {error}.")
+        return []
+    found: list[transports.Transport] = [transports.DirectTCP(), transports.SidecarTCP()]
+    if nats := _got("NATS", tools.get_nats, left_out):
+        peers["nats"] = nats
+        found.append(transports.Nats(nats))
+    if redis := _got("Redis", tools.get_redis, left_out):
+        peers["redis"] = redis
+        found.append(transports.Redis(redis))
+    return found
 
 
 def _traced(load: Path, stack: ExitStack, left_out: list[str]) -> list[Contender]:

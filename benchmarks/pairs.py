@@ -12,19 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shutil
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 from typing import Final, NamedTuple
 
-from contest import machine
+from contest import machine, nestjs
 from contest.places import BENCHMARKS, README, ROOT, say
 from contest.processes import BenchError, Children
+from contest.tools import MissingError
 
-NESTJS: Final = ROOT / "tests" / "interop" / "nest" / "v12"
 RESULTS: Final = BENCHMARKS / "pairs.json"
 BEGIN: Final = "<!-- pairs: begin (written by `make bench`) -->"
 END: Final = "<!-- pairs: end -->"
@@ -33,7 +31,7 @@ _CANNOT_RUN: Final = 2
 _PATIENCE_S: Final = 30.0
 
 ENDS: Final[dict[str, list[str]]] = {
-    "NestJS": ["node", str(BENCHMARKS / "ends" / "end.mjs"), str(NESTJS)],
+    "NestJS": [*nestjs.END],
     "Python": [sys.executable, str(BENCHMARKS / "ends" / "end.py")],
     "Python without uvloop": [sys.executable, str(BENCHMARKS / "ends" / "end.py"), "--plain"],
 }
@@ -55,9 +53,10 @@ class Case(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Requests per second, and the CPU of each end in microseconds per request."""
+    """Requests per second, the median of their latency in ms, and the CPU of each end in microseconds per request."""
 
     rate: float
+    p50: float
     client: float
     server: float
 
@@ -71,9 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="one short round, for trying it out")
     quick = parser.parse_args(arguments).quick
     try:
-        install()
+        nestjs.install()
         samples = measure(rounds=1 if quick else 5, seconds=0.4 if quick else 2.0)
-    except (BenchError, OSError, subprocess.CalledProcessError) as error:
+    except (MissingError, BenchError, OSError) as error:
         say(f"bench: {error}")
         return _CANNOT_RUN
     text = table(samples)
@@ -81,14 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not quick:
         write(text, samples)
     return 0
-
-
-def install() -> None:
-    """Install NestJS as its lock file says, where it is not."""
-    if shutil.which("npm") is None:
-        raise BenchError("the pairs need Node.js 20 and npm (https://nodejs.org)")
-    if not (NESTJS / "node_modules").is_dir():
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=NESTJS, check=True)
 
 
 def measure(rounds: int, seconds: float) -> Samples:
@@ -104,7 +95,7 @@ def measure(rounds: int, seconds: float) -> Samples:
 
 def _measure(case: Case, seconds: float) -> Sample:
     with Children() as children:
-        server = children.start("server", [*ENDS[case.server], "server"])
+        server = children.start("server", [*ENDS[case.server], "server", "tcp://127.0.0.1"])
         words = ["client", server.line(), str(case.window), str(seconds)]
         client = children.start("client", [*ENDS[case.client], *words])
         return Sample(**json.loads(client.finish(seconds + _PATIENCE_S)))
@@ -113,14 +104,15 @@ def _measure(case: Case, seconds: float) -> Sample:
 def table(samples: Samples) -> str:
     """Show medians; the ratio is that of rates in the same round, and again the median."""
     lines = [
-        "| client to server | window | requests/s | beside NestJS to NestJS | client, µs of CPU | server, µs of CPU |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| client to server | window | requests/s | beside NestJS to NestJS | p50, ms | client, µs | server, µs |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for (client, server, window), found in samples.items():
         own = samples[Case("NestJS", "NestJS", window)]
         ratio = median(one.rate / other.rate for one, other in zip(found, own, strict=True))
-        rate, ours, theirs = (median(values) for values in zip(*found, strict=True))
-        lines.append(f"| {client} to {server} | {window} | {rate:,.0f} | {ratio:.2f}x | {ours:.1f} | {theirs:.1f} |")
+        rate, p50, ours, theirs = (median(values) for values in zip(*found, strict=True))
+        figures = f"{rate:,.0f} | {ratio:.2f}x | {p50:.2f} | {ours:.1f} | {theirs:.1f}"
+        lines.append(f"| {client} to {server} | {window} | {figures} |")
     order = {f"| {client} to {server} | {window} |": 0 for window in WINDOWS for client, server in PAIRS}
     ranks = list(order)
     head, rows = lines[:2], lines[2:]

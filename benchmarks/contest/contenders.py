@@ -18,7 +18,7 @@ from pathlib import Path
 from string import Template
 from typing import Final, Protocol
 
-from contest.places import PEERS, ROOT, RUNNING
+from contest.places import BENCHMARKS, PEERS, ROOT, RUNNING
 from contest.processes import Child, Children
 from contest.tools import Tool
 
@@ -62,6 +62,8 @@ class Direct:
 class OneSidecar:
     """The callers' sidecar dials the apps; where `percent` is given, it sends traces to a collector."""
 
+    _module = "tcpservice_sidecar"
+
     def __init__(self, key: str = "one", percent: str | None = None, collector: int | None = None) -> None:
         self.key = key
         self._percent = percent
@@ -70,9 +72,16 @@ class OneSidecar:
     def start(self, children: Children, replicas: Sequence[int]) -> Running:
         """Start one process."""
         manifest = write_manifest(replicas, "app", self._percent)
-        child = _sidecar(children, self.key, "--file", str(manifest), "--listen", f"{_SERVICE}={HOST}:0", env=self._env)
+        flags = ["--file", str(manifest), "--listen", f"{_SERVICE}={HOST}:0"]
+        child = _sidecar(children, self.key, *flags, env=self._env, module=self._module)
         port, ready = _await_sidecar(child, _SERVICE)
         return Running((port,), {PROXY: [child]}, ready)
+
+
+class WatchedSidecar(OneSidecar):
+    """One sidecar that reports the pauses of its garbage collector."""
+
+    _module = "contest.watched_sidecar"
 
 
 class TwoSidecars:
@@ -105,11 +114,11 @@ class Envoy:
     def start(self, children: Children, replicas: Sequence[int]) -> Running:
         """Start one process with one worker thread."""
         child, port = self._process(children, replicas)
-        return Running((port,), {PROXY: [child]}, child.until(lambda: _accepts(port), "listener"))
+        return Running((port,), {PROXY: [child]}, child.until(lambda: accepts(port), "listener"))
 
     def _process(self, children: Children, targets: Sequence[int]) -> tuple[Child, int]:
         """Start an Envoy before these ports; return it and its own port."""
-        port = _free_port()
+        port = free_port()
         address = "{{address: {host}, port_value: {port}}}"
         line = " " * 14 + "- endpoint: {{address: {{socket_address: {0}}}}}"
         endpoints = [line.format(address.format(host=HOST, port=target)) for target in targets]
@@ -127,9 +136,9 @@ class TwoEnvoys(Envoy):
         """Start a process for each replica, and one for the callers."""
         pods = [self._process(children, [port]) for port in replicas]
         for pod, port in pods:
-            pod.until(lambda port=port: _accepts(port), "listener")  # type: ignore[misc]
+            pod.until(lambda port=port: accepts(port), "listener")  # type: ignore[misc]
         child, port = self._process(children, [port for _, port in pods])
-        ready = child.until(lambda: _accepts(port), "listener")
+        ready = child.until(lambda: accepts(port), "listener")
         return Running((port,), {PROXY: [child], REPLICA_SIDE: [pod for pod, _ in pods]}, ready)
 
 
@@ -143,11 +152,11 @@ class HAProxy:
 
     def start(self, children: Children, replicas: Sequence[int]) -> Running:
         """Start one process with one thread."""
-        port = _free_port()
+        port = free_port()
         servers = "\n".join(f"    server replica{n} {HOST}:{port}" for n, port in enumerate(replicas, 1))
         config = _fill("haproxy.cfg", port=str(port), servers=servers)
         child = children.start(self.key, [str(self._tool.path), "-db", "-f", str(config)], self._tool.env)
-        return Running((port,), {PROXY: [child]}, child.until(lambda: _accepts(port), "listener"))
+        return Running((port,), {PROXY: [child]}, child.until(lambda: accepts(port), "listener"))
 
 
 def write_manifest(ports: Iterable[int], port_name: str, percent: str | None = None) -> Path:
@@ -188,9 +197,15 @@ def _exporting(collector: int | None) -> dict[str, str]:
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
 
 
-def _sidecar(children: Children, key: str, *flags: str, env: Mapping[str, str] | None = None) -> Child:
-    argv = [sys.executable, "-m", "tcpservice_sidecar", *flags, "--admin", f"{HOST}:0"]
-    return children.start(key, argv, {"PYTHONPATH": str(ROOT / "sidecar"), **(env or {})})
+def _sidecar(
+    children: Children,
+    key: str,
+    *flags: str,
+    env: Mapping[str, str] | None = None,
+    module: str = "tcpservice_sidecar",
+) -> Child:
+    argv = [sys.executable, "-m", module, *flags, "--admin", f"{HOST}:0"]
+    return children.start(key, argv, {"PYTHONPATH": f"{ROOT / 'sidecar'}:{BENCHMARKS}", **(env or {})})
 
 
 def _await_sidecar(child: Child, listener: str) -> tuple[int, float]:
@@ -210,13 +225,14 @@ def _is_ready(admin: int) -> bool:
     return False
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Whether something listens there."""
     with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
         return True
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Find a port for those that cannot be told to take any and to say which."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from contest.cases import CROWD
+from contest.pauses import Pauses
 from contest.samples import Results
 
 _IDLE_MB: Final = 42.0
 _READY_S: Final = 0.3
+_PAUSE_MS: Final = 5.0
 
 _RATIOS: Final = (
     ("one sidecar / Envoy, CPU, 64 B, window 1", "window-1", "one", "envoy", 0.8),
@@ -26,6 +29,11 @@ _RATIOS: Final = (
     ("traces of 1 % / none, CPU, 64 B, window 32", "window-32", "traced-1", "one", 1.1),
 )
 """Each with its case, the contender above, the one below, and the most that it may be."""
+
+_PAUSES: Final = (
+    ("pauses of the garbage collector, p99.9, 64 B, window 32", "window-32"),
+    ("pauses of the garbage collector, p99.9, 1,000 callers, 10 replicas", CROWD),
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Floor:
         return "met" if self.found <= self.limit else "**missed**"
 
 
-def floors(results: Results) -> list[Floor]:
+def floors(results: Results, pauses: Mapping[str, Pauses]) -> list[Floor]:
     """Judge all promises."""
     ratios = [
         Floor(title, limit, results.ratio(case, above, below), "x", tuple(results.ratios(case, above, below)))
@@ -56,4 +64,8 @@ def floors(results: Results) -> list[Floor]:
         *ratios,
         Floor("memory of one sidecar, idle", _IDLE_MB, results.start("one", lambda start: start.idle_mb), " MB"),
         Floor("start of one sidecar to ready", _READY_S, results.start("one", lambda start: start.ready_s), " s"),
+        *(
+            Floor(title, _PAUSE_MS, pauses[case].within(0.999) if case in pauses else None, " ms")
+            for title, case in _PAUSES
+        ),
     ]

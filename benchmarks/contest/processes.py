@@ -70,10 +70,10 @@ class Child:
         self._lines += 1
         return self._printed()[self._lines - 1]
 
-    def ask(self) -> Any:
-        """Send an empty line; return what it answers."""
+    def ask(self, question: str = "") -> Any:
+        """Send a line; return what it answers."""
         assert self._process.stdin is not None
-        self._process.stdin.write(b"\n")
+        self._process.stdin.write(f"{question}\n".encode())
         self._process.stdin.flush()
         return json.loads(self.line())
 

@@ -14,7 +14,9 @@ from typing import Final
 from contest import tables
 from contest.floors import floors
 from contest.machine import in_words
+from contest.pauses import Pauses
 from contest.samples import Results
+from contest.transports import Exchanges
 
 BEGIN: Final = "<!-- figures: begin (written by `make bench`) -->"
 END: Final = "<!-- figures: end -->"
@@ -30,12 +32,26 @@ class Circumstances:
     left_out: Sequence[str] = field(default=())
 
 
-def figures(results: Results, circumstances: Circumstances) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """All that was measured; `transports` is empty where they were left out."""
+
+    results: Results
+    pauses: Mapping[str, Pauses]
+    transports: Exchanges
+
+
+def figures(found: Found, circumstances: Circumstances) -> str:
     """All that is generated of the README."""
+    results = found.results
     parts = [
         _circumstances(circumstances),
         "### Goals",
-        tables.promises(results),
+        tables.promises(floors(results, found.pauses)),
+        "### At a fixed rate",
+        tables.fixed_rate(results),
+        "### Beside NestJS's other transports",
+        tables.transports(found.transports) if found.transports else "Not measured.",
         "### CPU per request",
         tables.cpu(results),
         "### Large bodies",
@@ -47,6 +63,8 @@ def figures(results: Results, circumstances: Circumstances) -> str:
         tables.rates(results),
         "### Memory and start",
         tables.memory(results),
+        "### Pauses of the garbage collector",
+        tables.pauses(found.pauses),
         "### Spread over the replicas",
         tables.spread(results),
         "### The load itself",
@@ -79,10 +97,19 @@ def write_readme(path: Path, text: str) -> None:
     path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 
-def write_json(path: Path, results: Results, circumstances: Circumstances) -> None:
+def write_json(path: Path, found: Found, circumstances: Circumstances) -> None:
     """Write all there is."""
-    judged = [{**asdict(floor), "verdict": floor.verdict.strip("*")} for floor in floors(results)]
-    document = {**asdict(circumstances), "floors": judged, "rounds": results.as_json()}
+    judged = [{**asdict(floor), "verdict": floor.verdict.strip("*")} for floor in floors(found.results, found.pauses)]
+    document = {
+        **asdict(circumstances),
+        "floors": judged,
+        "pauses": {case: asdict(pauses) for case, pauses in found.pauses.items()},
+        "transports": [
+            {"transport": title, "window": window, "rounds": [one._asdict() for one in samples]}
+            for (title, window), samples in found.transports.items()
+        ],
+        "rounds": found.results.as_json(),
+    }
     path.write_text(json.dumps(_rounded(document), indent=1, ensure_ascii=False) + "\n")
 
 

@@ -6,27 +6,25 @@ else the machine does meets all of them alike.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from contest.cases import CASES, CROWD, Case
-from contest.contenders import HOST, Contender, Running
+from contest.cases import CASES, CROWD, FIXED_RATE, Case
+from contest.contenders import Contender, Running
+from contest.load import call, replicas
 from contest.places import say
 from contest.processes import BenchError, Child, Children
-from contest.samples import LOAD, REPLICAS, Results, Sample, Start, read_sample
+from contest.samples import Results, Sample, Start, read_sample
 
 _SETTLE_SECONDS: Final = 0.3
-_EXTRA_SECONDS: Final = 60.0
 _MEGABYTE: Final = 1e6
-# One thread each: on few cores, a second one only spins and takes the proxy's time.
-_ONE_THREAD: Final = {"GOMAXPROCS": "1"}
+_AT_FIXED_RATE: Final = ("direct", "two", "two-envoys")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +57,8 @@ class Rounds:
             self._round(others, [*self._plan.contenders, *self._plan.traced])
             say(f"Round {number} of {self._plan.rounds}: 1,000 callers, 10 replicas ...")
             self._round(crowd, self._plan.contenders)
+            say(f"Round {number} of {self._plan.rounds}: a fixed rate, 2 replicas ...")
+            self._round([FIXED_RATE], [one for one in self._plan.contenders if one.key in _AT_FIXED_RATE])
 
     def _round(self, cases: Sequence[Case], contenders: Sequence[Contender]) -> None:
         with replicas(self._plan.load, cases[0].replicas) as (child, ports), ExitStack() as stack:
@@ -85,7 +85,8 @@ class Rounds:
     def _measure(self, case: Case, key: str, running: Running, fleet: Child) -> Sample:
         before = fleet.ask()
         try:
-            found = json.loads(self._load(case, running, fleet))
+            seconds = self._plan.seconds * case.stretch
+            found = call(self._plan.load, case, running, fleet, seconds=seconds, warmup=self._plan.warmup)
         except BenchError as error:
             say(f"  {case.title}, {key}: {error}")
             return _failed(str(error), case)
@@ -94,25 +95,6 @@ class Rounds:
         for problem in sample.problems:
             say(f"  {case.title}, {key}: {problem}")
         return sample
-
-    def _load(self, case: Case, running: Running, fleet: Child) -> str:
-        plan = self._plan
-        argv = [str(plan.load), "call", "--targets", ",".join(f"{HOST}:{port}" for port in running.ports)]
-        argv += [*case.flags(), "--time", f"{plan.seconds}s", "--warmup", f"{plan.warmup}s"]
-        watched: Mapping[str, Sequence[Child]] = {**running.sides, REPLICAS: [fleet]}
-        for side, processes in watched.items():
-            pids = [str(pid) for child in processes for pid in child.pids()]
-            argv += ["--watch", f"{side}={','.join(pids)}"]
-        with Children() as children:
-            return children.start(LOAD, argv, _ONE_THREAD).finish(plan.seconds + plan.warmup + _EXTRA_SECONDS)
-
-
-@contextmanager
-def replicas(load: Path, count: int) -> Iterator[tuple[Child, list[int]]]:
-    """Run a number of replicas; give the process, and their ports."""
-    with Children() as children:
-        child = children.start(REPLICAS, [str(load), "replicas", "--count", str(count)], _ONE_THREAD)
-        yield child, json.loads(child.line())
 
 
 def resident(child: Child) -> float:

@@ -109,6 +109,11 @@ class Results:
         found = [_ratio(samples.get((case, above)), samples.get((case, below))) for samples in self.rounds]
         return [ratio for ratio in found if ratio is not None]
 
+    def added(self, case: str, above: str, below: str, of: Callable[[Sample], float]) -> float | None:
+        """Return the median of the rounds' differences of a figure."""
+        pairs = [(found.get((case, above)), found.get((case, below))) for found in self.rounds]
+        return _median([of(one) - of(other) for one, other in pairs if one is not None and other is not None])
+
     def start(self, contender: str, of: Callable[[Start], float | None]) -> float | None:
         """Return the median of a figure of the starts."""
         return _median([of(found[contender]) for found in self.starts if contender in found])

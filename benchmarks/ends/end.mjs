@@ -1,16 +1,28 @@
 /**
- * One end of a pair in NestJS: `end.mjs VERSION_DIRECTORY server`, or `... client PORT WINDOW SECONDS`.
+ * One end of a request in NestJS: `end.mjs server URL`, or `end.mjs client URL WINDOW SECONDS`.
  *
- * Speaks as end.py does: a server prints its port, a client a line of JSON.
+ * The scheme of the URL names the transport: tcp, nats or redis. Used by pairs.py (as end.py is) and transports.py. A
+ * server prints the URL that clients dial, a client a line of JSON.
  */
+import 'reflect-metadata';
 import { performance } from 'node:perf_hooks';
-import { load } from '../../tests/interop/nest/load.mjs';
+import { Controller, Logger, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import {
+  ClientNats, ClientRedis, ClientTCP, MessagePattern, Payload, ServerNats, ServerRedis, ServerTCP,
+} from '@nestjs/microservices';
+import { lastValueFrom } from 'rxjs';
 
 const DATA = { id: 7, text: 'abcdefghijkl' };
 const WARM_UP_S = 0.3;
-const [versionDirectory, end, port, window, seconds] = process.argv.slice(2);
-const [, { Controller, Logger, Module }, { NestFactory }, { ClientTCP, MessagePattern, Payload, ServerTCP }, { lastValueFrom }] =
-  await load(versionDirectory, 'reflect-metadata', '@nestjs/common', '@nestjs/core', '@nestjs/microservices', 'rxjs');
+const TRANSPORTS = {
+  tcp: { Client: ClientTCP, Server: ServerTCP, options: url => ({ host: url.hostname, port: url.port || '0' }) },
+  nats: { Client: ClientNats, Server: ServerNats, options: url => ({ servers: url.host, queue: 'echo' }) },
+  redis: { Client: ClientRedis, Server: ServerRedis, options: url => ({ host: url.hostname, port: Number(url.port) }) },
+};
+const [end, address, window, seconds] = process.argv.slice(2);
+const url = new URL(address);
+const { Client, Server, options } = TRANSPORTS[url.protocol.slice(0, -1)];
 
 const cpu = () => { const used = process.cpuUsage(); return (used.user + used.system) / 1e6; };
 
@@ -26,37 +38,42 @@ async function serve() {
   Controller()(Handlers);
   class App {}
   Module({ controllers: [Handlers] })(App);
-  const strategy = new ServerTCP({ host: '127.0.0.1', port: '0' });
+  const strategy = new Server(options(url));
   const app = await NestFactory.createMicroservice(App, { strategy, logger: false });
   await app.listen();
-  console.log(strategy.server.address().port);
+  if (strategy instanceof ServerTCP) url.port = strategy.unwrap().address().port;
+  console.log(url.href);
   process.stdin.resume().on('end', () => process.exit(0));
 }
 
 async function askFor(time, client) {
   const ends = performance.now() + time * 1000;
-  let answered = 0;
+  const took = [];
   const work = async () => {
-    while (performance.now() < ends) {
+    for (let now = performance.now(); now < ends;) {
       const { id } = await lastValueFrom(client.send({ cmd: 'echo' }, DATA));
       if (id !== DATA.id) throw new Error(`answered with ${id}`);
-      answered += 1;
+      const then = now;
+      now = performance.now();
+      took.push(now - then);
     }
   };
   await Promise.all(Array.from({ length: Number(window) }, work));
-  return answered;
+  return took;
 }
 
 async function ask() {
   Logger.overrideLogger(false);
-  const client = new ClientTCP({ host: '127.0.0.1', port: Number(port) });
+  const client = new Client(options(url));
   await askFor(WARM_UP_S, client);
   const ofServer = await lastValueFrom(client.send('cpu', 1));
   const [ofClient, began] = [cpu(), performance.now()];
-  const answered = await askFor(Number(seconds), client);
-  const [took, used] = [(performance.now() - began) / 1000, cpu() - ofClient];
+  const took = await askFor(Number(seconds), client);
+  const [elapsed, used] = [(performance.now() - began) / 1000, cpu() - ofClient];
   const server = (await lastValueFrom(client.send('cpu', 1))) - ofServer;
-  console.log(JSON.stringify({ rate: answered / took, client: (used / answered) * 1e6, server: (server / answered) * 1e6 }));
+  const count = took.length;
+  const p50 = took.sort((one, other) => one - other)[Math.floor(count / 2)];
+  console.log(JSON.stringify({ rate: count / elapsed, p50, client: (used / count) * 1e6, server: (server / count) * 1e6 }));
   process.exit(0);
 }
 
