@@ -158,6 +158,8 @@ crds: $(INSTALLED)  ## Write crds/, the chart's files and docs/conditions.md fro
 	cp crds/tcpservices.yaml charts/tcpservice/files/
 	$(BIN)/python -m tcpservice_operator.api.rbac > charts/tcpservice/files/rules.yaml
 	$(BIN)/python -m tcpservice_operator.conditions.condition_types > docs/conditions.md
+	$(BIN)/python -m tcpservice_operator.api.json_schema > crds/tcpservice.schema.json
+	$(BIN)/python -m tcpservice_operator.api.fields > docs/fields.md
 
 docs: $(INSTALLED)  ## Build the documentation as a site into build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

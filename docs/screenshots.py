@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tcpservice_cli.keys import DOWN, TAB
 from tcpservice_cli.screen import Screen
+from tcpservice_local.files import Files
 from tcpservice_local.local import Asked, Local
 
 HERE: Final = Path(__file__).parent
@@ -49,7 +50,7 @@ FORMAT: Final = """\
 async def main() -> None:
     """Run the example, kill a replica, and draw both views."""
     screen = Screen(Console(file=io.StringIO(), width=COLUMNS, height=ROWS["up"]))
-    async with Local(Asked(paths=(EXAMPLE,)), screen.told, screen.said, screen.changed) as local:
+    async with Local(Asked(files=Files([EXAMPLE])), screen.told, screen.said, screen.changed) as local:
         screen.attach(local)
         while not local.fleet.ready():
             await asyncio.sleep(0.1)

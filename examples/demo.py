@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 
+from tcpservice_local.files import Files
 from tcpservice_local.local import Asked, Local, inherited
 from tcpservice_local.processes import Program, Running
 from tcpservice_traces import Trace, render, styled, summary_of
@@ -178,7 +179,7 @@ async def main(apps: Apps, kind: str) -> int:
     troubles: list[str] = []
     try:
         async with Local(
-            Asked(paths=(apps.manifests,)), lambda who, line: troubles.append(f"{who} | {line}"), print
+            Asked(files=Files([apps.manifests])), lambda who, line: troubles.append(f"{who} | {line}"), print
         ) as local:
             held = await Demo(local, apps).run()
     except SystemExit:

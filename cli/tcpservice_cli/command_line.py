@@ -14,10 +14,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import tcpservice
-from tcpservice_cli import check, inject, send, up
+from tcpservice_cli import check, explain, inject, logs, ps, restart, send, traces, up, validate
 from tcpservice_flags import USAGE_ERROR, Parser, SettingsError, usage_line
+from tcpservice_local.registry import NotThereError
 
+FAILED: Final = 1
 INTERRUPTED: Final = 130
+_COMMANDS: Final = (up, send, ps, logs, traces, restart, validate, explain, inject, check)
+"""In the order of `--help`: the laptop first, then manifests, then a cluster."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         sys.stderr.write(usage_line("tcpservice", error))
         return USAGE_ERROR
+    except NotThereError as error:
+        sys.stderr.write(f"tcpservice: {error}\n")
+        return FAILED
     except ModuleNotFoundError as error:
         install = "in a clone of the project: pip install '.[local,sidecar]'"
         sys.stderr.write(f"tcpservice: this needs {error.name}; {install}\n")
@@ -43,8 +50,8 @@ def parser(variables: Mapping[str, str]) -> argparse.ArgumentParser:
     whole = Parser(prog="tcpservice", description="Message-level load balancing for NestJS's TCP transport.")
     whole.add_argument("--version", action="version", version=f"tcpservice {tcpservice.__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (check.add_to(commands), inject.add_to(commands), send.add_to(commands), up.add_to(commands)):
-        _take_defaults(command, variables)
+    for command in _COMMANDS:
+        _take_defaults(command.add_to(commands), variables)
     return whole
 
 

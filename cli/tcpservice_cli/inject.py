@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any, Final
 
-from tcpservice_flags import USAGE_ERROR, argument
+from tcpservice_cli.manifest_flags import add_manifests, files_of
+from tcpservice_flags import USAGE_ERROR
 from tcpservice_operator.inject.sidecar_options import IMAGE, OPERATOR, add_flags, options_of
 
-_ENDINGS: Final = (".yaml", ".yml", ".json")
 _EXAMPLES: Final = """\
 examples:
   tcpservice inject -f orders.yaml | kubectl apply -f -
@@ -31,9 +30,8 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_manifests(parser)
     add = parser.add_argument
-    add("-f", "--file", metavar="PATH", dest="paths", type=argument(_path), action="append", required=True,
-        help="manifests: a file, a folder, or - for stdin; may be repeated")  # fmt: skip
     add("--image", metavar="IMAGE", type=str, default=IMAGE, help=f"the sidecar's image (default {IMAGE})")
     add("--operator", metavar="HOST:PORT", type=str, default=OPERATOR,
         help=f"where sidecars find the operator (default {OPERATOR})")  # fmt: skip
@@ -50,7 +48,11 @@ async def run(given: argparse.Namespace) -> int:
     from tcpservice.spec.yamltext import parse
     from tcpservice_operator.inject.offline import inject_all
 
-    texts = [text for path in given.paths for text in _texts(path)]
+    try:
+        texts = files_of(given).texts()
+    except OSError as error:
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        return USAGE_ERROR
     problems = read(texts).problems
     if problems:
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
@@ -61,17 +63,3 @@ async def run(given: argparse.Namespace) -> int:
     sys.stdout.write(write_all(result.document for result in results))
     sys.stderr.write("".join(f"{line}\n" for result in results for line in result.lines))
     return 0
-
-
-def _path(text: str) -> Path:
-    path = Path(text)
-    if text != "-" and not path.exists():
-        raise ValueError(f'there is no file or folder "{text}"')
-    return path
-
-
-def _texts(path: Path) -> list[tuple[str, str]]:
-    if str(path) == "-":
-        return [("stdin", sys.stdin.read())]
-    files = sorted(child for child in path.iterdir() if child.suffix in _ENDINGS) if path.is_dir() else [path]
-    return [(str(file), file.read_text("utf-8", "replace")) for file in files]

@@ -1,7 +1,7 @@
 """Keys as they are pressed, without Enter, from a terminal.
 
-Used by `screen`. Arrows come as escape sequences, of which only those of the arrows and of Tab backwards are known;
-the terminal is as it was afterwards.
+Used by `screen`. Arrows and the like come as escape sequences, of which only those listed here are known; the
+terminal is as it was afterwards.
 """
 
 from __future__ import annotations
@@ -21,7 +21,18 @@ DOWN: Final = "down"
 LEFT: Final = "left"
 RIGHT: Final = "right"
 TAB: Final = "tab"
-_SEQUENCES: Final = {"\x1b[A": UP, "\x1b[B": DOWN, "\x1b[C": RIGHT, "\x1b[D": LEFT, "\t": TAB}
+PAGE_UP: Final = "page up"
+PAGE_DOWN: Final = "page down"
+HOME: Final = "home"
+END: Final = "end"
+ENTER: Final = "enter"
+ESCAPE: Final = "escape"
+BACKSPACE: Final = "backspace"
+_SEQUENCES: Final = {
+    "\x1b[A": UP, "\x1b[B": DOWN, "\x1b[C": RIGHT, "\x1b[D": LEFT, "\t": TAB, "\x1b[5~": PAGE_UP, "\x1b[6~": PAGE_DOWN,
+    "\x1b[H": HOME, "\x1b[1~": HOME, "\x1b[F": END, "\x1b[4~": END, "\r": ENTER, "\n": ENTER, "\x1b": ESCAPE,
+    "\x7f": BACKSPACE, "\b": BACKSPACE,
+}  # fmt: skip
 _KEY: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z~]|\x1bO.|.", re.DOTALL)
 
 

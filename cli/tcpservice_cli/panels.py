@@ -14,8 +14,10 @@ from rich.text import Text
 
 from tcpservice_cli.plaintext import plain
 from tcpservice_cli.summary import milliseconds
+from tcpservice_local.control import Replica
 from tcpservice_local.figures import Figures
 from tcpservice_local.pod import CRASHED, LEAVING, NOT_READY, PAUSED, READY, STARTING, STOPPED
+from tcpservice_local.process_log import LogLine
 from tcpservice_traces import Summary
 
 _STATES: Final = {
@@ -29,20 +31,6 @@ _LEAST_WIDTH: Final = {"P50": 90, "PID": 80, "RESTARTS": 72, "IN FLIGHT": 62, "P
 """From which width on a figure is shown; name, state and failures always are."""
 
 _WHO: Final = ("cyan", "green", "yellow", "blue", "magenta", "bright_cyan", "bright_green", "bright_yellow")
-
-
-class ReplicaRow(Struct, frozen=True, kw_only=True):
-    """One replica as the table shows it; `sends` says that the figures are of what it sends, as it serves nobody."""
-
-    name: str
-    state: str
-    pid: int | None
-    restarts: int
-    waiting: float
-    in_flight: int
-    lately: Figures
-    failed: int
-    sends: bool
 
 
 class RouteRow(Struct, frozen=True, kw_only=True):
@@ -60,7 +48,7 @@ def window(count: int, selected: int, lines: int) -> range:
     return range(first, min(count, first + max(lines, 1)))
 
 
-def replicas(rows: Sequence[ReplicaRow], selected: int, lines: int, width: int) -> Table:
+def replicas(rows: Sequence[Replica], selected: int, lines: int, width: int) -> Table:
     """Make the table of the replicas; the selected one is marked. Where it is narrow, figures give way to names."""
     left_out = {heading for heading, least in _LEAST_WIDTH.items() if width < least}
     columns = [column for column in _REPLICA_COLUMNS if column.partition(" ")[2] not in left_out]
@@ -117,13 +105,16 @@ def traces(rows: Sequence[Summary], selected: int, lines: int) -> Table:
     return table
 
 
-def journal(entries: Iterable[tuple[str, str]], lines: int, width: int) -> Text:
+def journal(entries: Sequence[LogLine], lines: int, width: int, highlighted: str = "") -> Text:
     """Write the last lines of the processes, each with its name in its own colour."""
     text = Text(no_wrap=True, overflow="ellipsis")
-    for who, line in list(entries)[-max(lines, 0) :]:
+    for entry in entries[len(entries) - min(max(lines, 0), len(entries)) :]:
+        who = entry.who
         name = f"{who} | " if who else ""
         style = _WHO[sum(who.encode()) % len(_WHO)] if who else "bold"
-        shown = Text.assemble((name, style), (plain(line), "" if who else "bold"))
+        shown = Text.assemble((name, style), (plain(entry.text), "" if who else "bold"))
+        if highlighted:
+            shown.highlight_words([highlighted], "reverse", case_sensitive=False)
         shown.truncate(width, overflow="ellipsis")
         text.append_text(shown).append("\n")
     return text

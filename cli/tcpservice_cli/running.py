@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 from tcpservice_cli.lines import Lines
+from tcpservice_cli.manifest_flags import files_of
 from tcpservice_cli.screen import Screen
 from tcpservice_cli.summary import summary
 from tcpservice_local.addresses import NoPortError
@@ -45,7 +46,7 @@ class View(Protocol):
 async def run_manifests(given: argparse.Namespace) -> int:
     """Run manifests until they are to end; return the exit status."""
     view: View = Lines() if given.plain or not (sys.stdout.isatty() and sys.stdin.isatty()) else Screen()
-    asked = Asked(paths=tuple(given.file), replicas=dict(given.replicas), ports=dict(given.port))
+    asked = Asked(files=files_of(given), replicas=dict(given.replicas), ports=dict(given.port))
     try:
         with _signals() as ended, _faults(ended) as faults:
             async with Local(asked, view.told, view.said, view.changed) as local:

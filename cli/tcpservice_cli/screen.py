@@ -6,7 +6,6 @@ Used by `up` on a terminal. Drawn four times a second with rich; what there is t
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -16,23 +15,24 @@ from rich.live import Live
 from rich.text import Text
 
 from tcpservice_cli import keys, panels
+from tcpservice_cli.logview import LogView
 from tcpservice_cli.tracelist import TraceList
 from tcpservice_cli.troubles import Troubles
 from tcpservice_local.addresses import NoPortError
-from tcpservice_local.figures import Figures
+from tcpservice_local.control import Replica, replica_of
 from tcpservice_local.local import Local
-from tcpservice_local.pod import STOPPED, Pod
+from tcpservice_local.pod import Pod
 
 _EVERY_S: Final = 0.25
-_KEPT: Final = 1000
 _VIEWS: Final = ("replicas", "traces", "logs")
 _ALWAYS: Final = (("Tab", "view"), ("q", "end"))
 _KEYS: Final = {
     "replicas": (
-        ("↑↓", "choose"), ("k", "kill"), ("s", "stop"), ("r", "restart"), ("f", "freeze"), ("+-", "scale"), *_ALWAYS,
+        ("↑↓", "choose"), ("l", "logs"), ("k", "kill"), ("s", "stop"), ("r", "restart"), ("f", "freeze"),
+        ("+-", "scale"), *_ALWAYS,
     ),
     "traces": (("↑↓", "choose"), *_ALWAYS),
-    "logs": _ALWAYS,
+    "logs": (("↑↓ PgUp PgDn", "scroll"), ("End", "newest"), ("/", "search"), ("w", "whose"), *_ALWAYS),
 }  # fmt: skip
 
 
@@ -41,27 +41,30 @@ class Screen:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
-        self._entries: deque[tuple[str, str]] = deque(maxlen=_KEPT)
         self._local: Local | None = None
         self._ended = asyncio.Event()
         self._drawn = asyncio.Event()
         self._selected = ""
         self._view = 0
         self._traces = TraceList()
+        self._logs = LogView()
         self._troubles = Troubles()
 
     def told(self, who: str, line: str) -> None:
-        """Keep a line of a process."""
-        self._entries.append((who, line))
+        """Do nothing: the run keeps the lines of the processes, and the screen draws them from there."""
 
     def said(self, text: str) -> None:
-        """Keep what the run has to say."""
-        self._entries.extend(("", line) for line in text.splitlines())
+        """Do nothing, for the same reason."""
+
+    def _note(self, text: str) -> None:
+        """Add a line of the screen's own to those of the run."""
+        assert self._local is not None
+        self._local.log.add("", text)
 
     def changed(self) -> None:
         """Say what is wrong with a replica that has just ended, and draw anew."""
         for line in self._troubles.news(self._pods()):
-            self.said(line)
+            self._note(line)
         self._drawn.set()
 
     def attach(self, local: Local) -> None:
@@ -96,6 +99,9 @@ class Screen:
 
     def press(self, key: str) -> None:
         """Do what a key says."""
+        if _VIEWS[self._view] == "logs" and self._logs.press(key, [pod.name for pod in self._pods()]):
+            self._drawn.set()
+            return
         if key in ("q", "\x03"):
             self._ended.set()
         elif key in (keys.TAB, keys.RIGHT, keys.LEFT):
@@ -119,16 +125,20 @@ class Screen:
         assert self._local is not None
         fleet, workload = self._local.fleet, pod.design.workload
         if fleet.replicas(workload) + step < 1:
-            self.said(f"{pod.name} is the last replica, and stays: s stops it")
+            self._note(f"{pod.name} is the last replica, and stays: s stops it")
             return
         try:
             fleet.scale(workload, fleet.replicas(workload) + step)
         except NoPortError as error:
-            self.said(str(error))
+            self._note(str(error))
 
     def _act(self, key: str) -> None:
         pod = self._chosen()
         if pod is None or self._local is None:
+            return
+        if key == "l":
+            self._logs.choose(pod.name)
+            self._view = _VIEWS.index("logs")
             return
         if key in ("+", "=", "-"):
             self._scale(pod, -1 if key == "-" else 1)
@@ -158,6 +168,7 @@ class Screen:
         return panels.title(f"tcpservice up  127.0.0.1  {places}", views, width)
 
     def _draw_replicas(self, lines: int, width: int) -> RenderableType:
+        assert self._local is not None
         rows = [self._row(pod) for pod in self._pods()]
         found = self._routes()
         for_routes = min(len(found), max(3, lines // 4)) + 1 if found else 0
@@ -168,10 +179,11 @@ class Screen:
         if found:
             parts += [panels.routes(found, for_routes), Text("")]
         left = lines - for_replicas - for_routes - (3 if found else 2)
-        return Group(*parts, panels.journal(self._entries, left, width))
+        return Group(*parts, panels.journal(self._local.log.recent(), left, width))
 
     def _draw_logs(self, lines: int, width: int) -> RenderableType:
-        return panels.journal(self._entries, lines, width)
+        assert self._local is not None
+        return self._logs.draw(self._local.log, lines, width)
 
     def _draw_traces(self, lines: int, width: int) -> RenderableType:
         assert self._local is not None
@@ -179,21 +191,9 @@ class Screen:
             return Text(f"Traces go to {self._local.collector}, as your shell's OTEL_* variables say.")
         return self._traces.draw(self._local.traces, lines, width)
 
-    def _row(self, pod: Pod) -> panels.ReplicaRow:
+    def _row(self, pod: Pod) -> Replica:
         assert self._local is not None
-        history, sends = self._local.history, not pod.design.serves
-        sample = history.latest(pod.name)
-        return panels.ReplicaRow(
-            name=pod.name,
-            state=pod.state,
-            pid=pod.app.pid,
-            restarts=pod.app.restarts,
-            waiting=pod.app.waiting,
-            in_flight=(sample.at_replicas if sends else sample.at_app) if sample is not None else 0,
-            lately=history.lately(pod.name, server=not sends) if pod.state != STOPPED else Figures(),
-            failed=history.ever(pod.name, server=not sends).failed,
-            sends=sends,
-        )
+        return replica_of(pod, self._local.history)
 
     def _routes(self) -> list[panels.RouteRow]:
         assert self._local is not None

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tcpservice_cli import panels
-from tcpservice_traces import TraceStore, render, styled, summary_of
+from tcpservice_traces import TraceStore, messages, render, styled, summary_of
 
 _LISTED: Final = 50
 _EMPTY: Final = "No traces yet: send a message, as with  tcpservice send NAME PATTERN DATA"
@@ -38,7 +38,8 @@ class TraceList:
         if self._step:
             chosen = max(0, min(len(ids) - 1, chosen + self._step))
             self._pinned, self._step = (ids[chosen] if chosen else ""), 0
-        tree = [styled(line) for line in render(traces[chosen], width)]
+        trace = traces[chosen]
+        tree = [styled(line) for line in (*render(trace, width), *messages(trace, width))]
         room = max(4, min(len(traces) + 1, lines - len(tree) - 1, lines // 3))
         summaries = [summary_of(trace) for trace in traces]
         return Group(panels.traces(summaries, chosen, room), Text(""), *tree[: lines - room - 1])

@@ -6,10 +6,10 @@ On a terminal it is a live screen with keys, elsewhere lines. Whatever ends it, 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any, Final
 
 from tcpservice.spec.units import parse_duration
+from tcpservice_cli.manifest_flags import add_manifests
 from tcpservice_flags import argument
 
 _EXAMPLES: Final = """\
@@ -17,6 +17,10 @@ examples:
   tcpservice up -f k8s/                                   all manifests of a folder
   tcpservice up -f orders.yaml -f web.yaml --replicas orders=5
   tcpservice up -f k8s/ --port orders=4001 --for 30s
+  tcpservice up -k k8s/overlays/dev                       what kustomize builds
+  helm template . | tcpservice up -f -                    what another program prints
+
+In another terminal, `tcpservice ps`, `logs`, `traces`, `restart` and `send` find what `up` runs.
 
 A command runs in the folder of its manifest, or in the nearest folder above it that has the script. The app must listen
 on the port in PORT. Each named container port has a variable, too: http is HTTP_PORT, nestjs is NESTJS_PORT.
@@ -36,9 +40,8 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_manifests(parser)
     add = parser.add_argument
-    add("-f", "--file", metavar="PATH", type=Path, action="append", required=True,
-        help="manifests: a file, or a folder of .yaml files; may be repeated")  # fmt: skip
     add("--replicas", metavar="NAME=N", type=argument(_number), action="append", default=[],
         help="number of replicas of a Deployment, instead of its manifest's; may be repeated")  # fmt: skip
     add("--port", metavar="NAME=N", type=argument(_number), action="append", default=[],

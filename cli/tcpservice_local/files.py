@@ -1,37 +1,55 @@
-"""Manifests on disk: which files there are, and what is in them now.
+"""Where manifests come from: files, folders, stdin, and kustomizations; and what they hold now.
 
-Used by `tcpservice up`, which looks twice a second whether they changed.
+Used by `tcpservice up`, which looks twice a second whether they changed, by `inject` and by `validate`.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tcpservice_local.kustomization import NAMES, Kustomization
+
 ENDINGS: Final = (".yaml", ".yml", ".json")
+STDIN: Final = "-"
 _NOT_MANIFESTS: Final = ("package.json", "package-lock.json", "nest-cli.json")
 
 
 class Files:
-    """The manifests that some files and folders hold."""
+    """The manifests that some files and folders hold, and those that kustomize builds from some other folders.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    The path `-` is stdin, which is read once.
+    """
+
+    def __init__(self, paths: Sequence[Path], kustomized: Sequence[Path] = ()) -> None:
         self._paths = paths
+        self._kustomized = kustomized
+        self._kustomizations = [Kustomization(folder) for folder in kustomized]
+        self._stdin: str | None = None
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, [*self._paths, *self._kustomized]))
 
     def texts(self) -> list[tuple[str, str]]:
         """Return the name and the text of each file. Raises OSError."""
-        return [(str(path), path.read_text("utf-8", "replace")) for path in self._files()]
+        texts = [text for path in self._paths for text in self._texts_at(path)]
+        return texts + [kustomization.text() for kustomization in self._kustomizations]
 
-    def _files(self) -> list[Path]:
-        found: list[Path] = []
-        for path in self._paths:
-            found += sorted(filter(_is_manifest, path.iterdir())) if path.is_dir() else [path]
-        return found
+    def _texts_at(self, path: Path) -> list[tuple[str, str]]:
+        if str(path) == STDIN:
+            if self._stdin is None:
+                self._stdin = sys.stdin.read()
+            return [("stdin", self._stdin)]
+        files = sorted(filter(_is_manifest, path.iterdir())) if path.is_dir() else [path]
+        return [(str(file), file.read_text("utf-8", "replace")) for file in files]
 
 
 def _is_manifest(path: Path) -> bool:
     """Tell manifests from what else a folder of an app holds; other JSON there is the app's own."""
+    if path.name in NAMES:
+        return False
     if path.suffix == ".json":
         return path.is_file() and path.name not in _NOT_MANIFESTS and not path.name.startswith("tsconfig")
     return path.suffix in ENDINGS and path.is_file()

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from tcpservice_local import registry
 from tcpservice_local.addresses import NoPortError
+from tcpservice_local.control import Control
 from tcpservice_local.designs import Options
 from tcpservice_local.figures import History, scrape
 from tcpservice_local.files import Files
@@ -25,6 +26,7 @@ from tcpservice_local.fleet import Fleet
 from tcpservice_local.fleet_plan import FIRST_FREE, Plan, make_plan
 from tcpservice_local.manifests import Refused, read_manifests
 from tcpservice_local.pod import CRASHED, STARTING
+from tcpservice_local.process_log import ProcessLog
 from tcpservice_local.sidecar_flags import FRONT
 from tcpservice_local.tasks import begin
 from tcpservice_traces import Receiver, TraceStore
@@ -38,7 +40,7 @@ _COLLECTOR: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_E
 class Asked(Struct, frozen=True, kw_only=True):
     """What the command line asks for."""
 
-    paths: tuple[Path, ...]
+    files: Files
     replicas: Mapping[str, int] = {}
     ports: Mapping[str, int] = {}
 
@@ -62,13 +64,15 @@ class Local:
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._asked = asked
+        self.log = ProcessLog()
         self._told = told
         self._said = said
         self._changed = changed
-        self._files = Files(asked.paths)
+        self._files = asked.files
         self._texts: list[tuple[str, str]] = []
         self._folder = Fleet.folder()
         self._receiver: Receiver | None = None
+        self._control: Control | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._announced: dict[str, int] = {}
         self._silent: dict[str, tuple[int, float]] = {}
@@ -95,6 +99,9 @@ class Local:
         for task in self._tasks:
             task.cancel()
         await self.fleet.close(self.grace)
+        self.log.end()
+        if self._control is not None:
+            await self._control.close()
         if self._receiver is not None:
             await self._receiver.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -111,17 +118,28 @@ class Local:
             ports=self._asked.ports,
             collector=url,
         )
-        self.fleet = Fleet(options, self._told, self._changed)
+        self.fleet = Fleet(options, self._take_line, self._changed)
         await self.fleet.start(plan)
+        self._control = Control(self.fleet, self.history, self.log, self.traces)
+        await self._control.start(self._folder)
         self._announce(plan)
         self._tasks = [begin(self._watch()), begin(self._measure())]
+
+    def _take_line(self, who: str, line: str) -> None:
+        self.log.add(who, line)
+        self._told(who, line)
+
+    def _say(self, text: str) -> None:
+        for line in text.splitlines():
+            self.log.add("", line)
+        self._said(text)
 
     def _announce(self, plan: Plan) -> None:
         by_message = {service.key for service in plan.services if not service.by_connection}
         ports = self.fleet.ports
         registry.announce(self._folder, {key: port for key, port in ports.items() if key in by_message})
         for note in plan.notes:
-            self._said(note)
+            self._say(note)
         for service in plan.services:
             port = ports[service.key]
             if port == self._announced.get(service.key, service.port if not self._announced else 0):
@@ -131,7 +149,7 @@ class Local:
             if port not in (service.port, asked):
                 needs_root = service.port < FIRST_FREE and (port == service.local_port or os.geteuid() != 0)
                 why = f"; port {service.port} {'needs root' if needs_root else 'is taken'}"
-            self._said(f"{service.name} is at 127.0.0.1:{port}{why}")
+            self._say(f"{service.name} is at 127.0.0.1:{port}{why}")
         self._announced = dict(self.fleet.ports)
 
     async def _watch(self) -> None:
@@ -139,9 +157,9 @@ class Local:
         while True:
             await asyncio.sleep(LOOK_S)
             try:
-                texts = self._files.texts()
+                texts = await asyncio.to_thread(self._files.texts)
             except OSError as error:
-                self._said(f"{error}; the last good state goes on")
+                self._say(f"{error}; the last good state goes on")
                 await asyncio.sleep(LOOK_S)
                 continue
             if texts != self._texts:
@@ -155,10 +173,10 @@ class Local:
             self.fleet.apply(plan)
         except (Refused, NoPortError, WrongRunError) as error:
             for line in str(error).splitlines():
-                self._said(line)
-            self._said("the last good state goes on")
+                self._say(line)
+            self._say("the last good state goes on")
         else:
-            self._said("the changed manifests are in effect")
+            self._say("the changed manifests are in effect")
             self._announce(plan)
 
     async def _measure(self) -> None:
@@ -180,7 +198,7 @@ class Local:
             elif since <= now - SILENCE_S:
                 self._silent[pod.name] = (pid, float("inf"))
                 place = f"127.0.0.1:{pod.design.probe_port} after {SILENCE_S:g} s"
-                self._said(
+                self._say(
                     f"{pod.name} runs, but is not ready at {place}: does it listen on the port in the variable PORT?"
                 )
 
@@ -195,8 +213,7 @@ class Local:
 
 
 def _check(asked: Asked, plan: Plan) -> None:
-    places = ", ".join(map(str, asked.paths))
-    _check_services(plan, f"there is no TcpService among the manifests of {places}")
+    _check_services(plan, f"there is no TcpService among the manifests of {asked.files}")
     _check_names("Deployment", asked.replicas, {workload.key: workload.name for workload in plan.workloads})
     _check_names("TcpService or Service", asked.ports, {service.key: service.name for service in plan.services})
 

@@ -28,6 +28,9 @@ CRASHED: Final = "crashed"
 LEAVING: Final = "leaving"
 STOPPED: Final = "stopped"
 
+SIDECAR: Final = " sidecar"
+"""What follows the replica's name where its sidecar writes."""
+
 Told = Callable[[str, str], None]
 
 
@@ -39,7 +42,7 @@ class Pod:
         self._changed = changed
         self.app = Supervised(design.app, guard, lambda line: told(design.name, line), self._app_changed)
         self.sidecar = Sidecar(
-            design.sidecar, design.admin, guard, lambda line: told(f"{design.name} sidecar", line), changed
+            design.sidecar, design.admin, guard, lambda line: told(f"{design.name}{SIDECAR}", line), changed
         )
         self._check = None if design.probe is None else Check(design.probe, design.probe_port)
         self._again = asyncio.Event()

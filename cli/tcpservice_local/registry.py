@@ -1,6 +1,6 @@
-"""The runs of `tcpservice up` on this machine, so that `tcpservice send orders ...` finds them.
+"""The runs of `tcpservice up` on this machine, so that `tcpservice send`, `ps`, `logs` and the like find them.
 
-Used by `up`, which writes a file for as long as it runs, and by `send`, which reads those of the same user. The file
+Used by `up`, which writes a file for as long as it runs, and by the others, which read those of the same user. The file
 lies in the run's own folder, which the guard removes even after kill -9.
 """
 
@@ -19,6 +19,10 @@ PREFIX: Final = "tcpservice-up-"
 _FILE: Final = "run.json"
 
 
+class NotThereError(Exception):
+    """No run, or none that has what was asked for; the message is for people."""
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """A running `up`: its process, and the port on 127.0.0.1 of each service by `namespace/name`."""
 
@@ -35,6 +39,11 @@ def announce(folder: Path, ports: Mapping[str, int]) -> None:
 
 def runs() -> list[Run]:
     """Return the runs of this user that are still there."""
+    return [run for _, run in folders()]
+
+
+def folders() -> list[tuple[Path, Run]]:
+    """Return the runs of this user that are still there, each with its folder."""
     found = []
     for path in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{_FILE}")):
         try:
@@ -44,7 +53,7 @@ def runs() -> list[Run]:
             os.kill(run.pid, 0)
         except (OSError, OverflowError, DecodeError):
             continue
-        found.append(run)
+        found.append((path.parent, run))
     return found
 
 

@@ -21,6 +21,8 @@ MESH: Final = "mesh"
 ADMIN: Final = "admin"
 FRONT: Final = "front"
 STATE: Final = "manifests"
+_TRACED_PAYLOAD: Final = "2Ki"
+"""How much of each message the traces show."""
 _EXPECTED: Final = re.compile(r"listening |[0-9:]+ (info|debug) ")
 _OURS: Final = ("TCPSERVICE_", "OTEL_")
 
@@ -37,6 +39,8 @@ def program(folder: Path, flags: Iterable[str], telemetry: Mapping[str, str], in
             str(folder / STATE),
             "--log-format",
             "human",
+            "--traced-payload",
+            _TRACED_PAYLOAD,
             *flags,
         ),
         variables={**kept, **telemetry},

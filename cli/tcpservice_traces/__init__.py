@@ -2,11 +2,13 @@
 
 Used by `tcpservice up`, so that a newcomer sees where a message went and what took its time without a collector. A
 span, top to bottom: `receiver` takes a request, `otlp` decodes it (`body` unpacks it), `store` puts the span into its
-trace, `tree` finds the order of a trace's spans, `labels` and `bars` say what stands in a line, and `lines` sets the
-lines into columns. Lines are plain data; `screen` turns them into text or, for the live screen, into rich's `Text`.
+trace, `tree` finds the order of a trace's spans, `labels` and `bars` say what stands in a line, `lines` sets the lines
+into columns, and `payloads` adds what the messages said. Lines are plain data; `screen` turns them into text or, for
+the live screen, into rich's `Text`.
 """
 
 from tcpservice_traces.lines import Line, Segment, render
+from tcpservice_traces.payloads import messages
 from tcpservice_traces.receiver import Receiver
 from tcpservice_traces.screen import plain, styled
 from tcpservice_traces.span import FailedAttempt, Span
@@ -23,6 +25,7 @@ __all__ = [
     "Summary",
     "Trace",
     "TraceStore",
+    "messages",
     "plain",
     "render",
     "styled",

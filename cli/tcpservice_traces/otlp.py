@@ -32,10 +32,13 @@ JSON: Final = "application/json"
 LIMIT: Final = 4 << 20
 """The largest body in bytes, before and after decompression."""
 LONGEST_TEXT: Final = 256
+LONGEST_PACKET: Final = 4096
 MOST_ATTRIBUTES: Final = 64
 MOST_ATTEMPTS: Final = 16
 
 ATTEMPT_FAILED: Final = "tcpservice.attempt_failed"
+REQUEST: Final = "tcpservice.request"
+RESPONSE: Final = "tcpservice.response"
 _UNNAMED: Final = "unknown_service"
 _IDS: Final = ("traceId", "spanId", "parentSpanId")
 _KINDS: Final[dict[int, Kind]] = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
@@ -192,7 +195,8 @@ def _values(attributes: Iterable[KeyValue]) -> dict[str, Value]:
     for attribute in attributes:
         match attribute.value.WhichOneof("value"):
             case "string_value":
-                found[_cut(attribute.key)] = _cut(attribute.value.string_value)
+                limit = LONGEST_PACKET if attribute.key in (REQUEST, RESPONSE) else LONGEST_TEXT
+                found[_cut(attribute.key)] = _cut(attribute.value.string_value, limit)
             case "int_value":
                 found[_cut(attribute.key)] = attribute.value.int_value
             case "double_value":
@@ -204,5 +208,5 @@ def _values(attributes: Iterable[KeyValue]) -> dict[str, Value]:
     return found
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+def _cut(text: str, limit: int = LONGEST_TEXT) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -124,6 +124,7 @@ _BOUNDS: Final = (
     _Bound("probe_after", parse_duration, "TIME", "how long an endpoint that owes replies is silent before a probe"),
     _Bound("probe_timeout", parse_duration, "TIME", "how long a probe may take before the endpoint is ejected"),
     _Bound("connection_idle", parse_duration, "TIME", "how long an idle connection to an endpoint stays open"),
+    _Bound("traced_payload", parse_quantity, "SIZE", "bytes of each request and response on spans; they may be secret"),
     _Bound("drain_idle", parse_duration, "TIME", "how long a caller's connection may be idle while the sidecar drains"),
 )
 
@@ -346,6 +347,8 @@ def _shown(bound: _Bound) -> str:
     if bound.field in _BY_MEMORY:
         return "by --memory"
     value = int(getattr(Bounds(), bound.field))
+    if not value:
+        return "none"
     if bound.kind == "TIME":
         return f"{value // 1_000_000}ms" if value % 1_000_000_000 else f"{value // 1_000_000_000}s"
     if bound.kind == "SIZE":

@@ -26,7 +26,7 @@ def test_a_folder_comes_out_with_sidecars() -> None:
     sidecar = orders["spec"]["template"]["spec"]["initContainers"][0]
     assert sidecar["image"] == "registry.example.com/sidecar:9"
     assert "--discovery=here:1" in sidecar["args"]
-    assert "deployment/orders: injected; serves shop/orders; calls 2" in done.stderr.splitlines()
+    assert "deployment/orders: sidecar added; serves shop/orders; calls 2 TcpServices" in done.stderr.splitlines()
 
 
 def test_sidecars_are_made_as_the_flags_say() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from local.manifests import deployment, env, tcp_service, write
 from local.running import MARK, SECONDS, left_behind, wait_until
+from tcpservice_local.files import Files
 from tcpservice_local.local import Asked, Local
 from tcpservice_local.pod import STARTING
 from tcpservice_traces import plain, render
@@ -34,7 +35,7 @@ def play(folder: Path, scene: Callable[[Local], Awaitable[None]]) -> list[str]:
     lines: list[str] = []
 
     async def run() -> None:
-        asked = Asked(paths=(folder,))
+        asked = Asked(files=Files([folder]))
         async with Local(asked, lambda who, line: lines.append(f"{who} | {line}"), lines.append) as local:
             await until(local.fleet.ready, "all replicas are ready")
             await scene(local)
@@ -60,7 +61,7 @@ def test_callers_start_once_the_services_are_ready(tmp_path: Path, monkeypatch: 
     """But for the time that this may take, which ends on slow machines."""
     monkeypatch.setattr("tcpservice_local.fleet._HOLD_S", SECONDS)
     caller = deployment("web", container={"command": ["sleep", "1000"], "ports": []})
-    asked = Asked(paths=(write(tmp_path / "a.yaml", tcp_service("a", 4637), deployment("a"), caller),))
+    asked = Asked(files=Files([write(tmp_path / "a.yaml", tcp_service("a", 4637), deployment("a"), caller)]))
     seen: list[dict[str, str]] = []
     until_then: list[dict[str, str]] = []
 

@@ -8,9 +8,11 @@ import pytest
 from rich.console import Console, RenderableType
 
 from tcpservice_cli import panels
-from tcpservice_cli.keys import DOWN, TAB, UP, keys_of
-from tcpservice_cli.panels import ReplicaRow, RouteRow, window
+from tcpservice_cli.keys import DOWN, ESCAPE, PAGE_UP, TAB, UP, keys_of
+from tcpservice_cli.panels import RouteRow, window
+from tcpservice_local.control import Replica
 from tcpservice_local.figures import Figures
+from tcpservice_local.process_log import LogLine
 
 SOME = Figures(messages=100, failed=1, rate=12.4, p50=0.0042, p99=0.21)
 
@@ -22,9 +24,19 @@ def drawn(shown: RenderableType, width: int = 80) -> list[str]:
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-def row(name: str, state: str = "ready", **values: object) -> ReplicaRow:
-    given = {"pid": 1, "restarts": 0, "waiting": 0.0, "in_flight": 0, "lately": Figures(), "failed": 0, "sends": False}
-    return ReplicaRow(name=name, state=state, **{**given, **values})  # type: ignore[arg-type]
+def row(name: str, state: str = "ready", **values: object) -> Replica:
+    given = {
+        "workload": "a",
+        "folder": "/",
+        "pid": 1,
+        "restarts": 0,
+        "waiting": 0.0,
+        "in_flight": 0,
+        "lately": Figures(),
+        "failed": 0,
+        "sends": False,
+    }
+    return Replica(name=name, state=state, **{**given, **values})  # type: ignore[arg-type]
 
 
 def test_a_replica_is_a_line() -> None:
@@ -75,7 +87,8 @@ def test_the_selected_row_is_always_in_sight(count: int, selected: int, lines: i
 
 
 def test_the_journal_shows_the_last_lines_and_nothing_that_steers_the_terminal() -> None:
-    entries = [("a-1", "old"), ("a-1", "\x1b[31mred\x1b[0m\x07 [bold]x[/bold]"), ("", "said"), ("b-1", "y" * 100)]
+    said = [("a-1", "old"), ("a-1", "\x1b[31mred\x1b[0m\x07 [bold]x[/bold]"), ("", "said"), ("b-1", "y" * 100)]
+    entries = [LogLine(number, who, text) for number, (who, text) in enumerate(said)]
     assert drawn(panels.journal(entries, 3, 40), 40)[:3] == ["a-1 | red [bold]x[/bold]", "said", f"b-1 | {'y' * 33}…"]
 
 
@@ -85,8 +98,8 @@ def test_the_journal_shows_the_last_lines_and_nothing_that_steers_the_terminal()
         ("kq", ["k", "q"]),
         ("\x1b[A\x1b[B\t", [UP, DOWN, TAB]),
         ("\x1bOAx", [UP, "x"]),
-        ("\x1b[5~\x1b[1;5Cq", ["q"]),
-        ("\x1b", []),
+        ("\x1b[5~\x1b[1;5Cq", [PAGE_UP, "q"]),
+        ("\x1b", [ESCAPE]),
     ],
 )
 def test_keys_as_terminals_send_them(sent: str, keys: list[str]) -> None:

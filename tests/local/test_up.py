@@ -216,13 +216,15 @@ def test_what_the_command_line_says_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["-f", "no.yaml"], "no.yaml: No such file or directory"),
+        (["-f", "no.yaml"], 'there is no file or folder "no.yaml"'),
         (["-f", "empty"], "there is no TcpService among the manifests of"),
         (["-f", "orders.yaml", "--port", "orders=x"], 'expected NAME=N such as orders=3, got "orders=x"'),
         (["-f", "orders.yaml", "--replicas", "order=3"], "there is no Deployment order; there is orders"),
         (["-f", "orders.yaml", "--port", "order=3"], "there is no TcpService or Service order; there is orders"),
         (["-f", "orders.yaml", "--for", "soon"], "expected a duration such as 250ms"),
-        ([], "the following arguments are required: -f/--file"),
+        ([], "give manifests: -f PATH, or -k FOLDER"),
+        (["-k", "empty"], "unable to find one of 'kustomization.yaml'"),
+        (["-k", "no"], 'there is no folder "no"'),
     ],
 )
 def test_a_wrong_call_is_one_line(tmp_path: Path, words: list[str], error: str) -> None:

@@ -61,6 +61,9 @@ class Bounds(Struct, frozen=True, kw_only=True):
     `unknown_replies`: replies without a request that one connection may send before it is closed.
     `unanswered`: replies that one connection may owe to requests that have ended before it is replaced.
     `kept_traces`: traces a second that are kept of failed, repeated and slow messages beside the sample.
+
+    Traces:
+    `traced_payload`: bytes of a request, and of its last response, that its spans have; 0: spans have no payload.
     """
 
     request_bytes: int = 128 * MEBIBYTE
@@ -91,6 +94,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     unknown_replies: int = 1000
     unanswered: int = 1024
     kept_traces: int = 50
+    traced_payload: int = 0
 
     @staticmethod
     def for_memory(limit: int) -> Bounds:

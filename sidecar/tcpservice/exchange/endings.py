@@ -15,7 +15,7 @@ from tcpservice.exchange.admission import release, unthrottle
 from tcpservice.exchange.outputs import Close, Finished
 from tcpservice.exchange.records import DownstreamConnection, Message, Origin, UpstreamConnection
 from tcpservice.exchange.state import State
-from tcpservice.exchange.tracing import ended
+from tcpservice.exchange.tracing import ended, keep_error
 from tcpservice.exchange.transitions import ConnectionEvent, DownstreamEvent, DownstreamState
 from tcpservice.wire.frames import encode_frame
 from tcpservice.wire.mesh import LOST, REFUSED, encode_control
@@ -72,6 +72,8 @@ def fail(state: State, message: Message, code: Code, text: str, now: int) -> Non
     """End a message, whose attempts have ended, with an error of the sidecar's own."""
     if message.request.id is not None and message.downstream.conn in state.connections:
         state.write(message.downstream, _error(message, message.request.id, code, text))
+    if state.traced_payload:
+        keep_error(message, code, text)
     finish(state, message, code, now)
 
 

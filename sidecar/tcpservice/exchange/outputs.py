@@ -91,7 +91,8 @@ class Span(NamedTuple):
 
     `kind` is client (all attempts of a message, seen from its caller's sidecar) or server (seen from its replica's, or
     from a front listener); `method` names it, None where no name may be taken from `original`, the route as it was
-    sent; `kept` says why a message that was not sampled is there: error, retry, slow, or caller.
+    sent; `kept` says why a message that was not sampled is there: error, retry, slow, or caller. `request` and
+    `response` are the beginnings of the packets, empty where `Bounds.traced_payload` does not ask for them.
     """
 
     trace: int
@@ -110,6 +111,8 @@ class Span(NamedTuple):
     responses: int
     started: int
     ended: int
+    request: bytes = b""
+    response: bytes = b""
 
 
 class Finished:

@@ -115,6 +115,8 @@ cdef class Trace:
     cdef public bint sampled
     cdef public object server
     cdef public object client
+    cdef public bytes request
+    cdef public bytes response
 
 @cython.final
 cdef class Message(TimerOwner):

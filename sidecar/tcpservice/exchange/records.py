@@ -318,9 +318,10 @@ class Trace:
     """The ids of one message: its trace, the app's span above it, its own spans, and whether they are sampled.
 
     `parent` is 0 where there is none; `server` and `client` are the spans of this sidecar, 0 where it makes none.
+    `request` and `response` are the beginnings of the payloads, where `Bounds.traced_payload` asks for them.
     """
 
-    __slots__ = ("client", "parent", "sampled", "server", "trace")
+    __slots__ = ("client", "parent", "request", "response", "sampled", "server", "trace")
 
     def __init__(self, trace: int, parent: int, *, sampled: bool) -> None:
         self.trace = trace
@@ -328,6 +329,8 @@ class Trace:
         self.sampled = sampled
         self.server = 0
         self.client = 0
+        self.request = b""
+        self.response = b""
 
 
 class Message(TimerOwner):

@@ -22,6 +22,7 @@ cdef class State:
     cdef readonly long long congested_bytes
     cdef readonly long long congested_backlog
     cdef readonly long long retry_bytes
+    cdef readonly long long traced_payload
     cdef readonly bint tracing
     cdef readonly bint strict
     cdef readonly Rng rng

@@ -75,6 +75,7 @@ class State:
         self.congested_bytes = 4 * bounds.large
         self.congested_backlog = min(bounds.large // 4, bounds.upstream_backlog)
         self.retry_bytes = bounds.retry_bytes
+        self.traced_payload = bounds.traced_payload
         self.tracing = tracing
         self.strict = strict
         self.rng = Rng(seed)

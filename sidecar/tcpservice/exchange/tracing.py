@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from hashlib import blake2b
+from json import dumps
 from typing import Final
 
 from tcpservice import javascript
@@ -38,6 +39,7 @@ from tcpservice.pattern import route_of
 from tcpservice.snapshot import SECOND
 from tcpservice.wire.mesh import KEEP, encode_control
 from tcpservice.wire.requests import read_request
+from tcpservice.wire.scan import Frame
 from tcpservice.wire.traceparent import TraceContext, read_context, with_context
 
 # CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
@@ -69,8 +71,26 @@ def begin(state: State, message: Message) -> None:
         trace = message.trace = Trace(_draw(state, 4), 0, sampled=True)
     else:
         return
+    if state.traced_payload and message.frame is not None:
+        trace.request = _beginning(state, message.frame)
     _name_spans(state, message.downstream, trace)
     _hand_on(message, TraceContext(trace.trace, trace.client or trace.server, True))
+
+
+def keep_response(state: State, message: Message, frame: Frame) -> None:
+    """Keep the beginning of a response; one that says only that a stream has ended leaves the last one there."""
+    trace = message.trace
+    if trace is None or not trace.sampled:
+        return
+    beginning = _beginning(state, frame)
+    if not trace.response or frame.err_at >= 0 or b'"response":' in beginning:
+        trace.response = beginning
+
+
+def keep_error(message: Message, code: Code, text: str) -> None:
+    """Keep the error with which the sidecar itself ends a message, in the shape of a response."""
+    if message.trace is not None and message.trace.sampled:
+        message.trace.response = dumps({"err": {"message": text, "code": code.value}}).encode()
 
 
 def ended(state: State, message: Message, code: Code, now: int) -> None:
@@ -104,6 +124,10 @@ def keep(state: State, downstream: DownstreamConnection, key: bytes, now: int) -
         return
     if now - found.at <= REMEMBERED_FOR and state.allowance.take(now):
         _tell(state, found.message, _found_again(state, found.message), found.code, found.at, "caller")
+
+
+def _beginning(state: State, frame: Frame) -> bytes:
+    return frame.raw[frame.at : frame.at + state.traced_payload]
 
 
 def _context_of(message: Message) -> TraceContext | None:
@@ -201,11 +225,11 @@ def _tell(state: State, message: Message, trace: Trace, code: Code, now: int, ke
     span = Span(
         trace.trace, trace.client or trace.server, trace.parent, "client" if trace.client else "server", inbound,
         method, original, message.upstream.key, "event" if message.request.id is None else "request", code,
-        kept, endpoint, message.failed, message.responses, message.arrived, now,
+        kept, endpoint, message.failed, message.responses, message.arrived, now, trace.request, trace.response,
     )  # fmt: skip
     if trace.client and trace.server:
         state.spans.append(span._replace(span=trace.server, kind="server", endpoint=None, failed=()))
-        span = span._replace(parent=trace.server)
+        span = span._replace(parent=trace.server, request=b"", response=b"")
     state.spans.append(span)
 
 

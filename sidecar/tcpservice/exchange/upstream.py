@@ -36,6 +36,7 @@ from tcpservice.exchange.outputs import Pause, Resume
 from tcpservice.exchange.pool import probe
 from tcpservice.exchange.records import Attempt, Failure, Reason, UpstreamConnection
 from tcpservice.exchange.state import State
+from tcpservice.exchange.tracing import keep_response
 from tcpservice.exchange.transitions import ConnectionEvent, ConnectionState, EndpointState
 from tcpservice.snapshot import SECOND
 from tcpservice.wire.frames import HEAD_KEPT, TAIL_KEPT, Control, Item, Malformed, Oversized
@@ -224,6 +225,8 @@ def _deliver(
     if not message.responses:
         message.answered = now
     message.responses += 1
+    if state.traced_payload:
+        keep_response(state, message, frame)
     if reply.final:
         end(state, attempt, _REPLIED, now, "", reply.code)
         return

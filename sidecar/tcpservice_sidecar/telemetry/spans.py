@@ -87,6 +87,9 @@ class Encoder:
             status=_status(span.code),
             flags=_REMOTE if span.parent else _HAS_REMOTE,
         )  # fmt: skip
+        for key, packet in (("tcpservice.request", span.request), ("tcpservice.response", span.response)):
+            if packet:
+                made.attributes.append(_key(key, packet.decode("utf-8", "replace")))
         for failed in span.failed:
             made.events.add(
                 name="tcpservice.attempt_failed",

@@ -494,3 +494,67 @@ def test_an_allowance_is_for_each_second() -> None:
     allowance = Allowance(2)
     taken = [allowance.take(now) for now in (0, 1, 2, SECOND, SECOND + 1, SECOND + 2)]
     assert taken == [True, True, False] * 2
+
+
+# Payloads
+
+
+def payloads_of(stage: Stage) -> list[tuple[bytes, bytes]]:
+    return [(span.request, span.response) for span in stage.spans]
+
+
+def test_spans_have_no_payload_unless_that_is_asked_for() -> None:
+    stage = Stage(service(1, tracing=ALL), tracing=True)
+    stage.client().send(request())
+    stage.upstream().send(ok())
+    assert payloads_of(stage) == [(b"", b"")]
+
+
+def test_a_span_has_the_beginning_of_the_request_and_of_the_response() -> None:
+    stage = Stage(service(1, tracing=ALL), tracing=True, bounds=Bounds(traced_payload=24))
+    stage.client().send(request())
+    stage.upstream().send(ok())
+    assert payloads_of(stage) == [(b'{"pattern":"sum","data":', b'{"response":2,"isDispose')]
+
+
+def test_of_a_stream_the_last_value_stays() -> None:
+    stage = Stage(service(1, tracing=ALL), tracing=True, bounds=Bounds(traced_payload=1000))
+    stage.client().send(request())
+    for packet in ({"response": 1, "id": OWN_ID}, {"response": 2, "id": OWN_ID}, {"isDisposed": True, "id": OWN_ID}):
+        stage.upstream().send(packet)
+    (payloads,) = payloads_of(stage)
+    assert payloads[1].startswith(b'{"response":2,')
+
+
+def test_an_error_is_the_response_whoever_makes_it() -> None:
+    stage = Stage(
+        service(1, tracing=ALL, timeouts=Timeouts(request=SECOND)), tracing=True, bounds=Bounds(traced_payload=1000)
+    )
+    stage.client().send(request())
+    stage.upstream().send({"err": "no", "isDisposed": True, "id": OWN_ID})
+    stage.client().send(request("b"))
+    stage.pass_time(2 * SECOND)
+    first, second = (response for _, response in payloads_of(stage))
+    assert first.startswith(b'{"err":"no"')
+    assert b'"code": "deadline_exceeded"' in second
+
+
+def test_a_message_that_is_not_sampled_has_no_payload() -> None:
+    stage = Stage(service(1, tracing=NONE), tracing=True, bounds=Bounds(traced_payload=1000))
+    stage.client().send(request())
+    stage.upstream().send({"err": "no", "isDisposed": True, "id": OWN_ID})
+    stage.client().send({**request("b"), "metadata": {"traceparent": GIVEN % "00"}})
+    stage.upstream().send({"err": "no", "isDisposed": True, "id": "b"})
+    stage.client().send({**request("c"), "metadata": {"traceparent": GIVEN % "00"}})
+    stage.upstream().drop()
+    assert payloads_of(stage) == [(b"", b"")] * 3
+
+
+def test_a_caller_without_a_sidecar_has_the_payload_on_its_own_span_only() -> None:
+    stage = Stage(service(1, tracing=ALL), tracing=True, bounds=Bounds(traced_payload=1000))
+    stage.client(inbound=True).send(request())
+    stage.upstream().send(ok())
+    assert [(span.kind, bool(span.request), bool(span.response)) for span in stage.spans] == [
+        ("server", True, True),
+        ("client", False, False),
+    ]

@@ -1,0 +1,92 @@
+"""A folder with a kustomization, built by kustomize: again only when one of its files has changed.
+
+Used by `files`. kustomize itself builds it (`kubectl kustomize`, else `kustomize build`), because its syntax has many
+features. Which folders belong to it is read here, because kustomize does not print that: its own, and those it names.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tcpservice.spec.yamltext import parse
+
+NAMES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+_COMMANDS: Final = (("kubectl", "kustomize"), ("kustomize", "build"))
+_NAMING: Final = ("resources", "bases", "components")
+_NOT_LOOKED_AT: Final = frozenset({"node_modules", ".git", ".venv", "dist"})
+_BUILD_S: Final = 60.0
+
+Stamp = frozenset[tuple[str, int, int]]
+
+
+class Kustomization:
+    """One kustomization."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stamp: Stamp = frozenset()
+        self._text = ""
+
+    def text(self) -> tuple[str, str]:
+        """Return a name in its folder, and what kustomize makes of it. Raises OSError, with kustomize's words."""
+        stamp = frozenset(_stamps(self._folder))
+        if stamp != self._stamp or not stamp:
+            self._text = self._build()
+            self._stamp = stamp
+        return str(self._folder / "kustomize build"), self._text
+
+    def _build(self) -> str:
+        words = next((words for words in _COMMANDS if shutil.which(words[0])), None)
+        if words is None:
+            raise FileNotFoundError(errno.ENOENT, "-k needs kubectl or kustomize, and neither is installed", "kubectl")
+        command = [*words, str(self._folder)]
+        try:
+            done = subprocess.run(  # noqa: S603 (the user's own folder, to a program of the user)
+                command, capture_output=True, text=True, timeout=_BUILD_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(errno.ETIMEDOUT, f"no result after {_BUILD_S:g} s", " ".join(command)) from None
+        if done.returncode != 0:
+            raise OSError(errno.EINVAL, done.stderr.strip().removeprefix("error: "), " ".join(command))
+        return done.stdout
+
+
+def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Give path, time and size of each file of a kustomization and of those that it names."""
+    seen: set[Path] = set()
+    left = [folder.resolve()]
+    while left:
+        each = left.pop()
+        if each in seen:
+            continue
+        seen.add(each)
+        left += _named(each)
+        for place, folders, files in os.walk(each):
+            folders[:] = [name for name in folders if name not in _NOT_LOOKED_AT]
+            for name in files:
+                try:
+                    found = os.stat(os.path.join(place, name))
+                except OSError:
+                    continue
+                yield os.path.join(place, name), found.st_mtime_ns, found.st_size
+
+
+def _named(folder: Path) -> list[Path]:
+    """Return the folders that a folder's kustomization names."""
+    found = []
+    for name in NAMES:
+        try:
+            text = (folder / name).read_text("utf-8", "replace")
+        except OSError:
+            continue
+        for document in parse(text):
+            value = document.tree.value
+            entries = [entry for key in _NAMING for entry in (value.get(key) or [])] if isinstance(value, dict) else []
+            found += [(folder / entry).resolve() for entry in entries if isinstance(entry, str)]
+    return [path for path in found if path.is_dir()]

@@ -1,0 +1,98 @@
+"""The recent lines of all processes of a run, within bounds, and those who follow them as they come.
+
+Filled by `local`, read by `control` for `tcpservice logs`, and by the screen. Each process keeps its own last lines, so
+that one that logs a lot does not push out those of the others. Pure but for the queues of followers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from msgspec import Struct
+
+KEPT: Final = 2000
+"""Lines of each process."""
+LONGEST: Final = 4096
+"""Characters of a line; the rest is cut."""
+PROCESSES: Final = 200
+"""Processes whose lines are kept; the one whose first line is oldest gives way."""
+WAITING: Final = 10_000
+"""Lines that wait for one follower; more are left out, and counted."""
+
+
+class LogLine(Struct, frozen=True):
+    """A line: its number in the run, who wrote it ('' is `up` itself), and what."""
+
+    number: int
+    who: str
+    text: str
+
+
+class Follower:
+    """A queue of the lines that come, None at their end; `missed` counts those for which there was no room."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[LogLine | None] = asyncio.Queue(WAITING + 1)
+        self.missed = 0
+
+    def take(self, line: LogLine) -> None:
+        """Take a line, if there is room."""
+        if self.queue.qsize() < WAITING:
+            self.queue.put_nowait(line)
+        else:
+            self.missed += 1
+
+
+class ProcessLog:
+    """The lines of a run."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, deque[LogLine]] = {}
+        self._recent: deque[LogLine] = deque(maxlen=KEPT)
+        self._followers: set[Follower] = set()
+        self._number = 0
+
+    def add(self, who: str, text: str) -> None:
+        """Keep a line, and give it to the followers."""
+        self._number += 1
+        line = LogLine(self._number, who, text[:LONGEST])
+        if who not in self._lines and len(self._lines) >= PROCESSES:
+            del self._lines[next(iter(self._lines))]
+        self._lines.setdefault(who, deque(maxlen=KEPT)).append(line)
+        self._recent.append(line)
+        for follower in self._followers:
+            follower.take(line)
+
+    def writers(self) -> list[str]:
+        """Return who has written, in the order of their first lines."""
+        return list(self._lines)
+
+    def recent(self) -> list[LogLine]:
+        """Return the last lines, whoever wrote them."""
+        return list(self._recent)
+
+    def lines(self, writers: Iterable[str]) -> list[LogLine]:
+        """Return the lines of some writers in the order in which they came."""
+        chosen = [self._lines[who] for who in writers if who in self._lines]
+        return list(heapq.merge(*chosen, key=lambda line: line.number))
+
+    def end(self) -> None:
+        """Say to all followers that no line comes any more."""
+        for follower in self._followers:
+            follower.queue.put_nowait(None)
+        self._followers.clear()
+
+    @contextlib.contextmanager
+    def follow(self) -> Iterator[Follower]:
+        """Give a follower of the lines that come from now on."""
+        follower = Follower()
+        self._followers.add(follower)
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
