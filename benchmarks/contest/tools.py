@@ -154,6 +154,8 @@ def versions(peers: Mapping[str, Tool]) -> dict[str, str]:
         "uvloop": _package("uvloop"),
         "go": _first(["go", "version"], r"go([\d.]+)"),
     }
+    if shutil.which("node"):
+        found["node"] = _first(["node", "--version"], r"v(\S+)")
     for name, tool in peers.items():
         flag, pattern = _SHOWS_VERSION[name]
         found[name] = _first([str(tool.path), flag], pattern, tool.env)
