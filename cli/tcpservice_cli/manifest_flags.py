@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tcpservice_flags import SettingsError, argument
+from tcpservice_flags import SettingsError
 
 if TYPE_CHECKING:
     from tcpservice_local.files import Files
@@ -18,30 +18,22 @@ if TYPE_CHECKING:
 def add_manifests(parser: argparse.ArgumentParser) -> None:
     """Add `-f` and `-k`."""
     add = parser.add_argument
-    add("-f", "--file", metavar="PATH", type=argument(_path), action="append", default=[],
+    add("-f", "--file", metavar="PATH", type=Path, action="append", default=[],
         help="manifests: a file, a folder of .yaml files, or - for stdin; may be repeated")  # fmt: skip
-    add("-k", "--kustomize", metavar="FOLDER", type=argument(_folder), action="append", default=[],
+    add("-k", "--kustomize", metavar="FOLDER", type=Path, action="append", default=[],
         help="a folder with a kustomization, which kubectl or kustomize builds; may be repeated")  # fmt: skip
 
 
 def files_of(given: argparse.Namespace) -> Files:
-    """Return what the flags name. Raises SettingsError where they name nothing."""
+    """Return what the flags name. Raises SettingsError if they name nothing that exists."""
     from tcpservice_local.files import Files  # it imports much, and `tcpservice send` should start at once
 
     if not given.file and not given.kustomize:
         raise SettingsError("give manifests: -f PATH, or -k FOLDER")
+    for path in given.file:
+        if str(path) != "-" and not path.exists():
+            raise SettingsError(f'-f/--file: there is no file or folder "{path}"')
+    for folder in given.kustomize:
+        if not folder.is_dir():
+            raise SettingsError(f'-k/--kustomize: there is no folder "{folder}"')
     return Files(given.file, given.kustomize)
-
-
-def _path(text: str) -> Path:
-    path = Path(text)
-    if text != "-" and not path.exists():
-        raise ValueError(f'there is no file or folder "{text}"')
-    return path
-
-
-def _folder(text: str) -> Path:
-    path = Path(text)
-    if not path.is_dir():
-        raise ValueError(f'there is no folder "{text}"')
-    return path

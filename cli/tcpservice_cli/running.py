@@ -46,7 +46,7 @@ class View(Protocol):
 async def run_manifests(given: argparse.Namespace) -> int:
     """Run manifests until they are to end; return the exit status."""
     view: View = Lines() if given.plain or not (sys.stdout.isatty() and sys.stdin.isatty()) else Screen()
-    asked = Asked(files=files_of(given), replicas=dict(given.replicas), ports=dict(given.port))
+    asked = Asked(files=files_of(given), replicas=dict(given.replicas), ports=dict(given.port), inspect=given.inspect)
     try:
         with _signals() as ended, _faults(ended) as faults:
             async with Local(asked, view.told, view.said, view.changed) as local:

@@ -46,6 +46,8 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
         help="number of replicas of a Deployment, instead of its manifest's; may be repeated")  # fmt: skip
     add("--port", metavar="NAME=N", type=argument(_number), action="append", default=[],
         help="port of a service on 127.0.0.1, instead of its own; may be repeated")  # fmt: skip
+    add("--inspect", metavar="NAME", action="append", default=[],
+        help="run a Deployment's replicas with Node's debugger, each on its own port; may be repeated")  # fmt: skip
     add("--for", metavar="TIME", dest="duration", type=argument(_seconds), default=None,
         help="end after this time, such as 30s")  # fmt: skip
     add("--plain", action="store_true", help="print lines instead of the screen")

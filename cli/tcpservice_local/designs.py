@@ -7,7 +7,7 @@ has given out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,21 +15,27 @@ from msgspec import Struct
 
 from tcpservice_local import sidecar_flags as flags_of
 from tcpservice_local.addresses import Addresses
+from tcpservice_local.debugging import VARIABLE, with_debugger
 from tcpservice_local.environment import Outlet, Place, environment_of, words_of
 from tcpservice_local.fleet_plan import Plan, ServicePlan, Workload
 from tcpservice_local.processes import Program
 from tcpservice_local.workloads import Probe, TcpSocket
 
 _SPAN_DELAY_MS: Final = "300"
+_DEBUGGER: Final = "debugger"
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What the command line adds to the manifests: replicas and front ports by name, and the shell's variables."""
+    """What the command line adds to the manifests, and the shell's variables.
+
+    `replicas` and `ports` are by name; `inspect` has the Deployments whose replicas run with a debugger.
+    """
 
     folder: Path
     inherited: Mapping[str, str]
     replicas: Mapping[str, int] = {}
     ports: Mapping[str, int] = {}
+    inspect: Collection[str] = ()
     collector: str | None = None
 
 
@@ -105,10 +111,15 @@ class Designer:
         )
         port = _probe_port(probe, workload, place)
         flags = flags_of.beside(place.outlets, apps, mesh, admin)
+        words = tuple(words_of(workload, variables))
+        if {workload.key, workload.name} & set(self._options.inspect):
+            debugger = address.port(name, _DEBUGGER)
+            words = with_debugger(words, debugger)
+            variables = {**variables, VARIABLE: str(debugger)}
         return Design(
             name=name,
             workload=workload.key,
-            app=Program(words=tuple(words_of(workload, variables)), variables=variables, folder=workload.folder),
+            app=Program(words=words, variables=variables, folder=workload.folder),
             sidecar=self._sidecar(flags, workload.name, name),
             serves=tuple(apps),
             mesh=mesh,

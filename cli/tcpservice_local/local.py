@@ -9,7 +9,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -43,6 +43,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     files: Files
     replicas: Mapping[str, int] = {}
     ports: Mapping[str, int] = {}
+    inspect: Collection[str] = ()
 
 
 class WrongRunError(Exception):
@@ -116,6 +117,7 @@ class Local:
             inherited=inherited(os.environ),
             replicas=self._asked.replicas,
             ports=self._asked.ports,
+            inspect=self._asked.inspect,
             collector=url,
         )
         self.fleet = Fleet(options, self._take_line, self._changed)
@@ -215,6 +217,7 @@ class Local:
 def _check(asked: Asked, plan: Plan) -> None:
     _check_services(plan, f"there is no TcpService among the manifests of {asked.files}")
     _check_names("Deployment", asked.replicas, {workload.key: workload.name for workload in plan.workloads})
+    _check_names("Deployment", asked.inspect, {workload.key: workload.name for workload in plan.workloads})
     _check_names("TcpService or Service", asked.ports, {service.key: service.name for service in plan.services})
 
 

@@ -15,6 +15,7 @@ from local.manifests import tcp_service
 from tcpservice.spec import read
 from tcpservice_local.addresses import Addresses, NoPortError
 from tcpservice_local.backoff import Backoff
+from tcpservice_local.debugging import with_debugger
 from tcpservice_local.figures import History, Sample, quantile, read_sample
 from tcpservice_local.fleet_plan import ServicePlan
 from tcpservice_local.hints import hint
@@ -274,3 +275,18 @@ def test_a_task_that_fails_is_told_at_once() -> None:
 
     (error,) = asyncio.run(scene())
     assert str(error) == "inside"
+
+
+@pytest.mark.parametrize(
+    ("command", "inspected"),
+    [
+        ("node dist/main.js a", "node --inspect=127.0.0.1:20013 dist/main.js a"),
+        ("/usr/bin/node --watch dist/main", "/usr/bin/node --inspect=127.0.0.1:20013 --watch dist/main"),
+        ("nest start --watch", "nest start --watch --debug 127.0.0.1:20013"),
+        ("npx nest start", "npx nest start --debug 127.0.0.1:20013"),
+        ("npm run start:debug", "npm run start:debug"),
+        ("npx", "npx"),
+    ],
+)
+def test_each_replica_has_a_debugger_of_its_own(command: str, inspected: str) -> None:
+    assert " ".join(with_debugger(command.split(), 20013)) == inspected

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from local.running import Up
 from local.running import send as send_words
@@ -56,7 +57,7 @@ def test_each_sidecar_command_is_right(command: str) -> None:
 
 @pytest.mark.parametrize("command", [line for line in _commands() if "bin/tcpservice " in line])
 def test_each_command_for_people_is_right(command: str) -> None:
-    program, *arguments = shlex.split(command)
+    program, *arguments = shlex.split(command.rpartition("| ")[2])
     assert program == ".venv/bin/tcpservice"
     assert parser({}).parse_args(arguments).run
 
@@ -69,12 +70,27 @@ def test_each_make_target_exists() -> None:
 
 
 def test_the_manifests_are_taken_without_a_problem() -> None:
-    (math,), (orders,) = _blocks("yaml", GUIDES[0]), _blocks("yaml", ROOT / "docs" / "sidecar.md")
+    (math,), (orders, _) = _blocks("yaml", GUIDES[0]), _blocks("yaml", ROOT / "docs" / "sidecar.md")
     for manifest in (math, orders):
         assert read([("README.md", manifest)]).problems == ()
     reading = read([("sidecar.md", orders)])
     assert reading.snapshot is not None
     assert len(reading.snapshot.services[0].endpoints) == 2
+
+
+def test_the_compose_file_starts_a_sidecar_before_three_replicas() -> None:
+    whole = yaml.safe_load((ROOT / "examples" / "compose" / "compose.yaml").read_text())["services"]
+    settings = read_settings(whole["orders"]["command"], {})
+    (upstream,), (listener,) = settings.upstreams, settings.listen
+    assert [address.host for address in upstream.addresses] == ["orders-app"]
+    assert whole["orders-app"]["deploy"] == {"replicas": 3}
+    assert listener.address.port == 3001
+    built = {command[1] for each in whole.values() if (command := each["command"])[0] == "node"}
+    sources = {f"dist/{path.parent.name}/main.js" for path in (ROOT / "examples/orders/app/src").glob("*/main.ts")}
+    assert built <= sources
+    _, shown = _blocks("yaml", ROOT / "docs" / "sidecar.md")
+    for name, service in yaml.safe_load("services:\n" + shown)["services"].items():
+        assert service["command"] == whole[name]["command"][: len(service["command"])]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
