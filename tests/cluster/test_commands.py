@@ -173,7 +173,7 @@ def test_a_port_without_a_name_is_named_first(api: ApiServer) -> None:
     create(api, service(ports=[BY_NUMBER]))
     create(api, tcp_service(targetPort=3001))
     with Operator(api) as operator:
-        wait_for("the condition", lambda: "first name the port" in message(api, "InboundReady"), operator)
+        wait_for("the condition", lambda: "First name the port" in message(api, "InboundReady"), operator)
         type_all(api, "InboundReady")
         make_ready(api, wait_for("there is another pod", lambda: pod_with_a_name(api), operator))
         wait_for("the next step", lambda: "patch tcpservice" in message(api, "InboundReady"), operator)

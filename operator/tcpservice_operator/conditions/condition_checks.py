@@ -17,7 +17,15 @@ from tcpservice_operator.cache.pod_cache import Callers
 from tcpservice_operator.cache.targets import MESH_NUMBER, MESH_PORT
 from tcpservice_operator.conditions.callers import caller_problems
 from tcpservice_operator.conditions.condition_types import Truth, status_of
-from tcpservice_operator.conditions.evidence import Check, Evidence, Problem, list_some, restart_commands
+from tcpservice_operator.conditions.evidence import (
+    Check,
+    Evidence,
+    Problem,
+    count_of,
+    list_some,
+    ready_of,
+    restart_commands,
+)
 from tcpservice_operator.conditions.inbound import (
     INBOUND_CHECKS,
     name_port_command,
@@ -27,6 +35,7 @@ from tcpservice_operator.conditions.inbound import (
 from tcpservice_operator.conditions.network_policies import is_closed
 
 _MOST_LINES: Final = 5
+_NOT_CHECKED: Final = "Not checked, because the condition Accepted is False. Fix that problem first."
 
 
 class Condition(Struct, frozen=True, kw_only=True):
@@ -45,9 +54,15 @@ def conditions_of(evidence: Evidence) -> list[Condition]:
         reason, message = next((problem for check in checks if (problem := check(evidence)) is not None), success)
         status = status_of(kind, reason)
         if kind == "Injected" and status != "Unknown":
-            message += caller_problems(evidence.tcp_service.key, evidence.port, _callers(evidence), evidence.policies)
+            problems = caller_problems(evidence.tcp_service.key, evidence.port, _callers(evidence), evidence.policies)
+            message = _joined(message, problems)
         found.append(Condition(type=kind, status=status, reason=reason, message=message))
     return [*found, _ready(evidence, found)]
+
+
+def _joined(message: str, problems: str) -> str:
+    """Return a message with the problems of callers. A semicolon follows a command: it may also end it in a shell."""
+    return f"{message}{' ' if message.endswith('.') else '; '}{problems}" if problems else message
 
 
 def is_accepted(evidence: Evidence) -> bool:
@@ -80,8 +95,8 @@ def _no_selector(evidence: Evidence) -> Problem | None:
     fix = f"kubectl patch tcpservice -n {namespace} {name} --type=merge -p '{patch}'"
     return (
         "NoSelector",
-        f"spec.selector is missing, and there is no Service {evidence.full_name} with a selector or EndpointSlices; "
-        f"to add one: {fix}",
+        f"The operator cannot find the pods: spec.selector is missing, and there is no Service {evidence.full_name} "
+        f"with a selector or with EndpointSlices. To select the pods with the label app={name}: {fix}",
     )
 
 
@@ -89,7 +104,7 @@ def _no_selector(evidence: Evidence) -> Problem | None:
 
 
 def _not_accepted(evidence: Evidence) -> Problem | None:
-    return None if is_accepted(evidence) else ("NotAccepted", "see the condition Accepted")
+    return None if is_accepted(evidence) else ("NotAccepted", _NOT_CHECKED)
 
 
 def _replicas_service_taken(evidence: Evidence) -> Problem | None:
@@ -98,8 +113,8 @@ def _replicas_service_taken(evidence: Evidence) -> Problem | None:
     namespace, name = evidence.replicas.key
     return (
         "ServiceTaken",
-        f"the operator needs the Service {namespace}/{name} to list the replicas, but did not create it; "
-        f"if nothing else needs it: kubectl delete service -n {namespace} {name}",
+        f"The operator needs the Service {namespace}/{name} for itself, but another client created or changed it. "
+        f"If nothing else uses this Service, delete it: kubectl delete service -n {namespace} {name}",
     )
 
 
@@ -107,15 +122,16 @@ def _service_refused(evidence: Evidence) -> Problem | None:
     if not evidence.refused:
         return None
     namespace = evidence.tcp_service.key[0]
-    look = f"; to see the quotas: kubectl describe resourcequota -n {namespace}" if "quota" in evidence.refused else ""
-    until = f"; until then, the endpoints are those of the Service {evidence.full_name}" if evidence.endpoints else ""
-    return "ServiceRefused", f"the API server refused the Service {evidence.refused}{look}{until}"
+    look = f" To see the quotas: kubectl describe resourcequota -n {namespace}" if "quota" in evidence.refused else ""
+    until = f", so sidecars use the endpoints of the Service {evidence.full_name}" if evidence.endpoints else ""
+    error = f"Service {evidence.refused.rstrip('.')}{'.' if look else ''}"
+    return "ServiceRefused", f"The operator cannot write a Service{until}. {error}{look}"
 
 
 def _services_missing(evidence: Evidence) -> Problem | None:
     if evidence.service is not None and (evidence.replicas is not None or evidence.has_own_slices):
         return None
-    return "Pending", "the operator is creating the Services"
+    return "Pending", "The operator is creating the Services."
 
 
 # Injected
@@ -125,8 +141,8 @@ def _no_pods(evidence: Evidence) -> Problem | None:
     if evidence.pods:
         return None
     if evidence.has_own_slices:
-        return "NoPods", f"the endpoints are those of the EndpointSlices of the Service {evidence.full_name}"
-    return "NoPods", f"no pod has the labels {evidence.labels}"
+        return "NoPods", f"The endpoints come from the EndpointSlices of the Service {evidence.full_name}."
+    return "NoPods", _no_pod(evidence)
 
 
 def _sidecars_missing(evidence: Evidence) -> Problem | None:
@@ -134,19 +150,23 @@ def _sidecars_missing(evidence: Evidence) -> Problem | None:
     if not lacking:
         return None
     refused = [pod for pod in lacking if pod.refused]
-    fix = "; ".join(restart_commands(pod for pod in lacking if not pod.refused))
+    commands = "; ".join(restart_commands(pod for pod in lacking if not pod.refused))
     if (evidence.tcp_service.document["spec"].get("injection") or {}).get("restart") == "Evict":
         fix = evidence.stopped or (
-            "the operator evicts them one at a time, within their disruption budgets, while all other pods are ready"
+            "The operator evicts them one at a time, within their disruption budgets, while all other pods are ready."
         )
-    why = f"; {refused[0].key[1]} gets no sidecar, as {refused[0].refused}" if refused else ""
+    elif commands:
+        fix = f"A pod gets the sidecar only when it is created. To recreate the pods: {commands}"
+    else:
+        fix = f"A pod gets the sidecar only when it is created. Pods: {list_some([pod.key[1] for pod in lacking])}."
+    why = f"{refused[0].key[1]} gets no sidecar, because {refused[0].refused}. " if refused else ""
     older = sum(pod.injected for pod in lacking)
-    count = f" (the sidecars of {older} are older than this TcpService and do not serve it)" if older else ""
+    verb = "has" if len(lacking) == 1 else "have"
+    than = f" {count_of(older, 'sidecar')} {'is' if older == 1 else 'are'} older than it." if older else ""
     return (
         "PodsLackSidecar",
-        f"{len(lacking)} of {len(evidence.pods)} pods lack the sidecar{count}, which a pod gets when it is created"
-        + (f": {fix}" if fix else f": {list_some([pod.key[1] for pod in lacking])}")
-        + why,
+        f"{len(lacking)} of {count_of(len(evidence.pods), 'pod')} {verb} no sidecar for this TcpService.{than} "
+        f"{why}{fix}",
     )
 
 
@@ -161,7 +181,7 @@ def _not_set_up(evidence: Evidence, found: Sequence[Condition]) -> Problem | Non
     is_served = evidence.endpoints or (evidence.service is not None and evidence.replicas is not None)
     if is_served and missing.reason in ("ServiceRefused", "ServiceTaken"):
         return None
-    return missing.reason, f"see the condition {missing.type}"
+    return missing.reason, f"The condition {missing.type} is {missing.status}. Its message has the details."
 
 
 def _target_port_missing(evidence: Evidence) -> Problem | None:
@@ -171,7 +191,7 @@ def _target_port_missing(evidence: Evidence) -> Problem | None:
         return None
     return (
         "TargetPortMissing",
-        f"no container of the pods has a port named {target}; if the app listens on {evidence.port}: "
+        f"No container of the pods has a port named {target}. If the app listens on port {evidence.port}, name it: "
         f"{name_port_command(staying[0], target, evidence.port)}",
     )
 
@@ -182,10 +202,14 @@ def _no_replicas(evidence: Evidence) -> Problem | None:
     if evidence.has_own_slices:
         namespace, name = evidence.tcp_service.key
         look = f"kubectl get endpointslices -n {namespace} -l {SERVICE_LABEL}={name}"
-        why = f"no EndpointSlice of the Service {evidence.full_name} has a ready address"
-        return "NoReplicas", f"{why}; to list them: {look}"
+        why = f"No EndpointSlice of the Service {evidence.full_name} has a ready address."
+        return "NoReplicas", f"{why} To list the EndpointSlices: {look}"
+    refused = _cannot_create(evidence)
+    if not evidence.pods:
+        return "NoReplicas", _look_at_workload(evidence) if refused else _no_pod(evidence)
     look = f"kubectl get pods -n {evidence.tcp_service.key[0]} -l {evidence.labels}"
-    return "NoReplicas", f"0 of {len(evidence.pods)} pods are ready; to list them: {look}"
+    ready = ready_of(0, len(evidence.pods))
+    return "NoReplicas", f"{ready}.{refused and ' '}{refused} To list the pods: {look}"
 
 
 def _mesh_port_closed(evidence: Evidence) -> Problem | None:
@@ -197,8 +221,8 @@ def _mesh_port_closed(evidence: Evidence) -> Problem | None:
     pods = list_some([pod.key[1] for pod in closed])
     return (
         "MeshPortClosed",
-        f"no NetworkPolicy lets callers' sidecars reach port {MESH_NUMBER} of {pods}; "
-        f"to open it: {open_ports_command(evidence, closed[0])}",
+        f"NetworkPolicies block port {MESH_NUMBER} of {pods}, on which sidecars accept connections from callers' "
+        f"sidecars. To allow the port: {open_ports_command(evidence, closed[0])}",
     )
 
 
@@ -208,25 +232,50 @@ def _ready(evidence: Evidence, found: Sequence[Condition]) -> Condition:
         or _target_port_missing(evidence)
         or _no_replicas(evidence)
         or _mesh_port_closed(evidence)
-        or ("Serving", f"{len(evidence.ready)} of {len(evidence.pods)} pods are ready")
+        or ("Serving", _serving(evidence))
     )
-    refused = "".join(f"; {each.workload} cannot create pods: {each.reason}" for each in evidence.refused_pods)
-    return Condition(type="Ready", status=status_of("Ready", reason), reason=reason, message=message + refused)
+    refused = _cannot_create(evidence)
+    if refused and refused not in message:
+        message = f"{refused} {message}"
+    return Condition(type="Ready", status=status_of("Ready", reason), reason=reason, message=message)
+
+
+def _serving(evidence: Evidence) -> str:
+    if evidence.has_own_slices:
+        ready = sum(each.ready for each in evidence.endpoints)
+        return f"{ready_of(ready, len(evidence.endpoints), 'endpoint')}."
+    return f"{ready_of(len(evidence.ready), len(evidence.pods))}."
+
+
+def _no_pod(evidence: Evidence) -> str:
+    look = f"kubectl get pods -n {evidence.tcp_service.key[0]} --show-labels"
+    return f"No pod has the labels {evidence.labels}. To compare the labels of the pods: {look}"
+
+
+def _look_at_workload(evidence: Evidence) -> str:
+    """Return which workloads cannot create pods, with a command that shows the Events of one."""
+    namespace, workload = evidence.tcp_service.key[0], evidence.refused_pods[0].workload
+    return f"{_cannot_create(evidence)} To see its Events: kubectl describe -n {namespace} {workload.lower()}"
+
+
+def _cannot_create(evidence: Evidence) -> str:
+    """Return a sentence for each workload that cannot create pods, with the error of the API server."""
+    return " ".join(f"{each.workload} cannot create pods: {each.reason.rstrip('.')}." for each in evidence.refused_pods)
 
 
 _ACCEPTED: Final[tuple[Check, ...]] = (_invalid, _no_selector)
 _CHAINS: Final[tuple[tuple[str, tuple[Check, ...], Problem], ...]] = (
-    ("Accepted", _ACCEPTED, ("Accepted", "the manifest is valid")),
+    ("Accepted", _ACCEPTED, ("Accepted", "The manifest is valid.")),
     (
         "Programmed", (_not_accepted, _replicas_service_taken, _service_refused, _services_missing),
-        ("Programmed", "the Services exist"),
+        ("Programmed", "The Services exist."),
     ),
     (
         "InboundReady", (_not_accepted, *INBOUND_CHECKS),
-        ("InboundReady", "messages of callers without a sidecar are balanced one by one"),
+        ("InboundReady", "Sidecars balance each message of callers without a sidecar."),
     ),
     (
         "Injected", (_not_accepted, _no_pods, on_host_network, _sidecars_missing),
-        ("AllInjected", "all pods have the sidecar"),
+        ("AllInjected", "All pods have the sidecar."),
     ),
 )  # fmt: skip

@@ -95,6 +95,16 @@ def list_some(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
 
 
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 pod` or `2 pods`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def ready_of(ready: int, total: int, noun: str = "pod") -> str:
+    """Return how many of all are ready, such as `1 of 2 pods is ready`."""
+    return f"{ready} of {count_of(total, noun)} {'is' if 1 in (ready, total) else 'are'} ready"
+
+
 def restart_commands(pods: Iterable[Pod]) -> list[str]:
     """Return the commands that recreate pods, without repetitions."""
     return sorted({pod.restart_command for pod in pods} - {""})

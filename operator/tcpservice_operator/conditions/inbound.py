@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from tcpservice_operator.cache.objects import Pod, ServicePort
 from tcpservice_operator.cache.targets import ADMIN_PORT, inbound_port_name, with_inbound_listener
-from tcpservice_operator.conditions.evidence import Check, Evidence, Problem, list_some, restart_commands
+from tcpservice_operator.conditions.evidence import Check, Evidence, Problem, count_of, list_some, restart_commands
 from tcpservice_operator.conditions.network_policies import is_closed, open_command
 
+_PER_CONNECTION: Final = "so Kubernetes balances callers without a sidecar per connection, not per message"
 _NAME: Final = "nestjs"
 """The name that the commands give to a port without a name."""
 
@@ -35,8 +36,8 @@ def _headless(evidence: Evidence) -> Problem | None:
         return None
     return (
         "HeadlessService",
-        f"the Service {evidence.full_name} is headless, so callers without a sidecar choose a pod themselves; "
-        f"to inject callers: kubectl label namespace {evidence.tcp_service.key[0]} tcpservice.dev/inject=enabled",
+        f"The Service {evidence.full_name} is headless, so callers without a sidecar choose a pod themselves. "
+        f"{_inject_callers(evidence)}",
     )
 
 
@@ -45,10 +46,15 @@ def _manual_endpoints(evidence: Evidence) -> Problem | None:
         return None
     return (
         "ManualEndpoints",
-        f"the EndpointSlices of the Service {evidence.full_name} were created by hand, so callers "
-        f"without a sidecar are balanced per connection; to inject callers: "
-        f"kubectl label namespace {evidence.tcp_service.key[0]} tcpservice.dev/inject=enabled",
+        f"The Service {evidence.full_name} has no selector, and connections go directly to the addresses of its "
+        f"EndpointSlices, {_PER_CONNECTION}. {_inject_callers(evidence)}",
     )
+
+
+def _inject_callers(evidence: Evidence) -> str:
+    """Return the command after which callers get a sidecar when they are created."""
+    label = f"kubectl label namespace {evidence.tcp_service.key[0]} tcpservice.dev/inject=enabled"
+    return f"To add the sidecar to callers when they are recreated: {label}"
 
 
 def _port_missing(evidence: Evidence) -> Problem | None:
@@ -65,8 +71,8 @@ def _port_missing(evidence: Evidence) -> Problem | None:
     ] + [{"op": "add", "path": "/spec/ports/-", "value": new}]
     return (
         "PortMissing",
-        f"the Service {evidence.full_name} has no port {evidence.port}; "
-        f"to add it: {_patch_command(evidence, 'service', 'json', patch)}",
+        f"The Service {evidence.full_name} has no port {evidence.port}, so callers without a sidecar cannot connect. "
+        f"To add the port: {_patch_command(evidence, 'service', 'json', patch)}",
     )
 
 
@@ -83,13 +89,13 @@ def _other_target(evidence: Evidence) -> Problem | None:
     if isinstance(targeted, int):
         return (
             "NumericTargetPort",
-            f"the Service {evidence.full_name} targets the number {targeted}, so callers without a sidecar are "
-            f"balanced per connection; {fix}",
+            f"The Service {evidence.full_name} targets port {targeted} by number. Its connections bypass the sidecars, "
+            f"{_PER_CONNECTION}. {fix}",
         )
     return (
         "OtherTargetPort",
-        f"the Service {evidence.full_name} targets {targeted} and the TcpService targets {evidence.target}, so callers "
-        f"without a sidecar are balanced per connection; {fix}",
+        f"The Service {evidence.full_name} targets port {targeted}, but the TcpService targets port {evidence.target}. "
+        f"Connections of the Service bypass the sidecars, {_PER_CONNECTION}. {fix}",
     )
 
 
@@ -101,10 +107,10 @@ def _fix(evidence: Evidence, index: int, targeted: str | int) -> str:
     if name is None or not all(name in dict(pod.port_names) for pod in staying):
         number = next((each for each in (targeted, evidence.target) if isinstance(each, int)), evidence.port)
         if not staying:
-            return f"to fix it, give port {number} of the app's container a name, and let the Service target that name"
+            return f"To fix it, name port {number} in the pod template, and set the Service's targetPort to that name."
         command = name_port_command(staying[0], name or _NAME, number)
-        return f"first name the port, if the app listens on {number}: {command}"
-    return "to fix it: " + " && ".join(_commands(evidence, index, targeted, name))
+        return f"First name the port in the pod template. If the app listens on port {number}: {command}"
+    return "To fix it: " + " && ".join(_commands(evidence, index, targeted, name))
 
 
 def _commands(evidence: Evidence, index: int, targeted: str | int, name: str) -> Iterator[str]:
@@ -128,19 +134,17 @@ def _shared_port(evidence: Evidence) -> Problem | None:
     if not evidence.sharing:
         return None
     why = (
-        f"these lead to port {evidence.target} of the same pods, too, but select different pods: "
-        f"{list_some(evidence.sharing)}; so callers without a sidecar are balanced per connection"
+        f"Port {evidence.target} of the pods is also the target of {list_some(evidence.sharing)}, with a different "
+        f"selector. The port stays with the app, {_PER_CONNECTION}."
     )
-    fix = (
-        f"if all mean the same pods, give them the same selector; else inject the callers: "
-        f"kubectl label namespace {evidence.tcp_service.key[0]} tcpservice.dev/inject=enabled"
-    )
+    fix = f"If all should select the same pods, give them the same selector. {_inject_callers(evidence)}"
     if evidence.older:
         commands = restart_commands(evidence.older) or [list_some([pod.key[1] for pod in evidence.older])]
-        fix = f"sidecars that still listen at this port: {len(evidence.older)}; to recreate their pods: " + "; ".join(
-            commands
+        verb = "listens" if len(evidence.older) == 1 else "listen"
+        fix = f"{count_of(len(evidence.older), 'sidecar')} still {verb} on this port. To recreate the pods: " + (
+            "; ".join(commands)
         )
-    return "SharedPort", f"{why}; {fix}"
+    return "SharedPort", f"{why} {fix}"
 
 
 def on_host_network(evidence: Evidence) -> Problem | None:
@@ -148,23 +152,29 @@ def on_host_network(evidence: Evidence) -> Problem | None:
     names = [pod.key[1] for pod in evidence.pods if pod.host_network]
     if not names:
         return None
-    return "HostNetwork", f"pods on the host network get no sidecar: {list_some(names)}"
+    return (
+        "HostNetwork",
+        f"Pods on the host network cannot have the sidecar: {list_some(names)}. "
+        "To add it, remove hostNetwork: true from the pod template.",
+    )
 
 
 def _no_sidecar(evidence: Evidence) -> Problem | None:
     listening = with_inbound_listener(evidence.tcp_service, evidence.target, evidence.ready)
     ready, service = evidence.ready, evidence.service
     if not listening:
-        why = "no ready pod has the sidecar, so callers are balanced per connection"
+        why = f"No ready pod has a sidecar for the target port, {_PER_CONNECTION}."
     elif service is not None and service.ours and isinstance(evidence.target, int) and listening != ready:
+        lacking = len(ready) - len(listening)
         why = (
-            f"{len(ready) - len(listening)} of {len(ready)} ready pods lack the sidecar; until all have it, callers "
-            f"without a sidecar are balanced per connection, because the target is a number"
+            f"{lacking} of {count_of(len(ready), 'ready pod')} {'has' if lacking == 1 else 'have'} no sidecar. The "
+            f"target port is a number, and the Service targets it until all ready pods have a sidecar, "
+            f"{_PER_CONNECTION}."
         )
     else:
         return None
     fix = restart_commands(pod for pod in ready if pod not in listening and not pod.refused)
-    return "NoSidecar", ": ".join([why, *(["; ".join(fix)] if fix else [])])
+    return "NoSidecar", f"{why} To recreate the pods: {'; '.join(fix)}" if fix else why
 
 
 def _inbound_port_closed(evidence: Evidence) -> Problem | None:
@@ -178,8 +188,8 @@ def _inbound_port_closed(evidence: Evidence) -> Problem | None:
     (pod, number), pods = closed[0], list_some([each.key[1] for each, _ in closed])
     return (
         "InboundPortClosed",
-        f"no NetworkPolicy lets callers without a sidecar reach port {number} of {pods}; "
-        f"to open it: {open_ports_command(evidence, pod)}",
+        f"NetworkPolicies block port {number} of {pods}, on which sidecars accept callers without a sidecar. "
+        f"To allow the port: {open_ports_command(evidence, pod)}",
     )
 
 

@@ -51,7 +51,7 @@ def refusal_events(pods: Iterable[Pod]) -> dict[tuple[str, str], Event]:
     found: dict[tuple[str, str], Event] = {}
     for pod in pods:
         if pod.refused and not pod.leaving:
-            text = f"{pod.key[1]} gets no sidecar, as {pod.refused}"
+            text = f"{pod.key[1]} gets no sidecar, because {pod.refused}."
             found.setdefault((pod.workload or pod.key[1], pod.refused), Event("Warning", "NotInjected", text))
     return found
 

@@ -205,11 +205,11 @@ class Reconciler:
         for workload, ready in sorted(eviction.ready.items()):
             desired = await self._writer.desired_pods(key[0], workload)
             if desired is None or ready < desired:
-                state = (
-                    f"{ready} of {desired} pods of {workload} are ready" if desired else f"{workload} does not exist"
-                )
+                state = f"{workload} has {ready} ready pods of {desired}" if desired else f"{workload} does not exist"
                 look = f"kubectl describe -n {key[0]} {workload.lower()}"
-                lacking = f"no pod is evicted until each workload has all its pods: {state}; to see why: {look}"
+                lacking = (
+                    f"The operator evicts no pod until all pods of each workload are ready. {state}. To see why: {look}"
+                )
                 break
         if not lacking:
             self._short_since.pop(key, None)
@@ -240,14 +240,14 @@ class Reconciler:
                 await self._writer.evict(pod.key)
             except ApiError as error:
                 if error.status == _TOO_MANY:
-                    self._stop(key, f"the API server does not evict {name} now: {error}")
+                    self._stop(key, f"The API server does not allow the operator to evict {name} now: {error}")
                 raise
             await self._post_events(
-                tcp_service, [Event("Normal", "Evicted", f"{name} lacks the sidecar; its workload replaces it")]
+                tcp_service, [Event("Normal", "Evicted", f"{name} has no sidecar; its workload replaces it.")]
             )
         elif key not in self._reported_stopped:
             self._reported_stopped.add(key)
-            text = f"the replacement {name} lacks the sidecar, too; to see why: tcpservice check"
+            text = f"Evictions have stopped: the new pod {name} has no sidecar either. To see why: tcpservice check"
             await self._post_events(tcp_service, [Event("Warning", "EvictingStopped", text)])
 
     async def _report_refused(self, tcp_service: TcpService, refused: Mapping[tuple[str, str], Event]) -> None:
@@ -262,7 +262,9 @@ class Reconciler:
             try:
                 await self._writer.post_event(event_document(tcp_service, each, self._now()))
             except ApiError as error:
-                _LOGGER.warning("the Event %s of %s was not written: %s", each.reason, "/".join(tcp_service.key), error)
+                _LOGGER.warning(
+                    "could not write the Event %s of TcpService %s: %s", each.reason, "/".join(tcp_service.key), error
+                )
 
     def _times_of_writes(self, document: Document) -> deque[float]:
         """Return when a Service was written last. Raises ApiError if another client keeps changing it back.
@@ -275,7 +277,7 @@ class Reconciler:
         if len(times) == _MOST_WRITES and now - times[0] < _WITHIN_S:
             show = f"kubectl get service -n {key[0]} {key[1]} -o yaml --show-managed-fields"
             raise ApiError(
-                _CONFLICT, f"another client keeps changing the Service {'/'.join(key)}; to see which: {show}"
+                _CONFLICT, f"another client repeatedly changes the Service {'/'.join(key)}. To see which one: {show}"
             )
         return times
 
@@ -309,5 +311,5 @@ class Reconciler:
         """Request a reconcile after a pause that doubles with each failure."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(failures, 10))
-        _LOGGER.warning("reconcile of %s failed, next attempt in %g s: %s", "/".join(key), pause, error)
+        _LOGGER.warning("could not reconcile TcpService %s, next attempt in %g s: %s", "/".join(key), pause, error)
         asyncio.get_running_loop().call_later(pause, self.touch, [key])

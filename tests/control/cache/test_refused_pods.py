@@ -47,7 +47,7 @@ def test_the_status_quotes_why_no_pod_can_be_created(state: ClusterState) -> Non
     assert state.apply_workload("shop", REPLICA_SET, LACKING) == {KEY}
     assert not state.unknown_workloads()
     reason = 'pods "orders-5d9f-" is forbidden: exceeded quota: few'
-    assert ready(state).endswith(f"; {REPLICA_SET} cannot create pods: Error creating: {reason}")
+    assert ready(state).startswith(f"{REPLICA_SET} cannot create pods: Error creating: {reason}. To see its Events: ")
     assert state.apply_refusal_event(event(message=QUOTA.replace("x8k2p", "zzzzz"))) == {KEY}, "it is known by now"
     assert not state.unknown_workloads()
     assert ready(state).count("cannot create pods") == 1

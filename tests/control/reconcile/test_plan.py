@@ -9,6 +9,7 @@ import pytest
 from control.objects import network_policy, pod, service, tcp_service
 from core.spec.wrong import FIELDS, LATER, ROUTE, ROUTES, SERVICE
 from tcpservice.spec.yamltext import parse
+from tcpservice_operator.api.names import NO_ALIAS_NOTE
 from tcpservice_operator.cache.cluster_state import ClusterState
 from tcpservice_operator.reconcile.plan import Plan, make_plan
 
@@ -103,16 +104,16 @@ def test_what_the_service_targets_is_the_target_where_the_tcp_service_has_none()
 
 def test_when_all_is_well() -> None:
     assert conditions(tcp_service(), *MADE, pod("a"), pod("b")) == {
-        "Accepted": ("True", "Accepted", "the manifest is valid"),
-        "Programmed": ("True", "Programmed", "the Services exist"),
-        "InboundReady": ("True", "InboundReady", "messages of callers without a sidecar are balanced one by one"),
-        "Injected": ("True", "AllInjected", "all pods have the sidecar"),
-        "Ready": ("True", "Serving", "2 of 2 pods are ready"),
+        "Accepted": ("True", "Accepted", "The manifest is valid."),
+        "Programmed": ("True", "Programmed", "The Services exist."),
+        "InboundReady": ("True", "InboundReady", "Sidecars balance each message of callers without a sidecar."),
+        "Injected": ("True", "AllInjected", "All pods have the sidecar."),
+        "Ready": ("True", "Serving", "2 of 2 pods are ready."),
     }
 
 
 NOT_INJECTED = "tcpservice.dev/not-injected"
-LEFT_OUT = {"tcpservice.dev/injection-notes": "shop/billing: no alias, as so; shop/orders: no alias, as it is"}
+LEFT_OUT = {"tcpservice.dev/injection-notes": f"shop/billing{NO_ALIAS_NOTE}so; shop/orders{NO_ALIAS_NOTE}it is"}
 CRASHING = pod(
     "web", app="web", inject="enabled", arguments=["--listen=shop/orders=127.77.0.1:3001"], ready=False, crashing=True
 )
@@ -137,23 +138,24 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
     (
         "a second name of the same pods",
         [tcp_service(), tcp_service("aaa", selector={"app": "orders"}), *MADE, pod("a")], "InboundReady",
-        ("True", "InboundReady"), "messages of callers without a sidecar are balanced one by one",
+        ("True", "InboundReady"), "Sidecars balance each message of callers without a sidecar.",
     ),
     (
         "a canary beside it", [tcp_service(), *MADE, CANARY, pod("a"), pod("c", labels=TRACK, target="none")],
         "InboundReady", ("False", "SharedPort"),
-        "of the same pods, too, but select different pods: Service shop/orders-canary; so callers without",
+        "Port nestjs of the pods is also the target of Service shop/orders-canary, with a different selector.",
     ),
     (
         "a canary created after the pods", [tcp_service(), *MADE, CANARY, pod("a"), pod("c", labels=TRACK)],
         "InboundReady", ("False", "SharedPort"),
-        "; sidecars that still listen at this port: 1; to recreate their pods: "
+        " 1 sidecar still listens on this port. To recreate the pods: "
         "kubectl rollout restart -n shop deployment/orders",
     ),
     (
         "a TcpService for some of its pods",
         [tcp_service(), *MADE, tcp_service("canary", selector={"app": "orders", **TRACK}), pod("c", labels=TRACK)],
-        "InboundReady", ("False", "SharedPort"), "different pods: TcpService shop/canary;",
+        "InboundReady", ("False", "SharedPort"),
+        "is also the target of TcpService shop/canary, with a different selector.",
     ),
     (
         "a Service for some of its pods, by number",
@@ -161,17 +163,17 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
             tcp_service(), *MADE, pod("c", labels=TRACK),
             service("orders-canary", selector={"app": "orders", **TRACK}, ports=[{"port": 3001, "targetPort": 3001}]),
         ],
-        "InboundReady", ("True", "InboundReady"), "balanced one by one",
+        "InboundReady", ("True", "InboundReady"), "Sidecars balance each message",
     ),
     (
         "a wrong one has no Services", [tcp_service(selector=None)], "Programmed", ("False", "NotAccepted"),
-        "see the condition Accepted",
+        "Not checked, because the condition Accepted is False.",
     ),
     (
         "the twin is taken", [tcp_service(), service("orders-replicas")], "Programmed", ("False", "ServiceTaken"),
         "kubectl delete service -n shop orders-replicas",
     ),
-    ("just begun", [tcp_service()], "Programmed", ("Unknown", "Pending"), "the operator is creating the Services"),
+    ("just begun", [tcp_service()], "Programmed", ("Unknown", "Pending"), "The operator is creating the Services."),
     (
         "a headless Service", [tcp_service(), service(clusterIP="None"), pod("a")], "InboundReady",
         ("False", "HeadlessService"), "kubectl label namespace shop tcpservice.dev/inject=enabled",
@@ -185,56 +187,61 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         "a numeric target",
         [tcp_service(), service(ports=[{"port": 80}, {"port": 3001, "targetPort": 3001}]), pod("a")], "InboundReady",
         ("False", "NumericTargetPort"),
-        """to fix it: kubectl patch service -n shop orders --type=json -p '[{"op": "replace", "path": """
+        """To fix it: kubectl patch service -n shop orders --type=json -p '[{"op": "replace", "path": """
         """"/spec/ports/1/targetPort", "value": "nestjs"}]'""",
     ),
     (
         "a numeric target of a port without the name", [tcp_service(targetPort="x"), NUMERIC, pod("a", injected=False)],
         "InboundReady", ("False", "NumericTargetPort"),
-        "; first name the port, if the app listens on 3001: kubectl patch -n shop deployment/orders -p "
+        "First name the port in the pod template. If the app listens on port 3001: kubectl patch -n shop "
+        "deployment/orders -p "
         """'{"spec": {"template": {"spec": {"containers": [{"name": "app", "ports": """
         """[{"name": "x", "containerPort": 3001}]}]}}}}'""",
     ),
     (
         "two numeric targets", [tcp_service(targetPort=3001), NUMERIC, pod("a", target=3001)], "InboundReady",
         ("False", "NumericTargetPort"),
-        """to fix it: kubectl patch tcpservice -n shop orders --type=merge -p '{"spec": {"targetPort": "nestjs"}}' """
+        """To fix it: kubectl patch tcpservice -n shop orders --type=merge -p '{"spec": {"targetPort": "nestjs"}}' """
         """&& kubectl patch service -n shop orders --type=json -p '[{"op": "replace", "path": """
         """"/spec/ports/0/targetPort", "value": "nestjs"}]' && kubectl rollout restart -n shop deployment/orders""",
     ),
     (
         "the Service's numeric target", [tcp_service(targetPort=None), NUMERIC, pod("a", injected=False)],
         "InboundReady", ("False", "NumericTargetPort"),
-        """to fix it: kubectl patch service -n shop orders --type=json -p '[{"op": "replace", "path": """
+        """To fix it: kubectl patch service -n shop orders --type=json -p '[{"op": "replace", "path": """
         """"/spec/ports/0/targetPort", "value": "nestjs"}]'""",
     ),
     (
         "two numeric targets, and no pods", [tcp_service(targetPort=3001), NUMERIC], "InboundReady",
-        ("False", "NumericTargetPort"), "to fix it, give port 3001 of the app's container a name",
+        ("False", "NumericTargetPort"), "To fix it, name port 3001 in the pod template",
     ),
     (
         "another name", [tcp_service(), service(ports=[{"port": 3001, "targetPort": "web"}]), pod("a")], "InboundReady",
-        ("False", "OtherTargetPort"), "targets web and the TcpService targets nestjs, so callers without a sidecar are "
-        "balanced per connection; to fix it: kubectl patch service -n shop orders",
+        ("False", "OtherTargetPort"),
+        "targets port web, but the TcpService targets port nestjs. Connections of the Service "
+        "bypass the sidecars, so Kubernetes balances callers without a sidecar per connection, not per message. To fix "
+        "it: kubectl patch service -n shop orders",
     ),
     (
         "a name and a number", [tcp_service(targetPort=3001), service(), pod("a", target=3001)], "InboundReady",
         ("False", "OtherTargetPort"),
-        """to fix it: kubectl patch tcpservice -n shop orders --type=merge -p '{"spec": {"targetPort": "nestjs"}}' """
+        """To fix it: kubectl patch tcpservice -n shop orders --type=merge -p '{"spec": {"targetPort": "nestjs"}}' """
         "&& kubectl rollout restart -n shop deployment/orders",
     ),
     (
         "a sidecar that is older than the target", [tcp_service(), *MADE, pod("a", target=3001)], "InboundReady",
-        ("False", "NoSidecar"), "connection: kubectl rollout restart -n shop deployment/orders",
+        ("False", "NoSidecar"),
+        "not per message. To recreate the pods: kubectl rollout restart -n shop deployment/orders",
     ),
     (
         "a number, and a pod without", [tcp_service(targetPort=3001), *MADE, FRONTED, pod("b", injected=False)],
-        "InboundReady", ("False", "NoSidecar"), "1 of 2 ready pods lack the sidecar; until all have it",
+        "InboundReady", ("False", "NoSidecar"), "1 of 2 ready pods has no sidecar. The target port is a number",
     ),
     (
         "a policy for the mesh alone", [tcp_service(), *MADE, pod("a"), network_policy({"ports": [{"port": 15801}]})],
         "InboundReady", ("False", "InboundPortClosed"),
-        "reach port 15820 of a; to open it: kubectl patch networkpolicy -n shop closed --type=json -p "
+        "block port 15820 of a, on which sidecars accept callers without a sidecar. To allow the port: kubectl patch "
+        "networkpolicy -n shop closed --type=json -p "
         """'[{"op": "add", "path": "/spec/ingress/-", "value": {"from": [{"namespaceSelector": {}}], """
         """"ports": [{"port": 15820}]}}]'""",
     ),
@@ -251,48 +258,52 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
     (
         "a policy for the port's name",
         [tcp_service(), *MADE, pod("a"), network_policy({"ports": [{"port": "nestjs"}]})], "InboundReady",
-        ("True", "InboundReady"), "messages of callers without a sidecar are balanced one by one",
+        ("True", "InboundReady"), "Sidecars balance each message of callers without a sidecar.",
     ),
     (
         "the host's network", [tcp_service(), *MADE, pod("a"), pod("b", injected=False, hostNetwork=True)],
-        "InboundReady", ("False", "HostNetwork"), "pods on the host network get no sidecar: b",
+        "InboundReady", ("False", "HostNetwork"), "Pods on the host network cannot have the sidecar: b.",
     ),
     (
         "no sidecar", [tcp_service(), *MADE, pod("a", injected=False)], "InboundReady", ("False", "NoSidecar"),
-        "no ready pod has the sidecar",
+        "No ready pod has a sidecar for the target port",
     ),
     (
         "some lack it", [tcp_service(), *MADE, pod("a"), pod("b", injected=False)], "Injected",
         ("False", "PodsLackSidecar"),
-        "1 of 2 pods lack the sidecar, which a pod gets when it is created: "
+        "1 of 2 pods has no sidecar for this TcpService. A pod gets the sidecar only when it is created. To recreate "
+        "the pods: "
         "kubectl rollout restart -n shop deployment/orders",
     ),
     (
         "a sidecar older than the TcpService",
         [tcp_service(), *MADE, pod("a"), pod("b", arguments=["--listen=shop/other=127.77.0.1:3001"])], "Injected",
-        ("False", "PodsLackSidecar"), "1 of 2 pods lack the sidecar (the sidecars of 1 are older than this TcpService",
+        ("False", "PodsLackSidecar"),
+        "1 of 2 pods has no sidecar for this TcpService. 1 sidecar is older than it. A pod",
     ),
     (
         "one that is refused it",
         [tcp_service(), *MADE, pod("a"), pod("b", injected=False, annotations={NOT_INJECTED: "it runs on Windows"})],
-        "Injected", ("False", "PodsLackSidecar"), "created: b; b gets no sidecar, as it runs on Windows",
+        "Injected", ("False", "PodsLackSidecar"), " b gets no sidecar, because it runs on Windows. ",
     ),
     (
         "one that has a container of that name", [tcp_service(), *MADE, pod("a"), pod("b", annotations=REFUSAL)],
-        "Injected", ("False", "PodsLackSidecar"), "created: b; b gets no sidecar, as it runs on Windows",
+        "Injected", ("False", "PodsLackSidecar"), " b gets no sidecar, because it runs on Windows. ",
     ),
     (
         "a caller that is older", [tcp_service(), *MADE, pod("a"), pod("web", app="web", inject="enabled")], "Injected",
         ("True", "AllInjected"),
-        "all pods have the sidecar; callers older than this TcpService, which connect to the address of the "
-        "Service: 1; to recreate them: kubectl rollout restart -n shop deployment/web",
+        "All pods have the sidecar. 1 caller is older than this TcpService, so messages bypass the caller's sidecar "
+        "and "
+        "go to the Service. To recreate the callers: kubectl rollout restart -n shop deployment/web",
     ),
     (
         "a caller without an alias",
         [tcp_service(), *MADE, pod("a"), pod("web", app="web", inject="enabled", annotations=LEFT_OUT, arguments=[])],
         "Injected", ("True", "AllInjected"),
-        "; callers without an alias for this TcpService: 1; they connect to the address of the Service, and the "
-        "annotation tcpservice.dev/injection-notes of web says why",
+        "All pods have the sidecar. 1 caller has no alias for this TcpService, so messages bypass the caller's sidecar "
+        "and go to the Service. To see why: kubectl get pod -n shop web "
+        "-o jsonpath='{.metadata.annotations.tcpservice\\.dev/injection-notes}'",
     ),
     (
         "a caller that crashes, and lists its ports", [tcp_service(), *MADE, pod("a"), LISTING], "Injected",
@@ -304,12 +315,13 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
             tcp_service(), *MADE, pod("a"), REFUSED, pod("web-2", app="web", inject="enabled", annotations=REFUSAL),
             pod("b", injected=False, inject="enabled", annotations=REFUSAL),
         ],
-        "Injected", ("False", "PodsLackSidecar"), "created: b; b gets no sidecar, as it runs on Windows; callers "
-        "that get no sidecar: 2; web gets no sidecar, as it runs on Windows",
+        "Injected", ("False", "PodsLackSidecar"), "b gets no sidecar, because it runs on Windows. A pod gets the "
+        "sidecar only when it is created. Pods: b. 2 callers have no sidecar, for example web, because it runs on "
+        "Windows",
     ),
     (
         "a caller that crashes", [tcp_service(), *MADE, pod("a"), CRASHING], "Injected", ("True", "AllInjected"),
-        "; web is in a crash loop; if its app listens on port 3001 itself, declare that: kubectl patch "
+        "web is in a crash loop. If its app itself listens on port 3001, list this port: kubectl patch "
         '-n shop deployment/web -p \'{"spec": {"template": {"metadata": {"annotations": '
         '{"tcpservice.dev/app-ports": "3001"}}}}}\'',
     ),
@@ -328,8 +340,8 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
             ),
         ],
         "Injected", ("True", "AllInjected"),
-        "; callers whose NetworkPolicies let them reach no port 15801, so that they reach apps past their sidecars, or "
-        "none: 1; to open it: kubectl patch networkpolicy -n shop closed --type=json -p "
+        "NetworkPolicies block port 15801 for 1 caller, so messages bypass the pods' sidecars, or fail. To allow "
+        "the port: kubectl patch networkpolicy -n shop closed --type=json -p "
         """'[{"op": "add", "path": "/spec/egress/0/ports/-", "value": {"port": 15801}}]'""",
     ),
     (
@@ -338,27 +350,29 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
             tcp_service(), *MADE, pod("a"), pod("web", app="web", inject="enabled", calls="billing"),
             pod("none", app="web", inject="enabled", calls=""), pod("going", app="web", inject="enabled", leaving=True),
         ],
-        "Injected", ("True", "AllInjected"), "all pods have the sidecar",
+        "Injected", ("True", "AllInjected"), "All pods have the sidecar.",
     ),
     (
         "no pods", [tcp_service(), *MADE], "Injected", ("Unknown", "NoPods"),
-        "no pod has the labels app=orders",
+        "No pod has the labels app=orders. To compare the labels of the pods: kubectl get pods -n shop --show-labels",
     ),
     (
         "none is ready", [tcp_service(), *MADE, pod("a", ready=False)], "Ready", ("False", "NoReplicas"),
-        "0 of 1 pods are ready; to list them: kubectl get pods -n shop -l app=orders",
+        "0 of 1 pod is ready. To list the pods: kubectl get pods -n shop -l app=orders",
     ),
     (
         "a port that no container has", [tcp_service(targetPort="grpc"), *MADE, pod("a")], "Ready",
         ("False", "TargetPortMissing"),
-        "no container of the pods has a port named grpc; if the app listens on 3001: "
+        "No container of the pods has a port named grpc. If the app listens on port 3001, name it: "
         "kubectl patch -n shop deployment/orders -p '{\"spec\": {\"template\": {\"spec\": {\"containers\": "
         '[{"name": "app", "ports": [{"name": "grpc", "containerPort": 3001}]}]}}}}\'',
     ),
     (
         "a policy without rules", [tcp_service(), *MADE, pod("a"), network_policy()], "Ready",
         ("False", "MeshPortClosed"),
-        "no NetworkPolicy lets callers' sidecars reach port 15801 of a; to open it: "
+        "NetworkPolicies block port 15801 of a, on which sidecars accept connections from callers' sidecars. To "
+        "allow the "
+        "port: "
         """kubectl patch networkpolicy -n shop closed --type=json -p '[{"op": "add", "path": "/spec/ingress", """
         """"value": [{"from": [{"namespaceSelector": {}}], "ports": [{"port": 15820}, {"port": 15801}]}]}]'""",
     ),
@@ -381,7 +395,10 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         "a policy for a port of others", [tcp_service(), *MADE, pod("a"), network_policy({"ports": [{"port": 80}]})],
         "Ready", ("False", "MeshPortClosed"), '"ports": [{"port": 15820}, {"port": 15801}]}',
     ),
-    ("not accepted", [tcp_service(selector=None)], "Ready", ("False", "NoSelector"), "see the condition Accepted"),
+    (
+        "not accepted", [tcp_service(selector=None)], "Ready", ("False", "NoSelector"),
+        "The condition Accepted is False. Its",
+    ),
 ]  # fmt: skip
 
 

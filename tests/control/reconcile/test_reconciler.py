@@ -180,7 +180,7 @@ def test_somebody_who_keeps_changing_a_service_is_not_fought_for_ever() -> None:
             await reconciler.reconcile(("shop", "orders"))
 
     with pytest.raises(
-        ApiError, match="to see which: kubectl get service -n shop orders -o yaml --show-managed-fields"
+        ApiError, match="To see which one: kubectl get service -n shop orders -o yaml --show-managed-fields"
     ):
         asyncio.run(fight())
     assert server.writes["service"] <= 7
@@ -225,7 +225,7 @@ def test_a_service_that_the_api_server_refuses_is_quoted_in_the_status_until_it_
                 await reconciler.reconcile(("shop", "orders"))
         status, reason, message = programmed(state)
         assert (status, reason) == ("False", "ServiceRefused")
-        assert message.startswith(f"the API server refused the Service shop/orders-replicas: {server.error}")
+        assert message.startswith(f"The operator cannot write a Service. Service shop/orders-replicas: {server.error}")
         assert ("kubectl describe resourcequota -n shop" in message) == quota
         assert server.events == ["ServiceRefused"]
         server.refuse.clear()
@@ -367,7 +367,7 @@ def test_a_pod_that_does_not_come_back_is_the_last_one_to_be_evicted() -> None:
         assert server.evicted == ["a"], "two of three are ready"
         assert server.events.count("EvictingStopped") == 1
         command = "kubectl describe -n shop replicaset/orders-5d9f"
-        assert f"2 of 3 pods of ReplicaSet/orders-5d9f are ready; to see why: {command}" in message()
+        assert f"ReplicaSet/orders-5d9f has 2 ready pods of 3. To see why: {command}" in message()
         state.apply_pod_event(pod("d"))
         await settle(reconciler, state, 2)
         assert server.evicted[1:] == ["b", "b"], "it came back, and the next one goes"
@@ -416,7 +416,9 @@ def test_a_disruption_budget_is_waited_for_and_named() -> None:
         asyncio.run(settle(reconciler, state, 1))
     conditions = state.tcp_services["shop", "orders"].status["conditions"]
     message = next(one["message"] for one in conditions if one["type"] == "Injected")
-    assert "the API server does not evict a now: TooManyRequests: the disruption budget orders needs 1" in message
+    assert (
+        "does not allow the operator to evict a now: TooManyRequests: the disruption budget orders needs 1" in message
+    )
     server.refuse.clear()
     asyncio.run(settle(reconciler, state, 1))
     assert server.evicted == ["a"]
