@@ -110,10 +110,10 @@ def test_one_apply_of_a_tcp_service_and_its_pod_gives_it_the_sidecar(api: ApiSer
         assert "tcpservice.dev" not in json.dumps(api.get(f"{PODS}/stranger")["metadata"].get("annotations", {}))
 
         said = api.kubectl("apply", "-f", "-", text=json.dumps(pod("host", hostNetwork=True)))
-        assert "Warning: tcpservice: no sidecar, as it is on the host's network" in said
+        assert "Warning: tcpservice: no sidecar, because the pod uses the host network" in said
         assert sidecars(api, "host") == []
         annotations = api.get(f"{PODS}/host")["metadata"]["annotations"]
-        assert annotations["tcpservice.dev/not-injected"] == "it is on the host's network"
+        assert annotations["tcpservice.dev/not-injected"] == "the pod uses the host network"
 
         operator.child.kill()
         api.kubectl("apply", "-f", "-", text=json.dumps(pod("orders-b")))

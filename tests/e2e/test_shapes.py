@@ -63,9 +63,12 @@ def test_a_chain_of_services_at_one_port_with_a_call_of_itself(cluster: Cluster)
         (pod, *_) = cluster.get("pods", "-n", there, "-l", "app=a")["items"]
         notes = pod["metadata"]["annotations"]["tcpservice.dev/injection-notes"]
         for name in following:
-            assert f"{there}/{name}: no alias, as the app may listen on port 3001 itself" in notes
+            assert (
+                f"{there}/{name}: calls bypass the sidecar (no alias), because the app itself may listen on port 3001"
+                in notes
+            )
         told = cluster.condition(there, "b", "Injected")["message"]
-        assert "callers without an alias for this TcpService: 6" in told, told
+        assert "6 callers have no alias for this TcpService" in told, told
 
 
 def test_an_own_prestop_is_kept(cluster: Cluster) -> None:

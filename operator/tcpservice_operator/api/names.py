@@ -55,7 +55,7 @@ INJECT_LABEL: Final = f"{GROUP}/inject"
 INJECTION_NOTES: Final = f"{GROUP}/injection-notes"
 """The annotation that lists what the injection left out, with the reasons."""
 
-NO_ALIAS_NOTE: Final = ": no alias, as "
+NO_ALIAS_NOTE: Final = ": calls bypass the sidecar (no alias), because "
 NOT_INJECTED: Final = f"{GROUP}/not-injected"
 """The annotation with the reason why a pod that serves or calls has no sidecar."""
 

@@ -22,11 +22,11 @@ def why_not_captured(state: ClusterState, tcp_service: TcpService) -> str:
     if state.endpoints_of(tcp_service.key):
         return ""
     if not state.selector_of(tcp_service):
-        return "the TcpService has no selector, and the Service of its name no endpoints"
+        return "the TcpService has no selector, and the Service of its name has no endpoints"
     if tcp_service.problems:
         return "the TcpService is not accepted, and it has no endpoints"
     if leads_elsewhere(state, tcp_service):
-        return "the TcpService has no endpoints, and the Service of its name leads elsewhere"
+        return "the TcpService has no endpoints, but the Service of its name has others"
     return ""
 
 

@@ -66,23 +66,23 @@ def _why_not(called: Called, listened: AppPorts, served: Collection[int]) -> str
         return called.refused
     if called.others:
         others = ", ".join(map(str, called.others))
-        return f"the Service has other ports, too ({others}), which the alias would capture"
+        return f"the alias would also redirect the other ports of the Service ({others})"
     if not listened.known:
         return (
-            f"the pod declares no port, and its app may listen on {called.port}; "
-            f'list the ports of the app: {APP_PORTS_ANNOTATION}: "..."'
+            f"the pod declares no port, so the app itself may listen on port {called.port} "
+            f'(fix: list the ports of the app: {APP_PORTS_ANNOTATION}: "...")'
         )
     if called.port in listened.numbers or called.port in served:
         return (
-            f"the app may listen on port {called.port} itself; give the TcpService another port (its targetPort may "
-            f'stay), or list where the app listens: {APP_PORTS_ANNOTATION}: "..."'
+            f"the app itself may listen on port {called.port} (fix: change spec.port but not targetPort of the "
+            f'TcpService, or list the ports of the app: {APP_PORTS_ANNOTATION}: "...")'
         )
     return ""
 
 
 def _why_taken(names: Sequence[str], taken: Collection[str]) -> str:
     twice = next((name for name in names if name in taken), None)
-    return f"the pod has a host alias {twice} of its own" if twice else ""
+    return f"the pod's own hostAliases contain {twice}" if twice else ""
 
 
 def _names(key: Key, home: str) -> Iterator[str]:

@@ -72,12 +72,13 @@ def _inject(document: Document, state: ClusterState, options: Options) -> Result
     injected = inject(pod, roles, options)
     name = f"{document['kind'].lower()}/{(document.get('metadata') or {}).get('name', '?')}"
     if injected.reason:
-        return Result(document, (f"{name}: not changed, as {injected.reason}",))
+        return Result(document, (f"{name}: not changed, because {injected.reason}",))
     made = injected.pod
     if "namespace" not in metadata:
         del made["metadata"]["namespace"]
     served = ", ".join("/".join(each.key) for each in roles.serves) or "none"
-    summary = f"{name}: injected; serves {served}; calls {len(roles.calls)}"
+    calls = len(roles.calls)
+    summary = f"{name}: sidecar added; serves {served}; calls {calls} TcpService{'' if calls == 1 else 's'}"
     return Result(with_template(document, made), (summary, *(f"{name}: {note}" for note in injected.notes)))
 
 

@@ -83,10 +83,10 @@ def _inject(pod: Document, roles: Roles, options: Options, rules: NamespaceRules
     notes += [f"{'/'.join(key)}{NO_ALIAS_NOTE}{reason}" for key, reason in reasons.items()]
     notes += [_not_there(key, pod) for key in roles.unknown]
     if not ports.apps and not aliases:
-        return Injected(pod=pod, reason=f"nothing could lead to its sidecar ({'; '.join(notes)})")
+        return Injected(pod=pod, reason=f"no traffic would reach the sidecar ({'; '.join(notes)})")
     taken = listened.numbers & sidecar_ports(ports)
     if taken:
-        return Injected(pod=pod, reason=f"its app listens on port {min(taken)}, which the sidecar needs")
+        return Injected(pod=pod, reason=f"the app listens on port {min(taken)}, which the sidecar uses")
     resources = fit(
         pod,
         {"cpu": options.cpu, "memory": options.memory},
@@ -107,7 +107,8 @@ def _inject(pod: Document, roles: Roles, options: Options, rules: NamespaceRules
     _annotate(made, roles.serves, aliases, notes, options)
     size = sum(len(name) + len(value) for name, value in _annotations_of(made).items())
     if size > LARGEST_ANNOTATIONS:
-        return Injected(pod=pod, reason=f"its annotations leave no room for the sidecar's: {size} bytes in all")
+        most = f"the API server accepts at most {LARGEST_ANNOTATIONS}"
+        return Injected(pod=pod, reason=f"its annotations would have {size} bytes with the sidecar, and {most}")
     return Injected(pod=made, notes=tuple(notes))
 
 
@@ -134,12 +135,15 @@ def _annotations_of(pod: Document) -> Document:
 def _not_there(key: Key, pod: Document) -> str:
     """Say that a pod calls nothing of a name. It does not learn what exists in a namespace that it may not call."""
     is_elsewhere = key[0] != (pod.get("metadata") or {}).get("namespace")
-    return f"there is no TcpService {key[1]} in {key[0]}" + " that this namespace may call" * is_elsewhere
+    return (
+        f"the TcpService {'/'.join(key)} does not exist"
+        + ", or does not allow calls from this namespace" * is_elsewhere
+    )
 
 
 def _why_not(pod: Document, roles: Roles) -> str:
     if not roles:
-        return "it serves no TcpService and calls none"
+        return "the pod serves no TcpService and calls none"
     reasons = (reason for holds, reason in _REFUSALS if holds(pod["spec"], pod.get("metadata") or {}))
     reason = next(reasons, "") or _why_taken(pod["spec"])
     if not reason and not roles.serves and not roles.calls:
@@ -151,9 +155,9 @@ def _why_taken(spec: Document) -> str:
     """Return the conflict of a pod's own container or volume with the name of the sidecar's; empty if there is none."""
     containers = (*spec["containers"], *(spec.get("initContainers") or []))
     if any(each["name"] == SIDECAR_CONTAINER for each in containers):
-        return f"it has a container {SIDECAR_CONTAINER} of its own"
+        return f"the pod already has a container with the name {SIDECAR_CONTAINER}"
     if any(each["name"] == VOLUME for each in spec.get("volumes") or []):
-        return f"it has a volume {VOLUME} of its own"
+        return f"the pod already has a volume with the name {VOLUME}"
     return ""
 
 
@@ -171,9 +175,9 @@ def _is_on_host_network(spec: Document, _: Document) -> bool:
 
 
 _REFUSALS: Final[tuple[tuple[Callable[[Document, Document], bool], str], ...]] = (
-    (_is_opted_out, f"it has the label {INJECT_LABEL}: disabled"),
-    (_is_on_host_network, "it is on the host's network"),
-    (_is_windows, "it runs on Windows"),
+    (_is_opted_out, f"the pod has the label {INJECT_LABEL}: disabled"),
+    (_is_on_host_network, "the pod uses the host network"),
+    (_is_windows, "the pod runs on Windows"),
 )
 
 

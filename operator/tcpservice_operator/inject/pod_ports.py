@@ -95,8 +95,8 @@ def move_ports(pod: Document, serves: Sequence[Served]) -> ServingPorts:
             numbers[target] = target if isinstance(target, int) else _number_of(pod, target, served.port)
             if served.sharing:
                 notes.append(
-                    f"port {target} leads to the app, not to the sidecar, as {', '.join(served.sharing)} and "
-                    f"TcpService {'/'.join(served.key)} lead to it and select different pods"
+                    f"port {target} leads to the app, not to the sidecar, because {', '.join(served.sharing)} and "
+                    f"TcpService {'/'.join(served.key)} target it and select different pods"
                 )
             else:
                 number = FIRST_INBOUND_PORT + len(listeners)

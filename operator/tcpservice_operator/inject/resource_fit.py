@@ -34,6 +34,8 @@ RESOURCES: Final = ("cpu", "memory")
 SMALLEST: Final = {"cpu": Decimal("0.01"), "memory": Decimal(48 << 20)}
 """The lowest limits with which a sidecar works. With less memory it is killed."""
 
+_SMALLEST_TEXTS: Final = {"cpu": "10m", "memory": "48Mi"}
+
 CPU_LIMIT: Final = Decimal("0.5")
 """The limit of CPU where a quota or a LimitRange demands one, and the installation sets none."""
 
@@ -133,10 +135,9 @@ def _why_not_container(demand: _Demand, ranges: Sequence[Document]) -> str:
         or any(not low or high is None or high > each * low for each in _values(ranges, "maxLimitRequestRatio", name))
     )
     if broken:
-        return f"no amount of {name} for the sidecar satisfies the namespace's LimitRange"
+        return f"no {name} request and limit of the sidecar can satisfy the LimitRange of the namespace"
     if limit is not None and limit < SMALLEST[name]:
-        least = format_quantity(name, SMALLEST[name])
-        return f"the sidecar needs a limit of {least} {name} at least, and the namespace or the pod allows less"
+        return f"{_needs(name)}, and the namespace or the pod allows less"
     return ""
 
 
@@ -194,7 +195,7 @@ def _fit_quotas(demand: _Demand, pod: Document, quotas: Sequence[Document]) -> s
                 demand.request = max(Decimal(0), min(demand.request, limit))
         reason = _too_little(demand)
         if reason:
-            return f"the ResourceQuota {quota['metadata']['name']} leaves no room for the sidecar: {reason}"
+            return f"the ResourceQuota {quota['metadata']['name']} leaves too little for the sidecar: {reason}"
     return ""
 
 
@@ -235,11 +236,15 @@ def _matches(expression: Document, priority: str, holds: Mapping[str, bool]) -> 
 # Amounts
 
 
+def _needs(name: str) -> str:
+    return f"the sidecar needs a {name} limit of at least {_SMALLEST_TEXTS[name]}"
+
+
 def _too_little(demand: _Demand) -> str:
-    """Return why what was left is too little, nothing where it is enough."""
+    """Return why the remaining amount is too little; empty if it is enough."""
     least = SMALLEST[demand.name]
     if demand.limit is not None and demand.limit < least:
-        return f"a limit of {format_quantity(demand.name, least)} {demand.name} is the least that it works with"
+        return _needs(demand.name)
     if demand.limit is not None and demand.request is not None:
         demand.request = min(demand.request, demand.limit)
     return ""

@@ -39,7 +39,7 @@ class Review:
     def __init__(self, budget: ReviewBudget, client: str, deadline: asyncio.Timeout) -> None:
         self.client = client
         self.cost = OVERHEAD
-        self.reason = f"the body did not arrive within {budget.read_seconds:g} s"
+        self.reason = f"the request body did not arrive within {budget.read_seconds:g} s"
         self.deadline = deadline
         self._review_budget = budget
         self._is_refused = False
@@ -59,7 +59,7 @@ class Review:
 
     def refuse(self) -> None:
         """End this review with ReviewRefused, at its next await."""
-        self.reason = "the reviews in progress exceed the memory budget"
+        self.reason = "the admission reviews in progress exceed the memory limit of the webhook"
         self._is_refused = True
         self.deadline.reschedule(0.0)
 

@@ -76,7 +76,7 @@ def add_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
             "--sidecar-pull-policy",
             "POLICY",
             options.pull_policy,
-            "when the kubelet pulls the image: Always, IfNotPresent or Never",
+            "imagePullPolicy of the sidecar: Always, IfNotPresent or Never",
         ),
         ("--sidecar-cpu", "QUANTITY", options.cpu, "CPU request of the sidecar"),
         ("--sidecar-memory", "QUANTITY", options.memory, "memory request of the sidecar"),
@@ -85,21 +85,23 @@ def add_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         group.add_argument(flag, metavar=metavar, type=str, default=default, help=f"{words} (default {default})")
     group.add_argument(
         "--sidecar-cpu-limit", metavar="QUANTITY", type=str, default=options.cpu_limit,
-        help="CPU limit of the sidecar, for namespaces whose quota requires one (default: none, because a limit "
-        "throttles a busy sidecar for a part of each 100 ms)",
+        help="CPU limit of the sidecar; set one if a ResourceQuota requires it (default: none, because Kubernetes "
+        "throttles a container that reaches its limit, which delays messages)",
     )  # fmt: skip
     group.add_argument(
         "--sidecar-env", metavar="NAME=VALUE", type=argument(_pair), action="append", default=[],
-        help="environment variable of the sidecar, such as OTEL_EXPORTER_OTLP_ENDPOINT; may be repeated",
+        help="environment variable of the sidecar, such as OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318; may be "
+        "repeated",
     )  # fmt: skip
     group.add_argument(
         "--sidecar-pull-secret", metavar="NAME", type=str, action="append", default=[],
-        help="Secret with which nodes pull the image, which the namespace of each pod must have; may be repeated",
+        help="Secret for pulling the image, added to each pod with a sidecar; it must exist in the pod's namespace; "
+        "may be repeated",
     )  # fmt: skip
     group.add_argument(
         "--sidecar-security-context", metavar="JSON", type=argument(_object), default=SECURITY_CONTEXT,
-        help="securityContext of the sidecar's container; {} for none, where the platform sets it (default: what the "
-        "standard `restricted` demands, with runAsUser 65532)",
+        help="securityContext of the sidecar container; {} sets none, so that the platform chooses it (default: "
+        "complies with the Pod Security Standard `restricted`, with runAsUser 65532)",
     )  # fmt: skip
     return group
 

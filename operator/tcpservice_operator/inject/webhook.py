@@ -113,13 +113,13 @@ class Webhook:
     async def _outcome_of(self, request: web.BaseRequest) -> tuple[str, web.Response]:
         client = request.remote or ""
         if (request.content_length or 0) > LARGEST:
-            return "dropped", _closing(413, "the review is too large")
+            return "dropped", _closing(413, f"the admission review is larger than {LARGEST} bytes")
         try:
             async with self._budget.enter(client) as place:
                 body = await place.read(request.content.iter_any())
                 return await self._answer_to(body, client)
         except TooLarge:
-            return "dropped", _closing(413, "the review is too large")
+            return "dropped", _closing(413, f"the admission review is larger than {LARGEST} bytes")
         except ReviewRefused as error:
             return "dropped", _closing(503, str(error))
 
@@ -138,7 +138,9 @@ class Webhook:
                 answer |= patch
         except Exception:
             outcome = "failed"
-            _LOGGER.exception("a pod of %s is admitted without a sidecar", asked.namespace)
+            _LOGGER.exception(
+                "admitted a pod of namespace %s without a sidecar, because of an internal error", asked.namespace
+            )
         review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
         return outcome, web.Response(body=orjson.dumps(review), content_type="application/json")
 
@@ -165,7 +167,7 @@ class Webhook:
         if not operations:
             return outcome, {}
         text = base64.b64encode(orjson.dumps(operations)).decode()
-        notes = (f"no sidecar, as {done.reason}",) if done.reason else done.notes
+        notes = (f"no sidecar, because {done.reason}",) if done.reason else done.notes
         warnings = [f"tcpservice: {note}"[:250] for note in notes]
         return outcome, {"patchType": "JSONPatch", "patch": text, "warnings": warnings}
 
@@ -186,8 +188,9 @@ class Webhook:
                         break
         except (ApiError, TimeoutError) as error:
             _LOGGER.warning(
-                "a pod of %s is injected by the cache, without a read: %s", namespace, str(error) or "no answer in time"
-            )
+                "could not read TcpServices and Services of namespace %s for a new pod, using the cache: %s",
+                namespace, str(error) or "no response in time",
+            )  # fmt: skip
         return roles
 
     async def _rules_of(self, namespace: str) -> NamespaceRules:
@@ -196,8 +199,8 @@ class Webhook:
             async with asyncio.timeout(_RULES_S):
                 return await self._read_rules(namespace)
         except (ApiError, TimeoutError) as error:
-            text = str(error) or "no answer in time"
-            _LOGGER.warning("a pod of %s is injected without a look at quotas and limits: %s", namespace, text)
+            text = str(error) or "no response in time"
+            _LOGGER.warning("could not read LimitRanges and ResourceQuotas of namespace %s: %s", namespace, text)
         return NO_RULES
 
     async def _ensure_mountable(self, namespace: str) -> None:
@@ -206,7 +209,8 @@ class Webhook:
             async with asyncio.timeout(_BUNDLE_S):
                 await self._ensure_bundle(namespace)
         except (ApiError, TimeoutError) as error:
-            _LOGGER.warning("the ConfigMap of %s (%s) is late: %s", namespace, CA_NAME, error)
+            text = str(error) or "no response in time"
+            _LOGGER.warning("could not write ConfigMap %s/%s before a new pod needs it: %s", namespace, CA_NAME, text)
 
 
 def _closing(status: int, text: str) -> web.Response:

@@ -74,7 +74,7 @@ def test_a_configmap_of_the_users_and_a_pod_without_such_variables_keep_theirs(m
 @pytest.mark.parametrize("number", [15801, 15820, 15890])
 def test_an_app_on_a_port_of_the_sidecar_keeps_it(number: int) -> None:
     made = pod({"ports": [{"name": "nestjs", "containerPort": 3001}, {"containerPort": number}]})
-    assert injected(made).reason == f"its app listens on port {number}, which the sidecar needs"
+    assert injected(made).reason == f"the app listens on port {number}, which the sidecar uses"
     listed = pod({"ports": made["spec"]["containers"][0]["ports"]}, {"tcpservice.dev/app-ports": "3001"})
     assert not injected(listed).reason, "the annotation says where it listens"
 
@@ -88,7 +88,7 @@ def test_the_ports_of_a_server_are_free_in_a_pod_that_only_calls() -> None:
 
 def test_annotations_that_are_full_leave_no_room_for_the_sidecars() -> None:
     full = pod(annotations={"large": "x" * (LARGEST_ANNOTATIONS - 100)})
-    assert "its annotations leave no room" in injected(full).reason
+    assert "and the API server accepts at most 262144" in injected(full).reason
 
 
 def test_annotations_change_the_sidecar_of_one_pod() -> None:
@@ -129,7 +129,7 @@ def test_an_installation_without_a_security_context_leaves_it_to_the_platform() 
 def test_a_namespace_whose_rules_leave_no_room_gets_the_pod_as_it_is() -> None:
     quota = {"metadata": {"name": "q"}, "spec": {"hard": {"limits.memory": "1Mi"}}, "status": {}}
     done = inject(pod(), SERVES, Options(), NamespaceRules(quotas=(quota,)))
-    assert "the ResourceQuota q leaves no room" in done.reason
+    assert "the ResourceQuota q leaves too little" in done.reason
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

@@ -294,7 +294,7 @@ def test_a_container_that_came_later_gets_what_the_others_have() -> None:
 
 def test_a_pod_without_a_role_is_left_alone() -> None:
     pod = {"metadata": {}, "spec": {"containers": [{"name": "app"}]}}
-    assert inject(pod, Roles(), OPTIONS).reason == "it serves no TcpService and calls none"
+    assert inject(pod, Roles(), OPTIONS).reason == "the pod serves no TcpService and calls none"
 
 
 def test_a_tcp_service_that_appears_between_two_invocations_is_left_for_the_next_pod() -> None:

@@ -75,7 +75,7 @@ def test_a_limit_range_of_pods_counts_the_containers() -> None:
 
 def test_a_limit_range_that_allows_too_little_leaves_the_sidecar_out() -> None:
     done = fitted(pod(), ranges=(limit_range(max={"memory": "32Mi"}),))
-    assert "needs a limit of 50331648 memory at least" in done.reason
+    assert "needs a memory limit of at least 48Mi" in done.reason
 
 
 def test_resources_of_the_pod_itself_have_room_for_what_is_left() -> None:
@@ -93,7 +93,7 @@ def test_a_quota_demands_limits_and_leaves_what_is_not_used() -> None:
     tight = quota({"limits.memory": "400Mi"}, limits_memory="1Gi")
     assert fitted(made, quotas=(tight,)).limits == {"memory": str(112 << 20)}
     full = quota({"limits.memory": "500Mi"}, limits_memory="1Gi")
-    assert "the ResourceQuota q leaves no room" in fitted(made, quotas=(full,)).reason
+    assert "the ResourceQuota q leaves too little" in fitted(made, quotas=(full,)).reason
 
 
 def test_a_quota_on_requests_that_is_used_up_leaves_none() -> None:

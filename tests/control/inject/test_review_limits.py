@@ -242,7 +242,7 @@ def test_a_body_that_does_not_come_in_time_ends() -> None:
         writer.write(start_of_a_body(HUGE))
         answer = await reader.read()
         assert answer.startswith(b"HTTP/1.1 503 ")
-        assert b"the body did not arrive within 0.2 s" in answer
+        assert b"the request body did not arrive within 0.2 s" in answer
         assert port.counted("dropped") == 1
         assert port.webhook._budget.cost == 0
         writer.transport.abort()

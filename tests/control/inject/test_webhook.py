@@ -109,9 +109,10 @@ def test_what_a_pod_calls_by_name_is_waited_for_and_missed_aloud(monkeypatch: py
     assert called(answer(known(), web(calls="newer"), look)) == ["shop/newer"]
     said = answer(known(), web(calls="older, unknown.bank"), fresh)
     assert called(said) == ["shop/older"]
-    assert said["warnings"] == ["tcpservice: there is no TcpService unknown in bank that this namespace may call"]
+    missing = "the TcpService bank/unknown does not exist, or does not allow calls from this namespace"
+    assert said["warnings"] == [f"tcpservice: {missing}"]
     said = answer(known(), web(calls="nobody"), fresh)
-    assert said["warnings"] == ["tcpservice: no sidecar, as there is no TcpService nobody in shop"]
+    assert said["warnings"] == ["tcpservice: no sidecar, because the TcpService shop/nobody does not exist"]
     operations = json.loads(base64.b64decode(said["patch"]))
     assert [each["path"] for each in operations] == ["/metadata/annotations/tcpservice.dev~1not-injected"]
 
