@@ -40,26 +40,26 @@ def test_it_says_what_is_there_and_what_is_not(api: ApiServer) -> None:
 
         def tried() -> bool:
             found = json.loads(check(api.kubeconfig, "-o", "json").stdout)
-            return {"mark": "passed", "subject": "shop/orders", "message": "a new pod gets the sidecar"} in found
+            return {"mark": "passed", "subject": "shop/orders", "message": "A new pod gets the sidecar."} in found
 
         wait_for("a trial passes", tried, operator)
         done = check(api.kubeconfig)
         assert done.returncode == 1, done.stderr
         for line in (
             "passed  cluster      Kubernetes 1.",
-            "passed  CRD          tcpservices.tcpservice.dev has the version",
-            "passed  webhook      it is configured, and its caBundle is set",
-            "passed  webhook      its caBundle is valid until 20",
-            "failed  webhook      the API server does not reach the operator: NotFound: services",
-            "failed  operator     there is no Deployment tcpservice-operator: helm upgrade --install",
-            "failed  shop/orders  Ready: 0 of 0 pods are ready",
+            "passed  CRD          The CRD tcpservices.tcpservice.dev has the version",
+            "passed  webhook      The webhook is configured, and its caBundle is set.",
+            "passed  webhook      The caBundle of the webhook is valid until 20",
+            "failed  webhook      The API server cannot reach the operator: NotFound: services",
+            "failed  operator     The Deployment tcpservice-operator does not exist. To create it: helm upgrade",
+            "failed  shop/orders  Ready: No pod has the labels app=orders. To compare",
         ):
             assert line in done.stdout, done.stdout
         operator.child.kill()
         again = check(api.kubeconfig).stdout
-        assert "a new pod would get no sidecar: the API server did not call the webhook" in again
+        assert "A new pod would get no sidecar, because the API server did not call the webhook" in again
         counted = re.search(
-            r"^warned  webhook .* it did not respond (\d+) times", check(api.kubeconfig).stdout, re.MULTILINE
+            r"^warned  webhook .* did not respond (\d+) times?", check(api.kubeconfig).stdout, re.MULTILINE
         )
         assert counted is not None
         assert int(counted[1]) >= 1

@@ -24,6 +24,6 @@ def why_too_old(version: tuple[int, int]) -> str:
     if version >= OLDEST:
         return ""
     return (
-        "Kubernetes {}.{} is too old: before {}.{}, EndpointSlices have no port for a Service that targets a port of a "
-        "native sidecar by name, so that such a Service reaches no pod with a sidecar"
+        "Kubernetes {}.{} is too old: TcpService needs {}.{} or newer. In older versions, a Service that targets a "
+        "port name of a native sidecar has no endpoints"
     ).format(*version, *OLDEST)

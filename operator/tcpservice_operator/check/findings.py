@@ -17,10 +17,15 @@ from tcpservice_operator.api.names import CALLS_ANNOTATION, WEBHOOK_NAME
 from tcpservice_operator.api.plain_objects import Body
 from tcpservice_operator.check.facts import Facts, Finding, Mark, Unknown
 from tcpservice_operator.conditions.condition_types import SEVERE
+from tcpservice_operator.conditions.evidence import count_of, ready_of
 
 LEASE_LIFE: Final = timedelta(seconds=15)
 SHORT: Final = timedelta(days=7)
-_INSTALL: Final = "helm upgrade --install tcpservice charts/tcpservice -n tcpservice-system --create-namespace"
+_INSTALL: Final = (
+    "helm upgrade --install tcpservice charts/tcpservice -n tcpservice-system --create-namespace "
+    "--reset-then-reuse-values"
+)
+"""The path is that of the chart in a clone. With Helm 3.14 or newer, the values of an installation stay as they are."""
 
 
 def check(facts: Facts) -> list[Finding]:
@@ -41,11 +46,12 @@ def _definition(facts: Facts) -> Iterator[Finding]:
     if isinstance(found, Unknown):
         yield Finding("warned", "CRD", found.reason)
     elif found is None:
-        yield Finding("failed", "CRD", f"{crd.NAME} does not exist: {_INSTALL}")
+        yield Finding("failed", "CRD", f"The CRD {crd.NAME} does not exist. To install it: {_INSTALL}")
     elif _schemas(found) != _schemas(crd.definition()):
-        yield Finding("warned", "CRD", f"its version differs from this command ({__version__}): {_INSTALL}")
+        text = f"The CRD differs from that of this command ({__version__}). To upgrade it: {_INSTALL}"
+        yield Finding("warned", "CRD", text)
     else:
-        yield Finding("passed", "CRD", f"{crd.NAME} has the version {__version__}")
+        yield Finding("passed", "CRD", f"The CRD {crd.NAME} has the version {__version__}.")
 
 
 def _schemas(definition: Body) -> list[object]:
@@ -59,18 +65,21 @@ def _webhook(facts: Facts) -> Iterator[Finding]:
         return
     hooks = found["webhooks"] if found is not None else []
     if not hooks:
-        yield Finding("failed", "webhook", f"there is no configuration {WEBHOOK_NAME}: {_INSTALL}")
+        text = f"The MutatingWebhookConfiguration {WEBHOOK_NAME} does not exist. To create it: {_INSTALL}"
+        yield Finding("failed", "webhook", text)
         return
     if not hooks[0]["clientConfig"].get("caBundle"):
-        yield Finding("failed", "webhook", f"the operator has not set its caBundle yet: {_log_of(hooks[0])}")
+        text = f"The operator has not set the caBundle of the webhook. To see why: {_log_of(hooks[0])}"
+        yield Finding("failed", "webhook", text)
     elif hooks[0].get("failurePolicy") != "Ignore":
         yield Finding(
             "warned",
             "webhook",
-            "its failurePolicy is not Ignore: no pod can be created while the operator does not respond",
+            "The failurePolicy of the webhook is not Ignore. While the operator does not respond, pods cannot be "
+            "created.",
         )
     else:
-        yield Finding("passed", "webhook", "it is configured, and its caBundle is set")
+        yield Finding("passed", "webhook", "The webhook is configured, and its caBundle is set.")
         yield _certificate(facts, _log_of(hooks[0]))
 
 
@@ -85,10 +94,11 @@ def _certificate(facts: Facts, look: str) -> Finding:
         return Finding("warned", "webhook", facts.trusted.reason)
     until, left = f"{facts.trusted:%Y-%m-%d}", facts.trusted - facts.now
     if left <= timedelta():
-        return Finding("failed", "webhook", f"its caBundle expired on {until}: {look}")
+        return Finding("failed", "webhook", f"The caBundle of the webhook expired on {until}. To see why: {look}")
     if left < SHORT:
-        return Finding("warned", "webhook", f"its caBundle expires on {until} and was not renewed: {look}")
-    return Finding("passed", "webhook", f"its caBundle is valid until {until}")
+        text = f"The caBundle of the webhook expires on {until} and was not renewed. To see why: {look}"
+        return Finding("warned", "webhook", text)
+    return Finding("passed", "webhook", f"The caBundle of the webhook is valid until {until}.")
 
 
 def _reached(facts: Facts) -> Iterator[Finding]:
@@ -96,19 +106,22 @@ def _reached(facts: Facts) -> Iterator[Finding]:
     if isinstance(facts.unreached, Unknown):
         yield Finding("warned", "webhook", facts.unreached.reason)
     elif facts.unreached:
-        yield Finding("failed", "webhook", f"the API server does not reach the operator: {facts.unreached}")
+        yield Finding("failed", "webhook", f"The API server cannot reach the operator: {facts.unreached}")
     elif facts.unreached is not None:
-        yield Finding("passed", "webhook", "the API server reaches the operator")
+        yield Finding("passed", "webhook", "The API server can reach the operator.")
 
 
 def _failures(facts: Facts) -> Iterator[Finding]:
     if isinstance(facts.unanswered, Unknown):
-        yield Finding("warned", "webhook", f"it is not known how often it did not respond: {facts.unanswered.reason}")
+        text = f"Cannot read how often the webhook did not respond: {facts.unanswered.reason}"
+        yield Finding("warned", "webhook", text)
     elif facts.unanswered:
         yield Finding(
-            "warned", "webhook", f"it did not respond {facts.unanswered} times since the API server started; "
-            "pods that were created then lack the sidecar (condition Injected)",
-        )  # fmt: skip
+            "warned",
+            "webhook",
+            f"The webhook did not respond {count_of(facts.unanswered, 'time')} since the API server started. Pods that "
+            "were created then have no sidecar; the condition Injected reports them.",
+        )
 
 
 def _operator(facts: Facts) -> Iterator[Finding]:
@@ -116,12 +129,14 @@ def _operator(facts: Facts) -> Iterator[Finding]:
     if isinstance(found, Unknown):
         yield Finding("warned", "operator", found.reason)
     elif found is None:
-        yield Finding("failed", "operator", f"there is no Deployment tcpservice-operator: {_INSTALL}")
+        text = f"The Deployment tcpservice-operator does not exist. To create it: {_INSTALL}"
+        yield Finding("failed", "operator", text)
     else:
         yield _replicas(found)
         version = _version_of(facts)
         if version != __version__:
-            yield Finding("warned", "operator", f"its version is {version}, that of this command {__version__}")
+            text = f"The operator has the version {version}, and this command has the version {__version__}."
+            yield Finding("warned", "operator", f"{text} Use the same version of both.")
 
 
 def _version_of(facts: Facts) -> str:
@@ -139,12 +154,12 @@ def _replicas(deployment: Body) -> Finding:
     look = f"kubectl describe pods -n {namespace} -l app.kubernetes.io/name=tcpservice-operator"
     scale = f"kubectl scale -n {namespace} deployment/tcpservice-operator --replicas=2"
     if ready < desired:
-        return Finding(
-            "failed" if not ready else "warned", "operator", f"{ready} of {desired} replicas are ready: {look}"
-        )
+        count = ready_of(ready, desired, "replica")
+        return Finding("failed" if not ready else "warned", "operator", f"{count}. To see why: {look}")
     if desired < 2:
-        return Finding("failed" if not desired else "warned", "operator", f"{desired} replicas: {scale}")
-    return Finding("passed", "operator", f"{ready} replicas are ready")
+        text = f"The operator has {count_of(desired, 'replica')}, but should have at least 2. To scale it: {scale}"
+        return Finding("failed" if not desired else "warned", "operator", text)
+    return Finding("passed", "operator", f"{ready} replicas are ready.")
 
 
 def _leader(facts: Facts) -> Iterator[Finding]:
@@ -157,11 +172,12 @@ def _leader(facts: Facts) -> Iterator[Finding]:
     spec = (found or {}).get("spec") or {}
     holder, renewed = spec.get("holderIdentity"), spec.get("renewTime")
     if not holder or not renewed or facts.now - datetime.fromisoformat(renewed) > LEASE_LIFE:
-        yield Finding(
-            "failed", "leader", "no replica of the operator leads, so nothing is written: see the operator's log"
-        )
+        known = facts.operator["metadata"] if not isinstance(facts.operator, Unknown) else {}
+        look = f"kubectl logs -n {known.get('namespace', 'tcpservice-system')} deployment/tcpservice-operator"
+        text = "No replica of the operator is the leader, so the operator writes nothing."
+        yield Finding("failed", "leader", f"{text} To see why: {look}")
     else:
-        yield Finding("passed", "leader", f"{holder} leads")
+        yield Finding("passed", "leader", f"{holder} is the leader.")
 
 
 def _rights(facts: Facts) -> Iterator[Finding]:
@@ -170,9 +186,10 @@ def _rights(facts: Facts) -> Iterator[Finding]:
     if isinstance(facts.denied, Unknown):
         yield Finding("warned", "rights", facts.denied.reason)
     elif facts.denied:
-        yield Finding("failed", "rights", f"the operator may not {', '.join(facts.denied)}: {_INSTALL}")
+        text = f"The operator lacks the rights: {', '.join(facts.denied)}. To grant them: {_INSTALL}"
+        yield Finding("failed", "rights", text)
     else:
-        yield Finding("passed", "rights", "the operator has all rights that it needs")
+        yield Finding("passed", "rights", "The operator has all required rights.")
 
 
 def _services(facts: Facts) -> Iterator[Finding]:
@@ -180,7 +197,7 @@ def _services(facts: Facts) -> Iterator[Finding]:
         yield Finding("warned", "TcpServices", facts.services.reason)
         return
     if not facts.services:
-        yield Finding("warned", "TcpServices", "there are no TcpServices yet: kubectl apply -f examples/orders/")
+        yield Finding("warned", "TcpServices", "There are no TcpServices yet.")
     for body in facts.services:
         yield from _service(body, facts)
 
@@ -190,7 +207,7 @@ def _service(body: Body, facts: Facts) -> Iterator[Finding]:
     subject, status = "/".join(key), body.get("status") or {}
     conditions = status.get("conditions") or []
     if status.get("observedGeneration") != body["metadata"].get("generation"):
-        yield Finding("warned", subject, "the operator has not reconciled its last change yet")
+        yield Finding("warned", subject, "The operator has not reconciled the last change of this TcpService yet.")
     bad = [one for one in conditions if one["status"] == "False" and one["reason"] != "NotAccepted"]
     for one in bad:
         mark: Mark = "failed" if one["type"] in SEVERE else "warned"
@@ -198,21 +215,21 @@ def _service(body: Body, facts: Facts) -> Iterator[Finding]:
         yield Finding(mark, subject, f"{one['type']}: {message}")
     if conditions and not bad:
         counts = status.get("replicas") or {}
-        yield Finding("passed", subject, f"{counts.get('ready')} of {counts.get('total')} pods are ready")
+        yield Finding("passed", subject, f"{ready_of(counts.get('ready') or 0, counts.get('total') or 0)}.")
     yield from _missed(subject, conditions)
     tried = facts.tried.get(key)
     if isinstance(tried, Unknown):
-        yield Finding("warned", subject, f"it could not be tested whether a new pod gets the sidecar: {tried.reason}")
+        yield Finding("warned", subject, f"Cannot test whether a new pod gets the sidecar: {tried.reason}")
     elif tried:
-        yield Finding("failed", subject, f"a new pod would get no sidecar: {tried}")
+        yield Finding("failed", subject, f"A new pod would get no sidecar, because {tried}.")
     elif tried is not None:
-        yield Finding("passed", subject, "a new pod gets the sidecar")
+        yield Finding("passed", subject, "A new pod gets the sidecar.")
 
 
 def _missed(subject: str, conditions: Iterable[Body]) -> Iterator[Finding]:
     """Find problems of callers: if all pods have the sidecar, they are the end of the message of Injected."""
     for one in conditions:
-        callers = one["message"].partition("; ")[2]
+        callers = one["message"].partition(". ")[2]
         if (one["type"], one["status"]) == ("Injected", "True") and callers:
             yield Finding("warned", subject, callers)
 
@@ -223,15 +240,16 @@ def _pods(facts: Facts) -> Iterator[Finding]:
         return
     for seen in facts.pods:
         if seen.pod.refused:
-            yield Finding("warned", "/".join(seen.pod.key), f"it has no sidecar, as {seen.pod.refused}")
+            yield Finding("warned", "/".join(seen.pod.key), f"The pod has no sidecar, because {seen.pod.refused}.")
     current = _version_of(facts)
     skewed = [seen for seen in facts.pods if seen.version not in ("", current) and not seen.pod.leaving]
     for version in sorted({seen.version for seen in skewed}):
         those = [seen.pod for seen in skewed if seen.version == version]
         fix = "; ".join(sorted({pod.restart_command for pod in those} - {""}))
-        yield Finding(
-            "warned", "pods", f"pods whose sidecar has the version {version}, not {current}: {len(those)}; {fix}"
-        )
+        have = f"{count_of(len(those), 'pod')} {'has' if len(those) == 1 else 'have'}"
+        text = f"{have} a sidecar of version {version}, but the operator has {current}."
+        todo = f"To recreate the pods: {fix}" if fix else "Delete the pods to recreate them."
+        yield Finding("warned", "pods", f"{text} {todo}")
 
 
 def _crossing(facts: Facts) -> Iterator[Finding]:
@@ -244,14 +262,15 @@ def _crossing(facts: Facts) -> Iterator[Finding]:
         for name in sorted(called - names) if not seen.pod.leaving else ():
             service, _, namespace = name.partition(".")
             text = (
-                f"its annotation {CALLS_ANNOTATION} lists the TcpService {service} in {namespace}, which does not exist"
+                f"The annotation {CALLS_ANNOTATION} of the pod lists the TcpService {namespace}/{service}, which does "
+                "not exist."
             )
             yield Finding("warned", "/".join(seen.pod.key), text)
         for name in sorted((seen.words & names) - called):
             if name.partition(".")[2] != seen.pod.key[0]:
                 yield Finding(
-                    "warned", "/".join(seen.pod.key), f"it seems to call {name} without its sidecar; "
-                    f"give its template the label {GROUP}/inject: enabled "
+                    "warned", "/".join(seen.pod.key), f"The pod seems to call {name} without a sidecar. To add one, "
+                    f"set in the pod template the label {GROUP}/inject: enabled "
                     f'and the annotation {CALLS_ANNOTATION}: "{name}"',
                 )  # fmt: skip
 

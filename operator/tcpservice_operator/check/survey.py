@@ -95,7 +95,7 @@ def _trusted(webhook: Body | Unknown | None) -> datetime | Unknown:
     try:
         return end_of(base64.b64decode(next(hook["clientConfig"].get("caBundle") or "" for hook in hooks)).decode())
     except (ValueError, StopIteration) as error:
-        return Unknown(f"the caBundle of the webhook cannot be read: {error}")
+        return Unknown(f"Cannot read the caBundle of the webhook: {error}")
 
 
 async def _unreached(cluster: KubeClient, webhook: Body | Unknown | None) -> str | Unknown | None:
@@ -108,8 +108,8 @@ async def _unreached(cluster: KubeClient, webhook: Body | Unknown | None) -> str
         await cluster.ask_text("api", "v1", "namespaces", home, "services", health, "proxy", "readyz")
     except ApiError as error:
         if error.status in _MAY_NOT:
-            return Unknown(f"it is not known whether the API server reaches the operator: {error}")
-        return f"{error}; to see why: kubectl get pods,endpointslices,networkpolicies -n {home}"
+            return Unknown(f"Cannot test whether the API server can reach the operator: {error}")
+        return f"{error}. To see why: kubectl get pods,endpointslices,networkpolicies -n {home}"
     return ""
 
 

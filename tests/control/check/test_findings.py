@@ -63,13 +63,19 @@ def test_when_all_is_well() -> None:
 
 
 CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
-    ("too old", {"version": (1, 32)}, "failed", "cluster", "Kubernetes 1.32 is too old: before 1.33, EndpointSlices"),
-    ("no CRD", {"definition": None}, "failed", "CRD", "does not exist: helm upgrade --install"),
+    (
+        "too old", {"version": (1, 32)}, "failed", "cluster",
+        "Kubernetes 1.32 is too old: TcpService needs 1.33 or newer",
+    ),
+    ("no CRD", {"definition": None}, "failed", "CRD", "does not exist. To install it: helm upgrade --install"),
     (
         "another CRD", {"definition": {"spec": {"versions": [{"schema": {"openAPIV3Schema": {}}}]}}}, "warned", "CRD",
-        "its version differs",
+        "The CRD differs",
     ),
-    ("no webhook", {"webhook": None}, "failed", "webhook", "there is no configuration tcpservice: helm"),
+    (
+        "no webhook", {"webhook": None}, "failed", "webhook",
+        "MutatingWebhookConfiguration tcpservice does not exist. To create it: helm",
+    ),
     (
         "no certificate", {"webhook": {"webhooks": [{"clientConfig": {"service": {"namespace": "home"}}}]}}, "failed",
         "webhook", "kubectl logs -n home deployment/tcpservice-operator",
@@ -77,24 +83,33 @@ CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("strict", {"webhook": {"webhooks": [HOOK | {"failurePolicy": "Fail"}]}}, "warned", "webhook", "not Ignore"),
     (
         "it ended", {"trusted": NOW}, "failed", "webhook",
-        "its caBundle expired on 2026-01-01: kubectl logs -n tcpservice-system",
+        "The caBundle of the webhook expired on 2026-01-01. To see why: kubectl logs -n tcpservice-system",
     ),
     ("it ends", {"trusted": NOW + timedelta(days=6)}, "warned", "webhook", "expires on 2026-01-07 and was not renewed"),
-    ("no way", {"unreached": "none; look"}, "failed", "webhook", "does not reach the operator: none; look"),
-    ("it was away", {"unanswered": 7}, "warned", "webhook", "it did not respond 7 times"),
-    ("no operator", {"operator": None}, "failed", "operator", "no Deployment tcpservice-operator: helm"),
-    ("none is ready", {"operator": deployment(2, 0)}, "failed", "operator", "0 of 2 replicas are ready: kubectl"),
+    ("no way", {"unreached": "none; look"}, "failed", "webhook", "cannot reach the operator: none; look"),
+    ("it was away", {"unanswered": 7}, "warned", "webhook", "The webhook did not respond 7 times"),
+    ("no operator", {"operator": None}, "failed", "operator", "does not exist. To create it: helm"),
+    (
+        "none is ready", {"operator": deployment(2, 0)}, "failed", "operator",
+        "0 of 2 replicas are ready. To see why: kubectl",
+    ),
     ("one is ready", {"operator": deployment(2, 1)}, "warned", "operator", "1 of 2 replicas"),
     ("one is wanted", {"operator": deployment(1, 1)}, "warned", "operator", "--replicas=2"),
-    ("none is wanted", {"operator": deployment(0, 0)}, "failed", "operator", "0 replicas: kubectl scale"),
+    (
+        "none is wanted", {"operator": deployment(0, 0)}, "failed", "operator",
+        "The operator has 0 replicas, but should have at least 2. To scale it: kubectl scale",
+    ),
     (
         "another operator", {"operator": deployment(version="9")}, "warned", "operator",
-        "its version is 9, that of this command",
+        "The operator has the version 9, and this command",
     ),
-    ("the Lease has expired", {"lease": lease(60)}, "failed", "leader", "no replica of the operator leads"),
-    ("there is no Lease", {"lease": None}, "failed", "leader", "no replica of the operator leads"),
-    ("rights", {"denied": ("list pods",)}, "failed", "rights", "may not list pods"),
-    ("no services", {"services": ()}, "warned", "TcpServices", "there are no TcpServices yet"),
+    ("the Lease has expired", {"lease": lease(60)}, "failed", "leader", "No replica of the operator is the leader"),
+    ("there is no Lease", {"lease": None}, "failed", "leader", "No replica of the operator is the leader"),
+    (
+        "rights", {"denied": ("list pods",)}, "failed", "rights",
+        "The operator lacks the rights: list pods. To grant them: helm",
+    ),
+    ("no services", {"services": ()}, "warned", "TcpServices", "There are no TcpServices yet"),
     (
         "a condition", {"services": (looked_at(("Ready", "False", "NoReplicas", "none is ready; look: kubectl")),)},
         "failed", "shop/orders", "Ready: none is ready; look: kubectl",
@@ -103,29 +118,33 @@ CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
         "a lesser condition", {"services": (looked_at(("Injected", "False", "PodsLackSidecar", "2 lack it")),)},
         "warned", "shop/orders", "Injected: 2 lack it",
     ),
-    ("not looked at", {"services": (tcp_service(),)}, "warned", "shop/orders", "not reconciled its last change"),
-    ("a trial that fails", {"tried": {("shop", "orders"): "as so"}}, "failed", "shop/orders", "no sidecar: as so"),
-    ("a forbidden dry run", {"tried": {("shop", "orders"): FORBIDDEN}}, "warned", "shop/orders", "could not be tested"),
+    ("not looked at", {"services": (tcp_service(),)}, "warned", "shop/orders", "not reconciled the last change"),
+    (
+        "a trial that fails", {"tried": {("shop", "orders"): "it is so"}}, "failed", "shop/orders",
+        "no sidecar, because it is so",
+    ),
+    ("a forbidden dry run", {"tried": {("shop", "orders"): FORBIDDEN}}, "warned", "shop/orders", "Cannot test whether"),
     (
         "a pod that is refused", {"pods": (seen(annotations={"tcpservice.dev/not-injected": "it runs on Windows"}),)},
-        "warned", "shop/web", "it has no sidecar, as it runs on Windows",
+        "warned", "shop/web", "The pod has no sidecar, because it runs on Windows",
     ),
     (
         "callers that go past",
-        {"services": (looked_at(("Injected", "True", "AllInjected", "all have it; 2 are older"), FAILED),)},
+        {"services": (looked_at(("Injected", "True", "AllInjected", "All have it. 2 are older"), FAILED),)},
         "warned", "shop/orders", "2 are older",
     ),
     (
         "a call of nobody", {"pods": (seen(calls="orders, bill.bank"),)}, "warned", "shop/web",
-        "its annotation tcpservice.dev/calls lists the TcpService bill in bank, which does not exist",
+        "tcpservice.dev/calls of the pod lists the TcpService bank/bill, which does not exist",
     ),
     (
         "a sidecar younger than the operator", {"pods": (seen(__version__),), "operator": deployment(version="9")},
-        "warned", "pods", "pods whose sidecar has the version 0.1.0, not 9: 1; kubectl rollout restart",
+        "warned", "pods", "1 pod has a sidecar of version 0.1.0, but the operator has 9. To recreate the pods: kubectl",
     ),
     (
         "an older sidecar", {"pods": (seen("0.0.9"),)}, "warned", "pods",
-        "pods whose sidecar has the version 0.0.9, not 0.1.0: 1; kubectl rollout restart -n shop deployment/web",
+        "1 pod has a sidecar of version 0.0.9, but the operator has 0.1.0. To recreate the pods: kubectl rollout "
+        "restart",
     ),
 ]  # fmt: skip
 
@@ -144,7 +163,7 @@ def test_each_problem_is_found_with_its_fix(change: dict[str, Any], mark: str, s
 def test_an_unknown_fact_is_a_warning(name: str) -> None:
     found = [each for each in check(replace(GOOD, **{name: FORBIDDEN})) if each.mark != "passed"]
     assert [(each.mark, each.message) for each in found] == [
-        ("warned", f"{'it is not known how often it did not respond: ' * (name == 'unanswered')}Forbidden: no")
+        ("warned", f"{'Cannot read how often the webhook did not respond: ' * (name == 'unanswered')}Forbidden: no")
     ]
 
 
@@ -157,7 +176,7 @@ def test_callers_from_other_namespaces_are_found(named: str, calls: str | None, 
     body["metadata"]["namespace"] = "front"
     facts = replace(GOOD, pods=(SeenPod(pod=read_pod(body), version="", words=frozenset({named, "b.c"})),))
     found = [each for each in check(facts) if each.mark != "passed"]
-    expected = Finding("warned", "front/web", "it seems to call orders.shop without its sidecar")
-    assert [(each.subject, each.message.partition(";")[0]) for each in found] == (
+    expected = Finding("warned", "front/web", "The pod seems to call orders.shop without a sidecar")
+    assert [(each.subject, each.message.partition(". ")[0]) for each in found] == (
         [(expected.subject, expected.message)] if said else []
     )
