@@ -110,11 +110,14 @@ def test_what_is_not_supported_yet_is_unknown(api: ApiServer, name: str) -> None
     ("manifest", "words"),
     [
         (SERVICE + "  timeouts: {request: fast}\n", ["spec.timeouts.request", "expected a duration such as 250ms"]),
-        (SERVICE.replace("orders", "9orders"), ["metadata.name", "expected small letters, digits and hyphens"]),
-        (SERVICE.replace("orders", "orders-replicas"), ["metadata.name", "expected another ending than -replicas"]),
+        (SERVICE.replace("orders", "9orders"), ["metadata.name", "expected lowercase letters, digits and hyphens"]),
+        (
+            SERVICE.replace("orders", "orders-replicas"),
+            ["metadata.name", "expected a name that does not end with -replicas"],
+        ),
         (
             SERVICE + "  allowedCallers: {namespaces: {from: Selector}}\n",
-            ["spec.allowedCallers.namespaces", "expected a selector with from: Selector, and only then"],
+            ["spec.allowedCallers.namespaces", "expected a selector if from is Selector, and no selector otherwise"],
         ),
     ],
 )

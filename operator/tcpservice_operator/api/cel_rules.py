@@ -35,24 +35,24 @@ RULES: Final[Rules] = {
     "": [
         _rule(
             "size(self.metadata.name) <= 54",
-            "expected at most 54 characters, as the Service <name>-replicas is made from it",
+            "expected at most 54 characters, because the operator creates a Service <name>-replicas",
             ".metadata.name",
         ),
         _rule(
             "self.metadata.name.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')",
-            "expected small letters, digits and hyphens, beginning with a letter",
+            "expected lowercase letters, digits and hyphens, beginning with a letter",
             ".metadata.name",
         ),
         _rule(
             "!self.metadata.name.endsWith('-replicas')",
-            "expected another ending than -replicas, which the Service of the replicas has",
+            "expected a name that does not end with -replicas, because the operator creates Services with that ending",
             ".metadata.name",
         ),
     ],
     ".spec": [
         _rule(
             "!has(self.protocol) || self.protocol != 'Opaque' || !has(self.routes) || size(self.routes) == 0",
-            "expected no routes with the protocol Opaque, in which there are no messages",
+            "expected no routes with the protocol Opaque, because sidecars then do not read messages",
             ".routes",
         ),
     ],
@@ -84,7 +84,7 @@ RULES: Final[Rules] = {
     ".spec.allowedCallers.namespaces": [
         _rule(
             "(has(self.from) && self.from == 'Selector') == has(self.selector)",
-            "expected a selector with from: Selector, and only then",
+            "expected a selector if from is Selector, and no selector otherwise",
         ),
     ],
     ".spec.drain": [

@@ -19,12 +19,12 @@ NAME: Final = f"{PLURAL}.{GROUP}"
 
 _READY: Final = '.status.conditions[?(@.type=="Ready")]'
 _COLUMNS: Final = (
-    ("Ready", "string", f"{_READY}.status", "Whether messages are served."),
+    ("Ready", "string", f"{_READY}.status", "Whether at least one replica can serve messages."),
     ("Replicas", "integer", ".status.replicas.total", "The number of replicas."),
     ("Injected", "integer", ".status.replicas.injected", "The number of replicas that have the sidecar."),
-    ("Port", "integer", ".spec.port", "The port that callers dial."),
-    ("Reason", "string", f"{_READY}.reason", "Why messages are served or not."),
-    ("Age", "date", ".metadata.creationTimestamp", "The time since its creation."),
+    ("Port", "integer", ".spec.port", "The port that callers connect to."),
+    ("Reason", "string", f"{_READY}.reason", "The reason of the condition Ready."),
+    ("Age", "date", ".metadata.creationTimestamp", "The time since the creation of the TcpService."),
 )
 _BANNER: Final = "# Generated from the structs of tcpservice.spec.schema by `make crds`; do not edit.\n"
 

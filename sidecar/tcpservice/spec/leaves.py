@@ -31,7 +31,7 @@ ServiceName = Annotated[
     Meta(
         pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$",
         max_length=54,
-        extra={"expected": "a name of at most 54 small letters, digits and hyphens that begins with a letter"},
+        extra={"expected": "a name of at most 54 lowercase letters, digits and hyphens that begins with a letter"},
     ),
 ]
 Label = Annotated[
@@ -39,7 +39,7 @@ Label = Annotated[
     Meta(
         pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
         max_length=63,
-        extra={"expected": "a name of at most 63 small letters, digits and hyphens"},
+        extra={"expected": "a name of at most 63 lowercase letters, digits and hyphens"},
     ),
 ]
 LabelName = Annotated[

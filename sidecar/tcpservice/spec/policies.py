@@ -14,58 +14,76 @@ from tcpservice.spec.leaves import Count, Duration, Group, Percent, Size
 
 
 class Timeouts(Group, frozen=True, kw_only=True):
-    """How long things may take; 0s means without limit."""
+    """Timeouts of requests. 0s means no limit."""
 
     request: Annotated[
         Duration | None,
-        Meta(description="A request with all its attempts, until its first response. Default 0s: no limit."),
+        Meta(
+            description="The longest time from a request to its first response, with all retries. Default 0s: no limit."
+        ),
     ] = None
     backend_request: Annotated[
-        Duration | None, Meta(description="One attempt of a request, at most `request`. Default 0s: no limit.")
+        Duration | None,
+        Meta(description="The longest time of one attempt of a request, at most `request`. Default 0s: no limit."),
     ] = None
     stream_idle: Annotated[
-        Duration | None, Meta(description="The silence between two responses of a stream. Default 0s: no limit.")
+        Duration | None,
+        Meta(description="The longest time between two responses to one request. Default 0s: no limit."),
     ] = None
 
 
 class ServiceTimeouts(Timeouts, frozen=True, kw_only=True):
-    """How long things may take; 0s means without limit, but for `connect`."""
+    """Timeouts of requests and connections. 0s means no limit, except for `connect`."""
 
-    connect: Annotated[Duration | None, Meta(description="Connecting to a replica. Default 1s.")] = None
+    connect: Annotated[
+        Duration | None,
+        Meta(description="The longest time until a connection to a replica is established. Default 1s."),
+    ] = None
 
 
 class Retry(Group, frozen=True, kw_only=True):
-    """How a request is tried again; unless it is idempotent, only where nothing can have run."""
+    """How sidecars retry requests. They retry a request that may have run only on routes with `idempotent: true`."""
 
     attempts: Annotated[
-        Annotated[int, Meta(ge=0, le=100)] | None, Meta(description="Attempts after the first. Default 2.")
+        Annotated[int, Meta(ge=0, le=100)] | None,
+        Meta(description="The maximum number of retries of one request. Default 2."),
     ] = None
     backoff: Annotated[
-        Duration | None, Meta(description="The pause before the first retry; each next is twice as long. Default 25ms.")
+        Duration | None,
+        Meta(description="The pause before the first retry. It doubles with each further retry. Default 25ms."),
     ] = None
 
 
 class RetryBudget(Group, frozen=True, kw_only=True):
-    """A share of the recent requests."""
+    """The percentage of recent requests that may be retries."""
 
-    percent: Annotated[Percent | None, Meta(description="Retries per hundred requests. Default 20.")] = None
-    interval: Annotated[Duration | None, Meta(description="How far back requests count. Default 10s.")] = None
+    percent: Annotated[
+        Percent | None, Meta(description="The maximum number of retries per 100 requests. Default 20.")
+    ] = None
+    interval: Annotated[
+        Duration | None, Meta(description="The time over which requests and retries are counted. Default 10s.")
+    ] = None
 
 
 class RequestRate(Group, frozen=True, kw_only=True):
-    """A number of requests in a time."""
+    """A number of retries in an interval."""
 
     count: Annotated[
-        Annotated[int, Meta(ge=0, le=1_000_000)] | None, Meta(description="Retries that are always free. Default 10.")
+        Annotated[int, Meta(ge=0, le=1_000_000)] | None,
+        Meta(description="The number of retries that are always allowed in each interval. Default 10."),
     ] = None
-    interval: Annotated[Duration | None, Meta(description="The time in which they are. Default 1s.")] = None
+    interval: Annotated[Duration | None, Meta(description="The length of the interval. Default 1s.")] = None
 
 
 class RetryConstraint(Group, frozen=True, kw_only=True):
-    """How many requests may be retries, so that retries never multiply an overload."""
+    """A limit on the number of retries, so that retries do not multiply an overload."""
 
-    budget: Annotated[RetryBudget | None, Meta(description="The share of requests that may be retries.")] = None
-    min_retry_rate: Annotated[RequestRate | None, Meta(description="Retries that are allowed beside the share.")] = None
+    budget: Annotated[
+        RetryBudget | None, Meta(description="The percentage of recent requests that may be retries.")
+    ] = None
+    min_retry_rate: Annotated[
+        RequestRate | None, Meta(description="The retries that are always allowed, whatever the budget.")
+    ] = None
 
 
 class ConsistentHash(Group, frozen=True, kw_only=True):
@@ -88,11 +106,14 @@ class SlowStart(Group, frozen=True, kw_only=True):
 
 
 class LoadBalancing(Group, frozen=True, kw_only=True):
-    """How a replica is chosen for a message."""
+    """How sidecars choose a replica for a message."""
 
     algorithm: Annotated[
         Literal["LeastRequest", "RoundRobin", "Random", "LeastLatency", "ConsistentHash"] | None,
-        Meta(description="LeastRequest (default) takes the less busy of two random replicas."),
+        Meta(
+            description="LeastRequest (default): the less busy one of two random replicas. Random: a random replica. "
+            "RoundRobin: one replica after the other."
+        ),
     ] = None
     consistent_hash: Annotated[ConsistentHash | None, Meta(description="For the algorithm ConsistentHash.")] = None
     traffic_distribution: Annotated[
@@ -115,21 +136,26 @@ class OutlierDetection(Group, frozen=True, kw_only=True):
 
 
 class Limits(Group, frozen=True, kw_only=True):
-    """Bounds that keep one message or one replica from hurting the rest."""
+    """Limits on the size of messages and on pending requests."""
 
-    max_frame_size: Annotated[Size | None, Meta(description="The largest message in bytes. Default 16Mi.")] = None
+    max_frame_size: Annotated[Size | None, Meta(description="The largest allowed message, in bytes. Default 16Mi.")] = (
+        None
+    )
     max_requests_per_replica: Annotated[
         Annotated[int, Meta(ge=0, le=1_000_000)] | None,
-        Meta(description="Requests that wait for a first response; more queue. Default 0: no limit."),
+        Meta(
+            description="The maximum number of requests per replica that wait for their first response. Further "
+            "requests wait in the sidecar's queue. Default 0: no limit."
+        ),
     ] = None
 
 
 class ConnectionPool(Group, frozen=True, kw_only=True):
-    """The connections to each endpoint. A caller's connection keeps to one, so that its messages keep their order."""
+    """The connections of a sidecar to each replica. A caller uses one of them, so its messages keep their order."""
 
     size: Annotated[
         Annotated[int, Meta(ge=1, le=64)] | None,
-        Meta(description="How many. Default: 1, and up to 4 while an endpoint is busy and slow."),
+        Meta(description="The number of connections. Default: 1, and up to 4 while the replica is busy and slow."),
     ] = None
 
 
@@ -141,24 +167,28 @@ class RateLimit(Group, frozen=True, kw_only=True):
 
 
 class Drain(Group, frozen=True, kw_only=True):
-    """How long messages in flight may take once a replica leaves; keep both within the pod's grace period."""
+    """How long messages in flight may take after the deletion of their pod. The pod's grace period must be longer."""
 
-    timeout: Annotated[Duration | None, Meta(description="For requests. Default 20s.")] = None
+    timeout: Annotated[Duration | None, Meta(description="The time for requests. Default 20s.")] = None
     stream_timeout: Annotated[
-        Duration | None, Meta(description="For streams, at least `timeout`. Default 25s, or `timeout` if longer.")
+        Duration | None,
+        Meta(
+            description="The time for requests with several responses, at least `timeout`. Default: 25s, or "
+            "`timeout` if it is longer."
+        ),
     ] = None
 
 
 class Tracing(Group, frozen=True, kw_only=True):
-    """Which messages leave a trace; errors, retries and slow messages do so beside the sample."""
+    """Which messages sidecars record in traces: a sample, and also all errors, retries and slow messages."""
 
     sampling_percent: Annotated[
         Annotated[
             str, Meta(pattern=r"^(100|[0-9]{1,2}(\.[0-9]{1,6})?)$", extra={"expected": 'a percentage such as "0.1"'})
         ]
         | None,
-        Meta(description='The share of messages, from "0" to "100", as text. Default "1".'),
+        Meta(description='The percentage of messages to record, as a string from "0" to "100". Default "1".'),
     ] = None
     slow_threshold: Annotated[
-        Duration | None, Meta(description="From when on a message is slow. Default 1s; 0s: never.")
+        Duration | None, Meta(description="The duration from which a message counts as slow. Default 1s. 0s: never.")
     ] = None

@@ -14,13 +14,16 @@ from tcpservice.spec.policies import Retry, Timeouts
 
 
 class Match(Group, frozen=True, kw_only=True):
-    """Which messages a rule is for."""
+    """The messages to which a route applies."""
 
-    type: Annotated[Literal["Exact", "Prefix"], Meta(description="How the pattern is compared.")]
+    type: Annotated[
+        Literal["Exact", "Prefix"],
+        Meta(description="Exact: the pattern of the message equals `pattern`. Prefix: it begins with `pattern`."),
+    ]
     pattern: Annotated[
         str,
         Meta(
-            description="The pattern as NestJS reads it: JSON, or a plain string. A prefix is compared as it stands.",
+            description="The pattern of the NestJS handler: a string, or JSON. A prefix is compared as text.",
             min_length=1,
             max_length=1024,
             extra={"expected": """text such as order.created or '{"cmd":"sum"}'"""},
@@ -46,21 +49,35 @@ class BackendRef(Group, frozen=True, kw_only=True):
 
 
 class Route(Group, frozen=True, kw_only=True):
-    """Rules for the messages of some patterns; what it leaves out, the service's own value fills."""
+    """Policies for the messages of some patterns. Fields that are not set have the values of the TcpService."""
 
-    name: Annotated[Label, Meta(description="What traces and metrics call the route.")]
+    name: Annotated[Label, Meta(description="The name of the route in traces and metrics.")]
     match: Annotated[
-        Match, Meta(description="The messages: an exact pattern wins over a prefix, a longer one over a shorter.")
+        Match,
+        Meta(
+            description="The messages of this route. Exact patterns have precedence over prefixes, and longer "
+            "prefixes over shorter ones."
+        ),
     ]
     idempotent: Annotated[
         bool | None,
-        Meta(description="Whether running a request twice does no harm, so that it may be retried. Default false."),
+        Meta(
+            description="Whether a request may run twice. Sidecars retry a request that may have run only if this is "
+            "true. Default false."
+        ),
     ] = None
-    timeouts: Annotated[Timeouts | None, Meta(description="Instead of the service's own, one by one.")] = None
-    retry: Annotated[Retry | None, Meta(description="Instead of the service's own, one by one.")] = None
+    timeouts: Annotated[
+        Timeouts | None,
+        Meta(description="Timeouts of this route. Fields that are not set have the values of `spec.timeouts`."),
+    ] = None
+    retry: Annotated[
+        Retry | None,
+        Meta(description="Retries of this route. Fields that are not set have the values of `spec.retry`."),
+    ] = None
     fallback: Annotated[Fallback | None, Meta(description="The answer when all else failed.")] = None
     delivery: Annotated[
-        Literal["OneReplica", "AllReplicas"] | None, Meta(description="Who gets an event. Default OneReplica.")
+        Literal["OneReplica", "AllReplicas"] | None,
+        Meta(description="How many replicas get an event. Default OneReplica."),
     ] = None
     backend_refs: Annotated[
         Annotated[tuple[BackendRef, ...], Meta(max_length=16)] | None,

@@ -82,7 +82,9 @@ def _route(match: Match) -> str | None:
 
 def _check_opaque(service: Checked) -> Iterator[Finding]:
     if service.part(("spec", "protocol"), str) == "Opaque" and service.count(_ROUTES):
-        yield Finding(_ROUTES, "expected no routes with the protocol Opaque, in which there are no messages")
+        yield Finding(
+            _ROUTES, "expected no routes with the protocol Opaque, because sidecars then do not read messages"
+        )
 
 
 def _check_timeouts(service: Checked, path: Path) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ SLICES = {
     ),
     "an odd namespace": (
         HEAD.replace("shop", "_") + PORT,
-        '4: metadata.namespace: expected a name of at most 63 small letters, digits and hyphens, got "_"',
+        '4: metadata.namespace: expected a name of at most 63 lowercase letters, digits and hyphens, got "_"',
     ),
     "no addresses": (
         HEAD + PORT + "endpoints: [{addresses: []}]",

@@ -166,7 +166,7 @@ FIELDS = {
     "a repeated key": ("  port: 3002", "6: spec.port: the key is given twice, on lines 5 and 6"),
     "routes where there are no messages": (
         "  protocol: Opaque\n" + ROUTE,
-        "7: spec.routes: expected no routes with the protocol Opaque, in which there are no messages",
+        "7: spec.routes: expected no routes with the protocol Opaque, because sidecars then do not read messages",
     ),
     "too many routes": (
         "  routes:\n" + "".join(f"  - {{name: r{n}, match: {{type: Prefix, pattern: p{n}}}}}\n" for n in range(257)),
@@ -178,7 +178,7 @@ ROUTES = {
     "no name and no match": (
         "  - {}",
         "9: spec.routes[1].match: missing; expected a mapping",
-        "9: spec.routes[1].name: missing; expected a name of at most 63 small letters, digits and hyphens",
+        "9: spec.routes[1].name: missing; expected a name of at most 63 lowercase letters, digits and hyphens",
     ),
     "no pattern": (
         "  - {name: second, match: {type: Exact}}",
@@ -190,7 +190,8 @@ ROUTES = {
     ),
     "a bad name": (
         "  - {name: orderCreated, match: {type: Exact, pattern: a}}",
-        '9: spec.routes[1].name: expected a name of at most 63 small letters, digits and hyphens, got "orderCreated"',
+        "9: spec.routes[1].name: expected a name of at most 63 lowercase letters, digits and hyphens, "
+        'got "orderCreated"',
     ),
     "a pattern that is a mapping": (
         "  - {name: second, match: {type: Exact, pattern: {cmd: sum}}}",
@@ -327,22 +328,22 @@ HEADS = {
     ),
     "no name": (
         SERVICE.replace("name: orders, ", ""),
-        "3: document 1: metadata.name: missing; expected a name of at most 54 small letters, digits and hyphens that "
-        "begins with a letter",
+        "3: document 1: metadata.name: missing; expected a name of at most 54 lowercase letters, digits and hyphens "
+        "that begins with a letter",
     ),
     "a name too long": (
         SERVICE.replace("orders", "o" * 55),
-        f"3: TcpService shop/{'o' * 55}: metadata.name: expected a name of at most 54 small letters, digits and "
+        f"3: TcpService shop/{'o' * 55}: metadata.name: expected a name of at most 54 lowercase letters, digits and "
         f'hyphens that begins with a letter, got "{"o" * 55}"',
     ),
     "a name that is none": (
         SERVICE.replace("orders", '"a\\nb"'),
-        "3: document 1: metadata.name: expected a name of at most 54 small letters, digits and hyphens that begins "
+        "3: document 1: metadata.name: expected a name of at most 54 lowercase letters, digits and hyphens that begins "
         r'with a letter, got "a\nb"',
     ),
     "a namespace that is none": (
         SERVICE.replace("shop", "Shop"),
-        "3: TcpService Shop/orders: metadata.namespace: expected a name of at most 63 small letters, digits and "
+        "3: TcpService Shop/orders: metadata.namespace: expected a name of at most 63 lowercase letters, digits and "
         'hyphens, got "Shop"',
     ),
     "a field beside the spec": (
