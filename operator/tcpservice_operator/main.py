@@ -176,10 +176,10 @@ class _Operator:
                 for collection in collections(self._settings.watched):
                     await self._lister.list(collection)
             except ApiError as error:
-                _LOGGER.warning("listing the cluster failed, next attempt in %g s: %s", _RETRY_S, error)
+                _LOGGER.warning("could not list the objects of the cluster, next attempt in %g s: %s", _RETRY_S, error)
                 await asyncio.sleep(_RETRY_S)
             else:
-                _LOGGER.info("%d TcpServices, %d Services", len(state.tcp_services), len(state.services))
+                _LOGGER.info("found TcpServices: %d, Services: %d", len(state.tcp_services), len(state.services))
                 self._listed = True
                 return True
         return False
@@ -242,17 +242,19 @@ class _Operator:
                 try:
                     found = await self._cluster.workload(namespace, name)
                 except ApiError as error:
-                    _LOGGER.warning("%s of %s, which cannot create pods, is not known: %s", name, namespace, error)
+                    _LOGGER.warning(
+                        "could not read %s in namespace %s, which cannot create pods: %s", name, namespace, error
+                    )
                     found = None
                 self._touch(self._state.apply_workload(namespace, name, found))
 
     def _why_not_ready(self) -> str:
         if not self._listed:
-            return "the cluster was not listed yet"
+            return "the operator has not listed the objects of the cluster yet"
         if self._settings.roles & _SERVING and not self._listening:
-            return "there is no certificate yet"
+            return "the operator has no serving certificate yet"
         if Role.WEBHOOK in self._settings.roles and not self._ca_distribution.is_trusted:
-            return "the configuration of the webhook has no CA bundle yet"
+            return "the MutatingWebhookConfiguration has no CA bundle of the operator yet"
         return ""
 
 

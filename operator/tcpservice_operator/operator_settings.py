@@ -28,10 +28,12 @@ AUDIENCE: Final = "tcpservice.dev"
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _EPILOG: Final = """\
-Durations are written as 250ms, 5s or 1h30m. Each flag can be given as an environment variable, TCPSERVICE_ and its
-name (TCPSERVICE_STREAM_AGE=30m); --serving-name takes several values separated by spaces. The cluster is that of
-KUBECONFIG or ~/.kube/config, in a pod that of its service account. On SIGTERM, the operator releases the Lease and ends
-its streams, so that another replica takes over.
+Write durations as 250ms, 5s or 1h30m. Each flag can also be set by an environment variable: TCPSERVICE_ and the name of
+the flag, for example TCPSERVICE_STREAM_AGE=30m. Separate several values of a repeatable flag by spaces.
+
+The operator connects to the cluster of KUBECONFIG or ~/.kube/config; in a pod, it uses the pod's service account. On
+SIGTERM, it releases the Lease and closes its streams. Another replica then becomes the leader, and sidecars connect to
+another replica.
 """
 
 
@@ -96,7 +98,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
 def _parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
-        description="Reconciles TcpServices in a cluster, injects sidecars, and pushes endpoints and policies to them.",
+        description="Run the operator: reconcile TcpServices, inject sidecars into new pods, and push endpoints and "
+        "policies to sidecars.",
         epilog=_EPILOG,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -109,37 +112,60 @@ def _parser() -> Parser:
 
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {tcpservice.__version__}")
     add("--roles", "ROLE,...", _roles, frozenset(Role),
-        "what this process does, if Deployments share the work: reconcile, webhook, discovery, ca", "all")  # fmt: skip
-    add("--namespace", "NAME", str, "tcpservice-system", "namespace of the operator's Lease and of its CA")
+        "parts of the operator that this process runs, if several Deployments share the work: reconcile (Services, "
+        "status, evictions), webhook (injection), discovery (streams to sidecars), ca (certificates)",
+        "all")  # fmt: skip
+    add(
+        "--namespace",
+        "NAME",
+        str,
+        "tcpservice-system",
+        "namespace of the operator's Leases and of the Secret with its CA",
+    )
     add("--watch-namespaces", "NAME,...", _names, (),
-        "namespaces whose TcpServices and pods it works with; in others, it neither reads nor writes anything",
+        "namespaces that the operator works with; it reads and writes no objects of other namespaces",
         "all")  # fmt: skip
     add("--identity", "TEXT", str, f"{socket.gethostname()}-{os.getpid()}",
-        "name of this replica of the operator in the Lease", "host and process id")  # fmt: skip
+        "unique name of this replica of the operator, for leader election", "host and process id")  # fmt: skip
     add(
         "--listen",
         "HOST:PORT",
         _listen,
         Address("*", 15810),
-        "HTTPS for sidecars and the webhook; host *: all addresses",
+        "address of the HTTPS server for sidecars and the webhook; the host * means all addresses",
     )
-    add("--health", "HOST:PORT", _listen, Address("*", 15811), "plain HTTP: /livez, /readyz and /metrics")
+    add(
+        "--health",
+        "HOST:PORT",
+        _listen,
+        Address("*", 15811),
+        "address of the HTTP server for /livez, /readyz and /metrics; the host * means all addresses",
+    )
     parser.add_argument(
         "--serving-name", metavar="NAME", action="append", default=[],
-        help="further host name or address of the operator in its certificate, beside its Service; may be repeated",
+        help="additional host name or IP address in the serving certificate; may be repeated. The certificate always "
+        "has the names of the operator's Service",
     )  # fmt: skip
     parser.add_argument(
         "--certificate", metavar="DIR", type=Path, default=None,
-        help="folder with tls.crt, tls.key and ca.crt, as cert-manager writes them (default: the operator's own CA)",
+        help="folder with tls.crt, tls.key and ca.crt, as cert-manager writes them (default: the operator has its own "
+        "CA, and signs its certificates)",
     )  # fmt: skip
-    add("--audience", "TEXT", str, AUDIENCE, "audience of the sidecars' tokens")
-    add("--coalesce", "TIME", _seconds, stream_limits.coalesce, "changes within this time are pushed together", "100ms")
+    add("--audience", "TEXT", str, AUDIENCE, "audience that the service account tokens of sidecars must have")
+    add(
+        "--coalesce",
+        "TIME",
+        _seconds,
+        stream_limits.coalesce,
+        "shortest time between two pushes to sidecars; the operator pushes the changes in between together",
+        "100ms",
+    )
     add(
         "--heartbeat",
         "TIME",
         _seconds,
         stream_limits.heartbeat,
-        "longest time without a line on a stream",
+        "time without a change after which the operator sends a heartbeat on a discovery stream",
         "10s",
     )
     add(
@@ -147,7 +173,7 @@ def _parser() -> Parser:
         "TIME",
         _seconds,
         stream_limits.unread,
-        "how long a sidecar may read nothing before its stream is closed",
+        "how long a sidecar may read nothing before the operator closes its discovery stream",
         "30s",
     )
     add(
@@ -155,18 +181,21 @@ def _parser() -> Parser:
         "TIME",
         _seconds,
         stream_limits.age,
-        "longest life of a stream; then the sidecar authenticates again",
+        "maximum age of a discovery stream; the operator then closes it, and the sidecar connects and authenticates "
+        "again",
         "1h",
     )
     add("--streams", "N", parse_count, stream_limits.streams,
-        "most streams of one replica of the operator; the pods of one namespace have at most half of them")  # fmt: skip
+        "maximum number of discovery streams of this replica; the pods of one namespace can have at most half of "
+        "them")  # fmt: skip
     group = add_flags(parser)
     group.add_argument(
         "--sidecar-image", metavar="IMAGE", default=IMAGE, help=f"image of the sidecar (default {IMAGE})"
     )
     group.add_argument(
         "--sidecar-discovery", metavar="HOST:PORT", default="",
-        help="address of the operator for the sidecars (default: its Service and the port of --listen)",
+        help="address at which sidecars connect to the operator (default: the operator's Service, with the port of "
+        "--listen)",
     )  # fmt: skip
     return parser
 
@@ -175,7 +204,7 @@ def _roles(text: str) -> frozenset[Role]:
     names = [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in set(Role)]
     if unknown:
-        raise ValueError(f'expected some of {", ".join(Role)}, got "{unknown[0]}"')
+        raise ValueError(f'expected a comma-separated list of {", ".join(Role)}, got "{unknown[0]}"')
     return frozenset(map(Role, names))
 
 
@@ -183,7 +212,7 @@ def _names(text: str) -> tuple[str, ...]:
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if not _NAME.fullmatch(name):
-            raise ValueError(f'expected names of namespaces, separated by commas, got "{name}"')
+            raise ValueError(f'expected a comma-separated list of namespaces, got "{name}"')
     return tuple(dict.fromkeys(names))
 
 

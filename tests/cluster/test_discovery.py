@@ -94,7 +94,7 @@ def test_the_whole_then_changes_then_heartbeats(api: ApiServer) -> None:
         ("basic", "expected a header Authorization: Bearer"),
         ("made up", "the token is not valid"),
         ("of another audience", "the token is not valid: [invalid bearer token, token audiences"),
-        ("of no pod", "the token of system:serviceaccount:shop:default is not bound to a pod; mount a projected one"),
+        ("of no pod", "the token of system:serviceaccount:shop:default is not bound to a pod"),
     ],
 )
 def test_others_are_refused_and_told_why(api: ApiServer, who: str, said: str) -> None:

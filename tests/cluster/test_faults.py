@@ -109,18 +109,18 @@ def is_done(api: ApiServer) -> bool:
 
 def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(api: ApiServer) -> None:
     with Operator(api, "first") as first:
-        wait_for("the first leads", lambda: "first leads" in first.stderr, first)
+        wait_for("the first leads", lambda: "first is now the leader" in first.stderr, first)
         first.child.signal(signal.SIGSTOP)
         try:
             paused = time.monotonic()
             with Operator(api, "second") as second:
-                wait_for("the second leads", lambda: "second leads" in second.stderr, second, seconds=90)
+                wait_for("the second leads", lambda: "second is now the leader" in second.stderr, second, seconds=90)
                 assert 9 < time.monotonic() - paused < 60
                 create(api, tcp_service())
                 wait_for("the second works", lambda: is_programmed(api), second)
                 first.child.signal(signal.SIGCONT)
                 written = first.figure("writes_total")
-                wait_for("the first notices", lambda: "first stopped leading" in first.stderr, first)
+                wait_for("the first notices", lambda: "first is no longer the leader" in first.stderr, first)
                 create(api, tcp_service("billing"))
                 wait_for("the second works on", lambda: is_programmed(api, "billing"), second)
                 assert (first.figure("leading"), second.figure("leading")) == (0, 1)
@@ -135,7 +135,7 @@ def test_a_store_that_stalls_stops_nothing_for_good(api: ApiServer) -> None:
         wait_for("it works", lambda: is_programmed(api), operator)
         api.child("etcd").signal(signal.SIGSTOP)
         try:
-            wait_for("it stops leading", lambda: "stopped leading" in operator.stderr, operator)
+            wait_for("it stops leading", lambda: "is no longer the leader" in operator.stderr, operator)
         finally:
             api.child("etcd").signal(signal.SIGCONT)
         wait_for("the store answers", lambda: api.get("/readyz") == "ok", operator)
@@ -200,7 +200,7 @@ def test_who_changes_the_service_of_the_replicas_is_named_and_not_fought_for_eve
                 "apply", "-n", "shop", "--server-side", "--force-conflicts", "--field-manager=theirs", "-f", "-",
                 text=json.dumps(theirs),
             )  # fmt: skip
-            said = "another client keeps changing the Service shop/orders-replicas; to see which: kubectl"
+            said = "another client repeatedly changes the Service shop/orders-replicas. To see which one: kubectl"
             return said in operator.stderr
 
         wait_for("it gives way", fight, operator)

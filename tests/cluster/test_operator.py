@@ -83,7 +83,7 @@ def test_nothing_is_written_where_all_is_as_planned(api: ApiServer) -> None:
         wait_for("programmed", lambda: condition(api, "Programmed")[0] == "True", operator)
         before = versions(api)
     with Operator(api, "two") as operator:
-        wait_for("it leads", lambda: "two leads" in operator.child.stderr, operator)
+        wait_for("it leads", lambda: "two is now the leader" in operator.child.stderr, operator)
         create(api, tcp_service("billing"))
         wait_for("it works", lambda: condition(api, "Programmed", "billing")[0] == "True", operator)
         assert {key: value for key, value in versions(api).items() if key in before} == before
@@ -115,12 +115,12 @@ def test_a_command_of_a_condition_does_what_it_says(api: ApiServer) -> None:
 
 def test_when_the_leader_dies_another_leads(api: ApiServer) -> None:
     with Operator(api, "first") as first:
-        wait_for("the first leads", lambda: "first leads" in first.child.stderr, first)
+        wait_for("the first leads", lambda: "first is now the leader" in first.child.stderr, first)
         with Operator(api, "second") as second:
             time.sleep(0.5)
             first.child.kill()
             killed = time.monotonic()
-            wait_for("the second leads", lambda: "second leads" in second.child.stderr, second, seconds=90)
+            wait_for("the second leads", lambda: "second is now the leader" in second.child.stderr, second, seconds=90)
             assert time.monotonic() - killed < 60
             create(api, tcp_service())
             wait_for("it works", lambda: condition(api, "Programmed")[0] == "True", second)

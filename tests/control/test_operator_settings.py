@@ -48,10 +48,13 @@ def test_all_namespaces_are_watched_unless_some_are_named() -> None:
         (["--listen", "15810"], '--listen: expected HOST:PORT such as 127.0.0.1:3001, got "15810"'),
         (["--health", "[::]:70000"], "--health: expected a port from 0 to 65535, got 70000"),
         (["--streams", "0"], '--streams: expected a whole number above 0, got "0"'),
-        (["--roles", "ca,all"], '--roles: expected some of reconcile, webhook, discovery, ca, got "all"'),
+        (
+            ["--roles", "ca,all"],
+            '--roles: expected a comma-separated list of reconcile, webhook, discovery, ca, got "all"',
+        ),
         (
             ["--watch-namespaces", "shop, Bank"],
-            '--watch-namespaces: expected names of namespaces, separated by commas, got "Bank"',
+            '--watch-namespaces: expected a comma-separated list of namespaces, got "Bank"',
         ),
         (["--stream"], "unrecognized arguments: --stream"),
         (["more"], "unrecognized arguments: more"),

@@ -22,23 +22,25 @@ class OperatorMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
-        self.leading = self._gauge("leading", "1 if this replica of the operator leads, else 0.")
-        self.services = self._gauge("services", "TcpServices in the cluster.")
-        self.streams = self._gauge("streams", "Open discovery streams of sidecars.")
-        self.queue = self._gauge("reconcile_queue", "TcpServices that wait to be reconciled.")
+        self.leading = self._gauge("leading", "1 if this replica of the operator is the leader, else 0.")
+        self.services = self._gauge("services", "Number of TcpServices that the operator works with.")
+        self.streams = self._gauge("streams", "Number of open discovery streams of sidecars.")
+        self.queue = self._gauge("reconcile_queue", "Number of TcpServices that wait to be reconciled.")
         self.cache_age = Gauge(
-            f"{_PREFIX}cache_age_seconds", "Seconds since the API server last sent something of a kind of objects.",
+            f"{_PREFIX}cache_age_seconds",
+            "Seconds since the API server last sent an event or a bookmark for a kind of objects.",
             ["kind", "namespace"], registry=self.registry,
         )  # fmt: skip
         self.reconciles = self._histogram(
-            "reconcile_duration_seconds", "Seconds that a reconcile of a TcpService took; outcome: ok or failed."
+            "reconcile_duration_seconds",
+            "Duration of a reconcile of one TcpService, in seconds; outcome: ok or failed.",
         )
         self.reviews = self._histogram(
             "review_duration_seconds",
-            "Seconds that an admission review took; outcome: injected, left_alone, dropped (too slow or too much) or "
-            "failed.",
+            "Duration of an admission review, in seconds; outcome: injected, left_alone (no sidecar is needed or "
+            "possible), dropped (too large, too slow or too many) or failed.",
         )
-        self.writes = Counter(f"{_PREFIX}writes", "Writes to the API server.", registry=self.registry)
+        self.writes = Counter(f"{_PREFIX}writes", "Number of writes to the API server.", registry=self.registry)
         self._heard: dict[tuple[str, str], float] = {}
 
     def hear(self, kind: str, namespace: str) -> None:

@@ -88,6 +88,6 @@ class Lister:
         try:
             await self.list(collection)
         except ApiError as error:
-            _LOGGER.warning("listing %s failed, next attempt in %g s: %s", collection, _RETRY_S, error)
+            _LOGGER.warning("could not list %s, next attempt in %g s: %s", collection, _RETRY_S, error)
             self.list_soon(collection)
             await asyncio.sleep(_RETRY_S)

@@ -62,7 +62,7 @@ class Watcher:
                 if error.status:  # the API server responded: the version is too old, or a list will report the error
                     self._versions.pop(self._collection, None)
                     pause = _FIRST_PAUSE_S
-                _LOGGER.info("the watch of %s starts again in %g s: %s", self._collection, pause, error)
+                _LOGGER.info("restarting the watch of %s in %g s: %s", self._collection, pause, error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
 

@@ -97,12 +97,12 @@ class Discovery:
             caller = await self._tokens.caller(_bearer(request), request.remote or "")
             await self._wait_for(caller)
         except TokenRefused as error:
-            _LOGGER.warning("a sidecar at %s was refused: %s", request.remote, error)
+            _LOGGER.warning("refused the discovery stream of a sidecar at %s: %s", request.remote, error)
             return web.Response(status=401, text=f"{error}\n")
         except ApiError as error:
-            return web.Response(status=503, text=f"tokens cannot be verified now: {error}\n")
+            return web.Response(status=503, text=f"the operator cannot verify tokens now: {error}\n")
         except TooManyWaiting:
-            return web.Response(status=503, text="too many tokens of this address wait for their review\n")
+            return web.Response(status=503, text="too many tokens from this address are waiting for verification\n")
         reason = self._why_full(caller)
         if reason:
             return web.Response(status=503, text=f"{reason}\n")
@@ -150,9 +150,9 @@ class Discovery:
         """Return why there is no room for another stream of a pod; empty if there is."""
         namespace, limits = caller.pod[0], self._limits
         if self._publisher.streams >= limits.streams or self._ending.is_set():
-            return "this replica accepts no more streams"
+            return "this replica of the operator accepts no more streams"
         if self._in_namespace[namespace] >= limits.per_namespace:
-            return f"the namespace {namespace} has {limits.per_namespace} streams, as many as it may have here"
+            return f"the namespace {namespace} already has {limits.per_namespace} streams, the limit for one namespace"
         return ""
 
     async def _wait_for(self, caller: Caller) -> None:
@@ -163,7 +163,7 @@ class Discovery:
             if pod is not None and pod.uid == caller.uid:
                 return
             await asyncio.sleep(_POLL_S)
-        raise TokenRefused(f"there is no pod {'/'.join(caller.pod)} with the uid {caller.uid}")
+        raise TokenRefused(f"the pod {'/'.join(caller.pod)} with the uid {caller.uid} does not exist")
 
 
 def _bearer(request: web.BaseRequest) -> str:

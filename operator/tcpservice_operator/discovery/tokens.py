@@ -88,11 +88,15 @@ class Tokens:
 def read_review(status: Body) -> Caller | TokenRefused:
     """Return the verdict of a TokenReview's status. A wrong audience has no `authenticated`; `error` says why."""
     if not status.get("authenticated"):
-        return TokenRefused(f"the token is not valid: {status.get('error') or 'the API server does not know it'}")
+        return TokenRefused(
+            f"the token is not valid: {status.get('error') or 'the API server did not authenticate it'}"
+        )
     user: dict[str, Any] = status["user"]
     extra = user.get("extra") or {}
     pod, uid = (next(iter(extra.get(name) or []), "") for name in (_POD, _UID))
     if not user["username"].startswith(_ACCOUNT) or not pod:
-        return TokenRefused(f"the token of {user['username']} is not bound to a pod; mount a projected one")
+        return TokenRefused(
+            f"the token of {user['username']} is not bound to a pod; use a projected service account token"
+        )
     namespace = user["username"].removeprefix(_ACCOUNT).partition(":")[0]
     return Caller(pod=(namespace, pod), uid=uid)

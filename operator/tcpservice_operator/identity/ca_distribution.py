@@ -165,7 +165,7 @@ class CaDistribution:
         """Log a failure; log the same failure only once."""
         if text != self._logged:
             self._logged = text
-            _LOGGER.warning("certificates could not be synced, retry every %g s: %s", _RETRY_S, text)
+            _LOGGER.warning("could not sync certificates, retrying every %g s: %s", _RETRY_S, text)
 
     async def _sign(self) -> str | None:
         """Sign a certificate with the operator's CA; return the bundle, None if there is no CA yet."""
@@ -184,7 +184,7 @@ class CaDistribution:
                 self.context.load_cert_chain(folder / GIVEN_CERTIFICATE, folder / GIVEN_KEY)
                 self._loaded = files[GIVEN_CERTIFICATE]
         except (OSError, ValueError) as error:
-            raise Unusable(f"the certificate in {folder} cannot be used: {error}") from error
+            raise Unusable(f"cannot use the certificate in {folder}: {error}") from error
         return self._given_bundle.text
 
     async def _keep_authority(self) -> Authority | None:
@@ -195,7 +195,7 @@ class CaDistribution:
         if current == stored or not self._may_write():
             return stored
         await self._store.write_secret(_secret(self._key, current, secret))
-        _LOGGER.info("the CA %s/%s has a new signer", *self._key)
+        _LOGGER.info("created a new signer in the CA Secret %s/%s", *self._key)
         return current
 
     def _renew_serving(self, authority: Authority) -> None:
@@ -274,8 +274,8 @@ class CaDistribution:
         self._failures = {each: text for each, text in self._failures.items() if each in self._state.namespaces}
         if known != str(error) and namespace in self._state.namespaces:
             _LOGGER.warning(
-                "sidecars of the namespace %s cannot verify the operator: its ConfigMap %s was not written: %s; "
-                "to have it written again: kubectl delete configmap -n %s %s",
+                "could not write ConfigMap %s/%s, so sidecars of this namespace cannot verify the operator: %s; "
+                "to let the operator create it again: kubectl delete configmap -n %s %s",
                 namespace, CA_NAME, error, namespace, CA_NAME,
             )  # fmt: skip
 

@@ -101,7 +101,8 @@ class KubeClient:
             else:
                 await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         except config.ConfigException as error:
-            raise ApiError(0, f"no cluster is configured: {error}") from error
+            words = str(error).rstrip(".")
+            raise ApiError(0, f"no cluster is configured: {words}; set KUBECONFIG, or create ~/.kube/config") from error
         # aiohttp would look for a proxy in the environment and in ~/.netrc, in a thread, for each request.
         settings.client_session_kwargs = {"trust_env": bool(getproxies_environment())}
         return cls(settings, metrics)
@@ -184,7 +185,7 @@ class KubeClient:
                     yield _event(line)
         except (aiohttp.ClientError, OSError, TimeoutError, TooLong) as error:
             raise ApiError(
-                0, f"the watch of {plural} failed: {str(error) or 'no event or bookmark in time'}"
+                0, f"the watch of {plural} failed: {str(error) or f'no event or bookmark for {_SILENCE_S:g} s'}"
             ) from error
         finally:
             answer.close()
@@ -399,7 +400,10 @@ def _read(text: bytes, status: int) -> Body:
         found = None
     if not isinstance(found, dict):
         words = " ".join(text.decode("utf-8", "replace").split())
-        raise ApiError(status if status >= _REFUSED else 0, f"{status}, without JSON: {words[:_MOST_WORDS]}")
+        raise ApiError(
+            status if status >= _REFUSED else 0,
+            f"unexpected response with status {status}, not JSON: {words[:_MOST_WORDS]}",
+        )
     _refuse(found, status)
     return found
 
@@ -445,4 +449,6 @@ async def _asked(answer: Awaitable[T]) -> T:
     except ApiException as error:
         raise ApiError(error.status or 0, f"{error.reason}: {(error.body or '')[:500]}") from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise ApiError(0, f"the API server cannot be reached: {str(error) or 'no answer in time'}") from error
+        raise ApiError(
+            0, f"the API server cannot be reached: {str(error) or f'no response within {_SECONDS:g} s'}"
+        ) from error

@@ -68,7 +68,7 @@ class Leadership:
                 if await self._acquire(began):
                     self._until = began + LEAD_S
         except (ApiError, TimeoutError) as error:
-            self._warn(str(error) or "no answer")
+            self._warn(str(error) or "no response in time")
         else:
             self._logged = ""
         self._log_change()
@@ -84,7 +84,7 @@ class Leadership:
                 if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
                     await self._leases.write_lease(self._document(lease, holder=""))
         except (ApiError, TimeoutError) as error:
-            _LOGGER.warning("the Lease %s/%s was not released: %s", *self._key, str(error) or "no answer")
+            _LOGGER.warning("could not release Lease %s/%s: %s", *self._key, str(error) or "no response in time")
 
     async def _acquire(self, now: float) -> bool:
         """Write the Lease if it is free, expired or already ours; return whether this replica holds it now."""
@@ -116,12 +116,12 @@ class Leadership:
         """Log why the Lease was not renewed; log the same reason only once."""
         if text != self._logged:
             self._logged = text
-            _LOGGER.warning("the Lease %s/%s was not renewed: %s", *self._key, text)
+            _LOGGER.warning("could not acquire or renew Lease %s/%s: %s", *self._key, text)
 
     def _log_change(self) -> None:
         if self.leading == self._was_leading:
             return
         self._was_leading = self.leading
-        _LOGGER.info("%s %s", self._identity, "leads" if self._was_leading else "stopped leading")
+        _LOGGER.info("%s is %s the leader", self._identity, "now" if self._was_leading else "no longer")
         if self._was_leading:
             self.began.set()

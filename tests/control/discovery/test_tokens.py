@@ -38,7 +38,7 @@ def test_a_bound_token_is_its_pods() -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        ({}, "the API server does not know it"),
+        ({}, "the API server did not authenticate it"),
         ({"error": 'token audiences ["api"] is invalid'}, "audiences"),
         ({"authenticated": False, "error": "expired"}, "expired"),
         (review(extra={}), "the token of system:serviceaccount:shop:default is not bound to a pod"),

@@ -338,7 +338,7 @@ def test_a_namespace_that_refuses_its_config_map_does_not_stop_the_others(
     for _ in range(2):
         assert copy.sync() is done
         assert "shop" in cluster.maps
-    refusals = [line for line in caplog.messages if "sidecars of the namespace bank cannot verify" in line]
+    refusals = [line for line in caplog.messages if "could not write ConfigMap bank/tcpservice-ca" in line]
     assert len(refusals) == 1, "it is logged once"
     assert "kubectl delete configmap -n bank tcpservice-ca" in refusals[0]
     cluster.refused.clear()

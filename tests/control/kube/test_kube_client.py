@@ -146,7 +146,7 @@ def test_whoever_says_no_is_quoted(server: Server, question: str, answer: str) -
 @pytest.mark.parametrize("question", ["anything", "a list", "a watch", "one namespace", "a token"])
 def test_a_page_in_place_of_an_answer_is_quoted(server: Server, question: str) -> None:
     server.status, server.kind, server.text = 200, "text/html", "<h1>Please\n log in</h1>\n"
-    with pytest.raises(ApiError, match="without JSON: <h1>Please") as refused:
+    with pytest.raises(ApiError, match="not JSON: <h1>Please") as refused:
         asked(server, QUESTIONS[question])
     assert refused.value.status == 0
 
@@ -158,7 +158,7 @@ def test_what_is_not_there_is_none(server: Server) -> None:
         assert await cluster.read_lease(("shop", "one")) is None
         assert await cluster.read_secret(("shop", "one")) is None
         assert await cluster.read_webhook("one") is None
-        with pytest.raises(ApiError, match="404, without JSON: 404 page not found"):
+        with pytest.raises(ApiError, match="status 404, not JSON: 404 page not found"):
             await cluster.ask("apis", "tcpservice.dev", "v1alpha1", "tcpservices")
 
     asked(server, ask)
