@@ -7,7 +7,6 @@ import re
 import sys
 from typing import Any, Final
 
-from tcpservice_cli.plaintext import plain
 from tcpservice_flags import argument, parse_count
 
 _TAIL: Final = 200
@@ -40,7 +39,8 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
 
 async def run(given: argparse.Namespace) -> int:
     """Print; return the exit status. Raises NotThereError."""
-    from tcpservice_local.control_client import running, the_one  # it imports much
+    from tcpservice_cli.plaintext import plain  # what follows imports much, and `tcpservice send` should start at once
+    from tcpservice_local.control_client import running, the_one
 
     up = await the_one(running(), given.names)
     tail = given.tail if given.grep is None else None  # else the last lines of those that match

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tcpservice_cli.plaintext import plain
-from tcpservice_cli.summary import milliseconds
+from tcpservice_cli.times import milliseconds
 from tcpservice_local.control import Replica
 from tcpservice_local.figures import Figures
 from tcpservice_local.pod import CRASHED, LEAVING, NOT_READY, PAUSED, READY, STARTING, STOPPED

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tcpservice_cli.columns import columns
-from tcpservice_cli.summary import milliseconds
+from tcpservice_cli.times import milliseconds
 
 if TYPE_CHECKING:
     from tcpservice_local.control import Overview, Replica

@@ -5,6 +5,7 @@ Used by `up` and by the demo.
 
 from __future__ import annotations
 
+from tcpservice_cli.times import milliseconds
 from tcpservice_local.figures import Figures
 from tcpservice_local.local import Local
 
@@ -29,11 +30,3 @@ def _times(figures: Figures) -> str:
     if figures.p50 is None or figures.p99 is None:
         return ""
     return f", p50 {milliseconds(figures.p50)}, p99 {milliseconds(figures.p99)}"
-
-
-def milliseconds(seconds: float | None) -> str:
-    """Write a time as people read it; nothing where there is none."""
-    if seconds is None:
-        return ""
-    value = seconds * 1000
-    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from tcpservice_cli.columns import columns
-from tcpservice_cli.summary import milliseconds
+from tcpservice_cli.times import milliseconds
 from tcpservice_flags import argument, parse_count
 from tcpservice_local.registry import NotThereError
 

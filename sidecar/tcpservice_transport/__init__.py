@@ -28,7 +28,9 @@ from tcpservice_transport.errors import (
 from tcpservice_transport.handlers import Context
 from tcpservice_transport.options import Limits, Retry, Timeouts
 from tcpservice_transport.pool import Status
+from tcpservice_transport.router import Router
 from tcpservice_transport.server import Server
+from tcpservice_transport.sync_client import SyncClient
 
 __all__ = [
     "Client",
@@ -45,9 +47,11 @@ __all__ = [
     "ProtocolError",
     "RequestTimeout",
     "Retry",
+    "Router",
     "RpcError",
     "Server",
     "Status",
+    "SyncClient",
     "Timeouts",
     "TransportError",
     "UnexpectedValue",

@@ -42,7 +42,8 @@ T = TypeVar("T")
 C = TypeVar("C", bound=Call)
 
 _LOGGER: Final = logging.getLogger("tcpservice_transport")
-_AS_SET: Final = -1.0
+AS_SET: Final = -1.0
+"""A timeout that stands for the client's own setting."""
 
 
 class Message(NamedTuple):
@@ -119,7 +120,7 @@ class Client:
         data: object = None,
         *,
         type: Any = object,  # noqa: A002 - the word that people expect
-        timeout: float | None = _AS_SET,
+        timeout: float | None = AS_SET,
         metadata: object = None,
         idempotent: bool = False,
     ) -> Any:
@@ -159,7 +160,7 @@ class Client:
         data: object = None,
         *,
         type: Any = object,  # noqa: A002 - as above
-        timeout: float | None = _AS_SET,
+        timeout: float | None = AS_SET,
         metadata: object = None,
         idempotent: bool = False,
     ) -> AsyncGenerator[Any]:
@@ -261,7 +262,7 @@ class Client:
     ) -> Message:
         self._begin()
         question = self._messages.request(pattern, data, metadata)
-        patience = self._timeouts.request if timeout == _AS_SET else timeout
+        patience = self._timeouts.request if timeout == AS_SET else timeout
         return Message(question, patience, idempotent)
 
     def _may_repeat(self, error: NoHandlerError | ConnectionLost, tried: list[Address], *, idempotent: bool) -> bool:

@@ -59,7 +59,7 @@ class Handler:
 
     def __init__(self, function: Function, wanted: object) -> None:
         self._function = function
-        self.name = _name(function)
+        self.name = name_of(function)
         self.kind = _kind(function)
         self._arity, self._type = parameters_of(function, self.name, wanted)
 
@@ -107,7 +107,7 @@ class Handlers:
     def declare_message(self, pattern: object, function: Function, wanted: object) -> None:
         """Let a function answer the requests of a pattern. Raises PatternError, also where another one does already."""
         handler = Handler(function, wanted)
-        for route in _routes(pattern, handler.name):
+        for route in routes_of(pattern, handler.name):
             other = self._messages.get(route)
             if other is not None:
                 raise PatternError(f"{handler.name}: {route} has a handler already, {other.name}")
@@ -117,7 +117,7 @@ class Handlers:
     def declare_event(self, pattern: object, function: Function, wanted: object) -> None:
         """Let a function hear the events of a pattern, as others may. Raises PatternError."""
         handler = Handler(function, wanted)
-        for route in _routes(pattern, handler.name):
+        for route in routes_of(pattern, handler.name):
             self._events.setdefault(route, []).append(handler)
         self._found.clear()
 
@@ -154,11 +154,11 @@ def declaring(declare: Callable[[object, Function, object], None], pattern: obje
         return function
 
     if callable(pattern):
-        _routes(MISSING, _name(pattern))
+        routes_of(MISSING, name_of(pattern))
     return register
 
 
-def _routes(pattern: object, name: str) -> Iterable[str]:
+def routes_of(pattern: object, name: str) -> Iterable[str]:
     """Return the routes of a declared pattern, of which a list holds several, as in NestJS. Raises PatternError."""
     patterns = pattern if isinstance(pattern, list) and pattern else [pattern]
     return list(dict.fromkeys(_route(one, name) for one in patterns))
@@ -188,5 +188,6 @@ def _kind(function: Function) -> Kind:
     return Kind.ASYNC if inspect.iscoroutinefunction(called) else Kind.PLAIN
 
 
-def _name(function: object) -> str:
+def name_of(function: object) -> str:
+    """Return what a function is called in messages."""
     return getattr(function, "__qualname__", None) or repr(function)

@@ -37,10 +37,10 @@ def parameters_of(function: Callable[..., Any], name: str, wanted: object) -> Pa
     except ValueError:  # some functions written in C do not tell
         return Parameters(1, object if wanted is MISSING else _checked(wanted, name))
     parameters = list(signature.parameters.values())
-    if parameters and parameters[0].name == "self":
+    if is_method(function):
         raise PatternError(
-            f"{name}: a method has no object yet where its class is written; "
-            f"declare it later, as in server.message_pattern(...)(service.{name.rpartition('.')[2]})"
+            f"{name}: a method has no object yet where its class is written; declare it with a Router, "
+            f"and include that with an object, as in server.include(router, {name.partition('.')[0]}())"
         )
     positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     needed = sum(one.default is one.empty for one in positional)
@@ -52,6 +52,15 @@ def parameters_of(function: Callable[..., Any], name: str, wanted: object) -> Pa
     if needed == 2 or (many and needed < 2):
         return Parameters(2, _checked(wanted, name))
     return Parameters(1 if positional else 0, _checked(wanted, name))
+
+
+def is_method(function: Callable[..., Any]) -> bool:
+    """Whether a function is a method that has no object yet."""
+    try:
+        first = next(iter(inspect.signature(function).parameters), "")
+    except ValueError:
+        return False
+    return first == "self"
 
 
 def _annotated(annotation: object, function: Callable[..., Any], name: str) -> object:

@@ -18,6 +18,7 @@ import logging
 import signal
 import ssl
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final, Self
 
 from tcpservice_transport.answers import Serializer
@@ -25,7 +26,10 @@ from tcpservice_transport.errors import ListenError
 from tcpservice_transport.handlers import F, Handlers, declaring
 from tcpservice_transport.options import Limits
 from tcpservice_transport.parameters import MISSING
+from tcpservice_transport.router import Router
 from tcpservice_transport.serving import Deserializer, Manner, PeerListener, Serving
+
+Lifespan = Callable[["Server"], AbstractAsyncContextManager[object]]
 
 _LOGGER: Final = logging.getLogger("tcpservice_transport")
 
@@ -35,7 +39,8 @@ class Server:
 
     `port` 0 lets the system choose; `port` says which, once started. `serializer` gets each packet before it is
     written, `deserializer` each value as it was read, both as in NestJS. `handler_timeout` (seconds) ends handlers that
-    take longer, and answers for them.
+    take longer, and answers for them. `lifespan` makes an async context manager from the server: entered before
+    the server listens, left after the last handler has ended.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Server:
         handler_timeout: float | None = None,
         serializer: Serializer | None = None,
         deserializer: Deserializer | None = None,
+        lifespan: Lifespan | None = None,
     ) -> None:
         self.host = host
         self.port = port
@@ -58,6 +64,8 @@ class Server:
         )
         self._serving = Serving(self._handlers, manner)
         self._listening: asyncio.Server | None = None
+        self._lifespan = lifespan
+        self._lived = AsyncExitStack()
 
     # Declaring
 
@@ -74,6 +82,12 @@ class Server:
         """Declare who hears the events of a pattern; several may. Raises PatternError, as `message_pattern` does."""
         return declaring(self._handlers.declare_event, pattern, type)
 
+    def include(self, router: Router, owner: object = None) -> None:
+        """Take the declarations of a router; its methods are those of the object `owner`. Raises PatternError."""
+        for event, pattern, function, wanted in router.bound(owner):
+            declare = self._handlers.declare_event if event else self._handlers.declare_message
+            declare(pattern, function, wanted)
+
     def on_connect(self, listener: PeerListener) -> PeerListener:
         """Call a function with the address of each peer that connects."""
         self._serving.on_connect.append(listener)
@@ -87,12 +101,15 @@ class Server:
     # Running
 
     async def start(self) -> None:
-        """Begin to listen. Raises ListenError."""
+        """Begin to listen. Raises ListenError, and what the lifespan raises."""
         loop = asyncio.get_running_loop()
+        if self._lifespan is not None:
+            await self._lived.enter_async_context(self._lifespan(self))
         self._serving.begin()
         try:
             self._listening = await loop.create_server(self._serving.channel, self.host, self.port, ssl=self._tls)
         except (OSError, OverflowError, ValueError) as error:  # ValueError: a host that can be none
+            await self._lived.aclose()
             reason = getattr(error, "strerror", None) or error
             raise ListenError(f"cannot listen on {self.host}:{self.port}: {reason}") from error
         self.port = self._listening.sockets[0].getsockname()[1]
@@ -122,7 +139,10 @@ class Server:
             return
         self._listening.close()
         self._listening = None
-        await self._serving.leave(grace)
+        try:
+            await self._serving.leave(grace)
+        finally:
+            await self._lived.aclose()
 
     async def __aenter__(self) -> Self:
         """Start."""

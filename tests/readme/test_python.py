@@ -67,6 +67,7 @@ def test_first_server_and_first_client(tmp_path: Path, ports: dict[str, str]) ->
     server = Child([sys.executable, "-W", "error", str(tmp_path / "server.py")])
     with server:
         assert run(tmp_path, "client.py", ports) == PROGRAMS["client.py"].prints
+        assert run(tmp_path, "sync.py", ports) == PROGRAMS["sync.py"].prints
         assert server.line() == "welcome Ada from 127.0.0.1"
     assert (server.returncode, server.stderr) == (0, "")
 
@@ -78,7 +79,7 @@ def test_scaling(tmp_path: Path, ports: dict[str, str]) -> None:
     assert "['b', 'c']\n" in printed
 
 
-@pytest.mark.parametrize("name", sorted(PROGRAMS.keys() - {"server.py", "client.py", "scaling.py"}))
+@pytest.mark.parametrize("name", sorted(PROGRAMS.keys() - {"server.py", "client.py", "sync.py", "scaling.py"}))
 def test_what_a_program_prints(tmp_path: Path, name: str, ports: dict[str, str]) -> None:
     assert PROGRAMS[name].prints is not None
     assert run(tmp_path, name, ports) == moved(PROGRAMS[name].prints or "", ports)

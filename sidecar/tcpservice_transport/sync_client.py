@@ -1,0 +1,128 @@
+"""A client for code without an event loop: scripts, Django views, notebooks, threads.
+
+    with SyncClient("orders", 3001) as client:
+        total = client.send({"cmd": "sum"}, [1, 2])
+        for row in client.stream("report", {"year": 2026}): ...
+        client.emit("order.created", {"id": 7})
+
+It is a `Client` whose event loop runs in a thread of its own, so it is the same in all else: connections, retries,
+timeouts, errors. Any number of threads may use one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from typing import Any, Self, TypeVar, overload
+
+from tcpservice_transport.client import AS_SET, Client
+from tcpservice_transport.errors import ClientClosed
+
+T = TypeVar("T")
+
+
+class SyncClient:
+    """A `Client` that blocks its caller; takes the same settings. Raises ValueError for settings that can be none.
+
+    A process that forks makes one in each child: threads do not survive a fork.
+    """
+
+    def __init__(self, *settings: Any, **named: Any) -> None:
+        self._client = Client(*settings, **named)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tcpservice-client", daemon=True)
+        self._thread.start()
+
+    @overload
+    def send(
+        self, pattern: object, data: object = ..., *, type: type[T],
+        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> T: ...  # fmt: skip
+
+    @overload
+    def send(
+        self, pattern: object, data: object = ..., *, type: object = ...,
+        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> Any: ...  # fmt: skip
+
+    def send(
+        self,
+        pattern: object,
+        data: object = None,
+        *,
+        type: Any = object,  # noqa: A002 - as in Client
+        timeout: float | None = AS_SET,
+        metadata: object = None,
+        idempotent: bool = False,
+    ) -> Any:
+        """Ask, and wait for the answer, as `Client.send` does."""
+        return self._wait(
+            self._client.send(pattern, data, type=type, timeout=timeout, metadata=metadata, idempotent=idempotent)
+        )
+
+    def stream(
+        self,
+        pattern: object,
+        data: object = None,
+        *,
+        type: Any = object,  # noqa: A002 - as in Client
+        timeout: float | None = AS_SET,
+        metadata: object = None,
+        idempotent: bool = False,
+    ) -> Iterator[Any]:
+        """Ask, and give each value of the answer as it comes, as `Client.stream` does."""
+        values = self._client.stream(
+            pattern, data, type=type, timeout=timeout, metadata=metadata, idempotent=idempotent
+        )
+        try:
+            while True:
+                try:
+                    yield self._wait(values.__anext__())
+                except StopAsyncIteration:
+                    return
+        finally:
+            if not self._loop.is_closed():
+                self._wait(values.aclose())
+
+    def emit(self, pattern: object, data: object = None, *, metadata: object = None) -> None:
+        """Tell, as `Client.emit` does."""
+        self._wait(self._client.emit(pattern, data, metadata=metadata))
+
+    def connect(self) -> None:
+        """Connect now, not with the first message. Raises Unreachable, ClientClosed."""
+        self._wait(self._client.connect())
+
+    def close(self, grace: float = 10.0) -> None:
+        """Close for good, as `Client.close` does, and end the thread."""
+        if self._loop.is_closed():
+            return
+        self._wait(self._client.close(grace))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        """Give the client itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _wait(self, coroutine: Any) -> Any:
+        """Run a coroutine in the loop's thread; one that its caller waits for no more (Ctrl-C) is cancelled."""
+        if self._loop.is_closed():
+            coroutine.close() if isinstance(coroutine, Coroutine) else None
+            raise ClientClosed("the client was closed")
+        running = asyncio.run_coroutine_threadsafe(_awaited(coroutine), self._loop)
+        try:
+            return running.result()
+        except BaseException:
+            running.cancel()
+            raise
+
+
+async def _awaited(awaitable: Any) -> Any:
+    """Make a coroutine of any awaitable: that of an async generator is none."""
+    return await awaitable
