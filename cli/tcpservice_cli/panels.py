@@ -51,9 +51,10 @@ def window(count: int, selected: int, lines: int) -> range:
 def replicas(rows: Sequence[Replica], selected: int, lines: int, width: int) -> Table:
     """Make the table of the replicas; the selected one is marked. Where it is narrow, figures give way to names."""
     left_out = {heading for heading, least in _LEAST_WIDTH.items() if width < least}
+    shown_rows = window(len(rows), selected, lines - 1)
     columns = [column for column in _REPLICA_COLUMNS if column.partition(" ")[2] not in left_out]
-    table = _table(*columns)
-    for at in window(len(rows), selected, lines - 1):
+    table = _table(columns[0] + _part(shown_rows, len(rows)), *columns[1:])
+    for at in shown_rows:
         row = rows[at]
         state = f"{row.state} {row.waiting:.0f}s" if row.state == CRASHED and row.waiting else row.state
         cells: dict[str, str | Text] = {
@@ -74,7 +75,8 @@ def replicas(rows: Sequence[Replica], selected: int, lines: int, width: int) -> 
 
 def routes(rows: Sequence[RouteRow], lines: int) -> Table:
     """Make the table of the routes: what callers see."""
-    table = _table("1 SERVICE", "2 ROUTE", ">9 MESSAGES", ">8 MSG/S", ">7 P50", ">7 P99", ">6 FAILED")
+    part = _part(range(min(len(rows), lines - 1)), len(rows))
+    table = _table("1 SERVICE" + part, "2 ROUTE", ">9 MESSAGES", ">8 MSG/S", ">7 P50", ">7 P99", ">6 FAILED")
     for row in rows[: lines - 1]:
         table.add_row(
             "  " + row.service,
@@ -90,8 +92,9 @@ def routes(rows: Sequence[RouteRow], lines: int) -> Table:
 
 def traces(rows: Sequence[Summary], selected: int, lines: int) -> Table:
     """Make the table of the recent traces; the selected one is marked."""
-    table = _table("2 TRACE", "3 FROM", "4 ROUTE", ">8 TIME", ">5 SPANS", "3 ENDED WITH")
-    for at in window(len(rows), selected, lines - 1):
+    shown_rows = window(len(rows), selected, lines - 1)
+    table = _table("2 TRACE" + _part(shown_rows, len(rows)), "3 FROM", "4 ROUTE", ">8 TIME", ">5 SPANS", "3 ENDED WITH")
+    for at in shown_rows:
         row = rows[at]
         table.add_row(
             ("▸ " if at == selected else "  ") + row.trace_id[:8],
@@ -151,6 +154,11 @@ def _table(*columns: str) -> Table:
             overflow="ellipsis",
         )
     return table
+
+
+def _part(shown: range, count: int) -> str:
+    """Say which of the rows are shown, if there is no room for all."""
+    return f" {shown.start + 1}-{shown.stop}/{count}" if 0 < len(shown) < count else ""
 
 
 def _rate(figures: Figures) -> str:

@@ -21,6 +21,8 @@ from tcpservice_transport import Client, RequestTimeout, RpcError, Timeouts, Tra
 
 _NAME: Final = re.compile(r"([a-z0-9-]+/)?[a-z]([a-z0-9-]*[a-z0-9])?")
 
+_NO_VALUE: Final = "no value: the stream is empty, or only an event handler has this pattern (send it with --event)"
+
 _EXAMPLES: Final = """\
 examples:
   tcpservice send 127.0.0.1:3001 '{"cmd":"sum"}' '[1, 2, 3]'
@@ -80,8 +82,17 @@ async def run(given: argparse.Namespace) -> int:
 
 
 async def _once(client: Client, given: argparse.Namespace) -> int:
-    outcome = await _send(client, given, lambda value: print(json.dumps(value, ensure_ascii=False), flush=True))
+    shown = 0
+
+    def show(value: object) -> None:
+        nonlocal shown
+        shown += 1
+        print(json.dumps(value, ensure_ascii=False), flush=True)
+
+    outcome = await _send(client, given, show)
     if outcome.error is None:
+        if not shown and not given.event:
+            sys.stderr.write(f"{_NO_VALUE}\n")
         return 0
     sys.stderr.write(json.dumps(outcome.error, ensure_ascii=False) + "\n")
     return 1

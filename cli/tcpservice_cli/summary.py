@@ -16,7 +16,7 @@ def summary(local: Local) -> str:
     for service, route, _, ever in local.history.routes():
         failed = f", {ever.failed:,} failed" if ever.failed else ""
         name = service.partition("/")[2]
-        lines.append(f"  {name} {route or '(other patterns)'}: {ever.messages:,} messages{failed}{_times(ever)}")
+        lines.append(f"  {name} {route or '(other patterns)'}: {_count(ever.messages)}{failed}{_times(ever)}")
     if lines:
         lines.insert(0, "messages, as callers saw them:")
     counts = {name: local.history.ever(name, server=True).messages for name in local.history.names()}
@@ -30,3 +30,7 @@ def _times(figures: Figures) -> str:
     if figures.p50 is None or figures.p99 is None:
         return ""
     return f", p50 {milliseconds(figures.p50)}, p99 {milliseconds(figures.p99)}"
+
+
+def _count(messages: int) -> str:
+    return "1 message" if messages == 1 else f"{messages:,} messages"

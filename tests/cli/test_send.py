@@ -96,6 +96,12 @@ def test_a_stream_is_a_line_for_each_response(port: int) -> None:
     assert lines == [f'{{"number": {number}, "text": "é"}}' for number in range(3)]
 
 
+def test_a_request_without_a_value_says_so(port: int) -> None:
+    status, lines, (note,) = send(f"127.0.0.1:{port}", "count", "0")
+    assert (status, lines) == (0, [])
+    assert note.startswith("no value: the stream is empty, or only an event handler has this pattern")
+
+
 def test_data_comes_from_stdin_and_files(port: int, tmp_path: Path) -> None:
     path = tmp_path / "data.json"
     path.write_text("[5, 6]")

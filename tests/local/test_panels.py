@@ -86,6 +86,14 @@ def test_the_selected_row_is_always_in_sight(count: int, selected: int, lines: i
     assert list(window(count, selected, lines)) == list(shown)
 
 
+def test_rows_that_have_no_room_are_counted() -> None:
+    rows = [row(f"a-{number}") for number in range(10)]
+    assert drawn(panels.replicas(rows, 5, 5, 80))[0].startswith("  REPLICA 4-7/10 ")
+    assert drawn(panels.replicas(rows, 5, 11, 80))[0].startswith("  REPLICA  ")
+    routes = [RouteRow(service="a", route=f"r{number}", lately=SOME, ever=SOME) for number in range(5)]
+    assert drawn(panels.routes(routes, 3))[0].startswith("  SERVICE 1-2/5")
+
+
 def test_the_journal_shows_the_last_lines_and_nothing_that_steers_the_terminal() -> None:
     said = [("a-1", "old"), ("a-1", "\x1b[31mred\x1b[0m\x07 [bold]x[/bold]"), ("", "said"), ("b-1", "y" * 100)]
     entries = [LogLine(number, who, text) for number, (who, text) in enumerate(said)]
