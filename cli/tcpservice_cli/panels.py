@@ -76,7 +76,7 @@ def replicas(rows: Sequence[Replica], selected: int, lines: int, width: int) -> 
 def routes(rows: Sequence[RouteRow], lines: int) -> Table:
     """Make the table of the routes: what callers see."""
     part = _part(range(min(len(rows), lines - 1)), len(rows))
-    table = _table("1 SERVICE" + part, "2 ROUTE", ">9 MESSAGES", ">8 MSG/S", ">7 P50", ">7 P99", ">6 FAILED")
+    table = _table("1 SERVICE", "2 ROUTE" + part, ">9 MESSAGES", ">8 MSG/S", ">7 P50", ">7 P99", ">6 FAILED")
     for row in rows[: lines - 1]:
         table.add_row(
             "  " + row.service,
