@@ -113,3 +113,4 @@ def test_the_check_finds_nothing_to_mend(cluster: Cluster) -> None:
         told = {(each["mark"], each["subject"]) for each in found}
         subjects = ("cluster", "CRD", "webhook", "operator", "leader", "rights", f"{there}/orders")
         assert told >= {("passed", subject) for subject in subjects}
+        assert any("The message path is compiled" in each["message"] for each in found)

@@ -44,7 +44,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     `now` is the API server's time. `trusted` is when the bundle of the webhook expires. `unreached` is why the API
     server does not reach the operator, empty if it does. `denied` are the rights that the operator lacks. `unanswered`
     counts the calls of the webhook that failed. `tried` has for each TcpService why a new pod would get no sidecar,
-    empty if it would get one.
+    empty if it would get one. `forms` says for a few pods whether their sidecars run compiled, or in plain Python.
     """
 
     now: datetime
@@ -60,3 +60,4 @@ class Facts(Struct, frozen=True, kw_only=True):
     services: tuple[Body, ...] | Unknown
     tried: dict[Key, str | Unknown]
     pods: tuple[SeenPod, ...] | Unknown
+    forms: dict[Key, str] = {}

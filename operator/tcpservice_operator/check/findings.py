@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tcpservice import __version__
+from tcpservice.implementation import COMPILED
 from tcpservice.spec.schema import GROUP
 from tcpservice_operator.api import crd
 from tcpservice_operator.api.kubernetes_versions import why_too_old
@@ -252,6 +253,20 @@ def _pods(facts: Facts) -> Iterator[Finding]:
         yield Finding("warned", "pods", f"{text} {todo}")
 
 
+def _forms(facts: Facts) -> Iterator[Finding]:
+    """Find sidecars that run in plain Python; the images are compiled, so that is a mistake or a choice."""
+    plain = sorted("/".join(key) for key, form in facts.forms.items() if form != COMPILED)
+    if plain:
+        text = f"The sidecar of {', '.join(plain)} runs in plain Python, which uses several times the CPU."
+        fix = (
+            "Remove TCPSERVICE_IMPL from the value sidecar.env, and build the image from the Dockerfile of the project."
+        )
+        yield Finding("warned", "pods", f"{text} {fix}")
+    elif facts.forms:
+        asked = count_of(len(facts.forms), "sidecar")
+        yield Finding("passed", "pods", f"The message path is compiled. Asked: {asked}.")
+
+
 def _crossing(facts: Facts) -> Iterator[Finding]:
     """Find pods whose annotation lists an unknown TcpService, or whose containers name one of another namespace."""
     if isinstance(facts.pods, Unknown) or isinstance(facts.services, Unknown):
@@ -276,5 +291,6 @@ def _crossing(facts: Facts) -> Iterator[Finding]:
 
 
 _JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
-    _kubernetes, _definition, _webhook, _reached, _failures, _operator, _leader, _rights, _services, _pods, _crossing,
+    _kubernetes, _definition, _webhook, _reached, _failures, _operator, _leader, _rights, _services, _pods, _forms,
+    _crossing,
 )  # fmt: skip

@@ -19,6 +19,7 @@ from tcpservice_operator.cache.objects import has_ended, read_pod
 from tcpservice_operator.check.facts import Facts, SeenPod, Unknown
 from tcpservice_operator.identity.authority import end_of
 from tcpservice_operator.inject.pod_patch import INJECTED
+from tcpservice_operator.inject.pod_ports import ADMIN
 from tcpservice_operator.kube.kube_client import ApiError, KubeClient
 
 T = TypeVar("T")
@@ -29,6 +30,8 @@ _SERVICE: Final = "tcpservice-operator"
 _FAILED_OPEN: Final = re.compile(
     r'^apiserver_admission_webhook_fail_open_count\{name="inject\.tcpservice\.dev".*\} ([0-9.e+]+)$', re.MULTILINE
 )
+_FORM: Final = re.compile(r'^tcpservice_build_info\{.*implementation="(\w+)"', re.MULTILINE)
+_ASKED_PODS: Final = 3
 _NAMES: Final = re.compile(r"[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9-]*")
 _ADMISSION: Final = ("apis", "admissionregistration.k8s.io", "v1")
 _EXTENSIONS: Final = ("apis", "apiextensions.k8s.io", "v1")
@@ -50,6 +53,7 @@ async def survey(cluster: KubeClient) -> Facts:
     operator = await _found(cluster, "apis", "apps", "v1", "namespaces", home, "deployments", _SERVICE)
     watched = _watched(operator)
     services = await _or_unknown(_services(cluster, watched))
+    pods = await _or_unknown(_pods(cluster, watched))
     return Facts(
         now=await cluster.time(),
         version=version,
@@ -63,7 +67,8 @@ async def survey(cluster: KubeClient) -> Facts:
         unanswered=await _or_unknown(_unanswered(cluster)),
         services=services,
         tried={} if isinstance(services, Unknown) else await _try_all(cluster, services),
-        pods=await _or_unknown(_pods(cluster, watched)),
+        pods=pods,
+        forms={} if isinstance(pods, Unknown) else await _forms(cluster, pods),
     )
 
 
@@ -203,6 +208,20 @@ async def _try(cluster: KubeClient, service: Body) -> str:
 
 async def _pods(cluster: KubeClient, watched: Sequence[str]) -> tuple[SeenPod, ...]:
     return tuple(_seen(body) for body in await _list(cluster, "pods", watched) if not has_ended(body))
+
+
+async def _forms(cluster: KubeClient, pods: Sequence[SeenPod]) -> dict[Key, str]:
+    """Ask a few sidecars through the API server in which form they run; one that cannot be asked is left out."""
+    found = {}
+    injected = [seen.pod for seen in pods if seen.version and seen.pod.ready and not seen.pod.leaving]
+    for pod in injected[:_ASKED_PODS]:
+        namespace, name = pod.key
+        place = ("api", "v1", "namespaces", namespace, "pods", f"{name}:{ADMIN}", "proxy", "metrics")
+        metrics = await _or_unknown(cluster.ask_text(*place))
+        form = None if isinstance(metrics, Unknown) else _FORM.search(metrics)
+        if form is not None:
+            found[pod.key] = form[1]
+    return found
 
 
 def _seen(body: Body) -> SeenPod:

@@ -142,11 +142,20 @@ CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
         "warned", "pods", "1 pod has a sidecar of version 0.1.0, but the operator has 9. To recreate the pods: kubectl",
     ),
     (
+        "plain Python", {"forms": {("shop", "a"): "compiled", ("shop", "b"): "python"}}, "warned", "pods",
+        "The sidecar of shop/b runs in plain Python, which uses several times the CPU. Remove TCPSERVICE_IMPL",
+    ),
+    (
         "an older sidecar", {"pods": (seen("0.0.9"),)}, "warned", "pods",
         "1 pod has a sidecar of version 0.0.9, but the operator has 0.1.0. To recreate the pods: kubectl rollout "
         "restart",
     ),
 ]  # fmt: skip
+
+
+def test_sidecars_that_are_compiled_pass() -> None:
+    found = check(replace(GOOD, forms={("shop", "a"): "compiled"}))
+    assert Finding("passed", "pods", "The message path is compiled. Asked: 1 sidecar.") in found
 
 
 @pytest.mark.parametrize(
