@@ -157,12 +157,15 @@ def _sidecars_missing(evidence: Evidence) -> Problem | None:
         )
     elif commands:
         fix = f"A pod gets the sidecar only when it is created. To recreate the pods: {commands}"
+    elif len(refused) < len(lacking):
+        names = list_some([pod.key[1] for pod in lacking if not pod.refused])
+        fix = f"A pod gets the sidecar only when it is created. Recreate these pods: {names}."
     else:
-        fix = f"A pod gets the sidecar only when it is created. Pods: {list_some([pod.key[1] for pod in lacking])}."
+        fix = f"Pods without the sidecar: {list_some([pod.key[1] for pod in lacking])}."
     why = f"{refused[0].key[1]} gets no sidecar, because {refused[0].refused}. " if refused else ""
     older = sum(pod.injected for pod in lacking)
     verb = "has" if len(lacking) == 1 else "have"
-    than = f" {count_of(older, 'sidecar')} {'is' if older == 1 else 'are'} older than it." if older else ""
+    than = f" {count_of(older, 'sidecar')} {'is' if older == 1 else 'are'} older than the TcpService." if older else ""
     return (
         "PodsLackSidecar",
         f"{len(lacking)} of {count_of(len(evidence.pods), 'pod')} {verb} no sidecar for this TcpService.{than} "

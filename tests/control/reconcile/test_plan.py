@@ -279,7 +279,7 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
         "a sidecar older than the TcpService",
         [tcp_service(), *MADE, pod("a"), pod("b", arguments=["--listen=shop/other=127.77.0.1:3001"])], "Injected",
         ("False", "PodsLackSidecar"),
-        "1 of 2 pods has no sidecar for this TcpService. 1 sidecar is older than it. A pod",
+        "1 of 2 pods has no sidecar for this TcpService. 1 sidecar is older than the TcpService.",
     ),
     (
         "one that is refused it",
@@ -315,8 +315,8 @@ CASES: list[tuple[str, list[dict[str, Any]], str, tuple[str, str], str]] = [
             tcp_service(), *MADE, pod("a"), REFUSED, pod("web-2", app="web", inject="enabled", annotations=REFUSAL),
             pod("b", injected=False, inject="enabled", annotations=REFUSAL),
         ],
-        "Injected", ("False", "PodsLackSidecar"), "b gets no sidecar, because it runs on Windows. A pod gets the "
-        "sidecar only when it is created. Pods: b. 2 callers have no sidecar, for example web, because it runs on "
+        "Injected", ("False", "PodsLackSidecar"), "b gets no sidecar, because it runs on Windows. Pods without "
+        "the sidecar: b. 2 callers have no sidecar, for example web, because it runs on "
         "Windows",
     ),
     (
