@@ -136,7 +136,7 @@ def test_the_committed_file_is_what_the_structs_say() -> None:
 
 def test_people_find_their_way(api: ApiServer) -> None:
     explained = api.kubectl("explain", "tcpservice.spec.routes")
-    assert "Rules for the messages of some patterns" in explained
+    assert "Policies for the messages of some patterns" in explained
     assert "delivery" in explained
     assert "backendRefs" not in explained, "it is not supported yet"
     api.kubectl("apply", "-f", "-", text=RIGHT["all"])
