@@ -30,7 +30,6 @@ from contest.tools import MissingError, Tool
 _CANNOT_RUN: Final = 2
 _INTERRUPTED: Final = 130
 _OPEN_FILES: Final = 8192
-_PAUSES_STRETCH: Final = 8
 
 
 class Field(NamedTuple):
@@ -96,9 +95,10 @@ def _measure(given: argparse.Namespace, load: Path, stack: ExitStack) -> None:
     )
     rounds = Rounds(plan)
     rounds.run()
+    stretch = 2 if given.quick else 8
     found = report.Found(
         results=rounds.results,
-        pauses=pauses.measure(load, seconds=_PAUSES_STRETCH * plan.seconds, warmup=plan.warmup),
+        pauses=pauses.measure(load, seconds=stretch * plan.seconds, warmup=plan.warmup),
         transports=transports.measure(field.transports, plan.rounds, plan.seconds) if field.transports else {},
     )
     circumstances = report.Circumstances(
