@@ -129,7 +129,7 @@ acceptance: $(BUILT)  ## The data plane under memory limits, floods, slow reader
 simulate: $(BUILT)  ## Simulate fleets under faults for MINUTES=10 from SEED=0 on (docs/simulation.md)
 	@cd tests && ../$(BIN)/python -m simulation --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0)
 
-bench: $(BUILT)  ## What the sidecar costs beside HAProxy, Envoy and no proxy (ten minutes; writes benchmarks/README.md)
+bench: $(BUILT)  ## What the sidecar costs beside HAProxy, Envoy and no proxy (fifteen minutes; writes benchmarks/README.md)
 	@$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/pairs.py
 
@@ -158,7 +158,7 @@ crds: $(INSTALLED)  ## Write crds/, the chart's files and docs/conditions.md fro
 	cp crds/tcpservices.yaml charts/tcpservice/files/
 	$(BIN)/python -m tcpservice_operator.api.rbac > charts/tcpservice/files/rules.yaml
 	$(BIN)/python -m tcpservice_operator.conditions.condition_types > docs/conditions.md
-	$(BIN)/python -m tcpservice_operator.api.json_schema > crds/tcpservice.schema.json
+	$(BIN)/python -m tcpservice_operator.api.json_schema > docs/tcpservice.schema.json
 	$(BIN)/python -m tcpservice_operator.api.fields > docs/fields.md
 
 docs: $(INSTALLED)  ## Build the documentation as a site into build/site

@@ -19,7 +19,7 @@ _HEADING: Final = """\
 
 The fields of a TcpService, `tcpservice.dev/v1alpha1`. `tcpservice explain FIELD` shows the same in a terminal.
 For editors there is a JSON schema,
-[tcpservice.schema.json](https://github.com/tcpservice/tcpservice/blob/main/crds/tcpservice.schema.json).
+[tcpservice.schema.json](https://github.com/tcpservice/tcpservice/blob/main/docs/tcpservice.schema.json).
 
 | field | type | meaning |
 |---|---|---|

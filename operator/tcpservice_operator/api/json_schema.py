@@ -1,6 +1,6 @@
 """The JSON schema of a TcpService, for editors and for CI, generated from the CustomResourceDefinition.
 
-Used by `make crds`, which writes it to crds/tcpservice.schema.json. Editors check a manifest against it as it is
+Used by `make crds`, which writes it to docs/tcpservice.schema.json. Editors check a manifest against it as it is
 written, and offer the fields with their descriptions. A structural schema is nearly JSON Schema: Kubernetes' own
 keywords are dropped, and unknown fields are refused. Rules that only the API server can evaluate are left out;
 `tcpservice validate` checks all.
