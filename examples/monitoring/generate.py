@@ -44,20 +44,25 @@ def panels() -> list[dict[str, Any]]:
         ("Messages by route", "ops", {"{{service}} {{route}}": f"sum by (service, route) ({count})"}),
         ("Failures by code", "ops", {"{{service}} {{code}}": f"sum by (service, code) ({failed})"}),
         (
-            "Time to the end, callers' side",
+            "Duration, callers' side",
             "s",
             {
                 f"p{share * 100:g} {{{{service}}}} {{{{route}}}}": quantile(client, share, "service, route")
                 for share in (0.5, 0.99)
             },
         ),
-        ("Time to the end, replicas' side", "s", {"p99 {{service}}": quantile(server, 0.99, "service")}),
+        ("Duration, replicas' side", "s", {"p99 {{service}}": quantile(server, 0.99, "service")}),
         ("Messages at endpoints", "short", {"{{service}}": f"sum by (service) ({metrics.IN_FLIGHT.prometheus})"}),
         ("Messages at the app of each pod", "short", {"{{service}} {{instance}}": metrics.AT_APP.prometheus}),
         (
             "Messages that wait for an endpoint",
             "short",
             {"{{service}}": f"sum by (service) ({metrics.QUEUED.prometheus})"},
+        ),
+        (
+            "Services that can be reached, as sidecars see them",
+            "short",
+            {"{{service}}": f"min by (service) ({metrics.REACHABLE.prometheus})"},
         ),
         (
             "Endpoints by state, as sidecars see them",
@@ -83,12 +88,12 @@ def panels() -> list[dict[str, Any]]:
             {name: f"max ({OPERATOR}{name})" for name in ("services", "streams")},
         ),
         (
-            "Operator: replicas that lead, TcpServices that wait",
+            "Operator: leaders, and TcpServices that wait",
             "short",
             {"leading": f"sum ({OPERATOR}leading)", "waiting": f"sum ({OPERATOR}reconcile_queue)"},
         ),
-        ("Operator: time of a reconcile", "s", {"p99 {{outcome}}": _p99("reconcile_duration_seconds")}),
-        ("Operator: time of an admission review", "s", {"p99 {{outcome}}": _p99("review_duration_seconds")}),
+        ("Operator: duration of a reconcile", "s", {"p99 {{outcome}}": _p99("reconcile_duration_seconds")}),
+        ("Operator: duration of an admission review", "s", {"p99 {{outcome}}": _p99("review_duration_seconds")}),
         (
             "Operator: reviews, writes to the API server",
             "ops",
@@ -96,6 +101,11 @@ def panels() -> list[dict[str, Any]]:
                 "reviews {{outcome}}": f"sum by (outcome) (rate({REVIEWS}[$__rate_interval]))",
                 "writes": f"sum (rate({OPERATOR}writes_total[$__rate_interval]))",
             },
+        ),
+        (
+            "Operator: TcpServices by condition",
+            "short",
+            {"{{type}} {{status}}": f"max by (type, status) ({OPERATOR}conditions)"},
         ),
         ("Operator: age of its cache", "s", {"{{kind}}": f"max by (kind) ({OPERATOR}cache_age_seconds)"}),
         (
@@ -155,30 +165,51 @@ def alerts() -> dict[str, Any]:
     failed = rate(client, FAILED, part="_count", window="5m")
     count = rate(client, part="_count", window="5m")
     share = f"sum by (service) ({failed}) / sum by (service) ({count})"
-    down = f'sum by (service) ({metrics.ENDPOINTS.prometheus}{{state="ejected"}})'
-    known = f"sum by (service) ({metrics.ENDPOINTS.prometheus})"
+    reachable = metrics.REACHABLE.prometheus
+    not_true = f'max (sum by (instance, type) ({OPERATOR}conditions{{type="%s", status="False"}})) > 0'
     rules = [
         _alert("TcpServiceFailing", f"{share} > 0.05", "5m", "critical", "More than 5 % of the messages fail."),
         _alert(
             "TcpServiceWithoutReplica",
-            f"{known} == {down}",
+            f"max by (service) ({reachable}) == 0",
             "1m",
             "critical",
-            "All endpoints that sidecars know are ejected.",
+            "No sidecar can reach an endpoint of the service {{ $labels.service }}. Callers are refused.",
+        ),
+        _alert(
+            "TcpServicePartlyUnreachable",
+            f"min by (service) ({reachable}) == 0 and max by (service) ({reachable}) == 1",
+            "5m",
+            "warning",
+            "Some sidecars can reach no endpoint of the service {{ $labels.service }}.",
+        ),
+        _alert(
+            "TcpServiceNotReady",
+            not_true % "Ready",
+            "5m",
+            "critical",
+            "{{ $value }} TcpServices have the condition Ready with the status False: kubectl get tcpservices -A",
+        ),
+        _alert(
+            "TcpServiceNotInjected",
+            not_true % "Injected",
+            "30m",
+            "warning",
+            "{{ $value }} TcpServices have pods without a sidecar: kubectl get tcpservices -A",
         ),
         _alert(
             "TcpServiceSidecarsBypassed",
             f'sum by (service) ({metrics.ENDPOINTS.prometheus}{{state="fallback"}}) > 0',
             "5m",
             "warning",
-            "No sidecar of a service can be reached, so messages go to its apps: do egress policies name port 15801?",
+            "No sidecar of a service can be reached, so messages go to its apps. Policies must allow port 15801.",
         ),
         _alert(
             "TcpServiceWaiting",
             f"sum by (service) ({metrics.QUEUED.prometheus}) > 0",
             "5m",
             "warning",
-            "Messages wait for an endpoint with room: there are too few, or they are too slow.",
+            "Messages wait for an endpoint that may receive more: there are too few, or they are too slow.",
         ),
         _alert(
             "TcpServiceRetrying",
@@ -199,42 +230,42 @@ def alerts() -> dict[str, Any]:
             f"max ({metrics.SILENCE.prometheus}) > 60",
             "10m",
             "warning",
-            "A sidecar hears nothing of the operator, and finds replicas by the name server.",
+            "A sidecar has received nothing from the operator, and resolves replicas by DNS.",
         ),
         _alert(
             "TcpServiceOperatorWithoutLeader",
-            f"sum ({OPERATOR}leading) < 1",
+            f"sum ({OPERATOR}leading) < 1 or absent({OPERATOR}leading)",
             "2m",
             "critical",
-            "No replica of the operator leads: nothing is written, and certificates are not renewed.",
+            "No replica of the operator is the leader: nothing is written, and certificates are not renewed.",
         ),
         _alert(
             "TcpServiceOperatorCacheOld",
             f"max by (kind) ({OPERATOR}cache_age_seconds) > 180",
             "5m",
             "warning",
-            "The operator hears nothing of a kind of objects, of which the API server sends a bookmark each minute.",
+            "The operator's watch of {{ $labels.kind }} has received nothing for 3 minutes.",
         ),
         _alert(
             "TcpServiceReconcilesFailing",
             f'sum (rate({OPERATOR}reconcile_duration_seconds_count{{outcome="failed"}}[5m])) > 0',
             "10m",
             "warning",
-            "The API server refuses writes of the operator; its log and the status of the TcpServices say which.",
+            "The API server refuses writes of the operator; its log and the status of the TcpServices have the errors.",
         ),
         _alert(
             "TcpServiceReviewsDropped",
             f'sum (rate({OPERATOR}review_duration_seconds_count{{outcome=~"dropped|failed"}}[5m])) > 0',
             "10m",
             "warning",
-            "Admission reviews are not answered, so pods may start without a sidecar; the operator's log says why.",
+            "Admission reviews get no response, so pods may start without a sidecar: see the operator's log.",
         ),
         _alert(
             "TcpServiceSpansLost",
             f"sum ({rate(metrics.SPANS, LOST, window='5m')}) > 0",
             "15m",
             "warning",
-            "Spans are lost: the collector is too slow or not there.",
+            "Spans are lost: the collector is too slow, or cannot be reached.",
         ),
     ]
     return {"groups": [{"name": "tcpservice", "rules": rules}]}

@@ -99,6 +99,11 @@ class _Operator:
         )  # fmt: skip
         metrics.leading.set_function(lambda: leadership.leading)
         metrics.services.set_function(lambda: len(state.tcp_services))
+        metrics.conditions = lambda: (
+            (condition["type"], condition["status"])
+            for each in state.tcp_services.values()
+            for condition in each.status.get("conditions") or ()
+        )
         metrics.streams.set_function(lambda: self._publisher.streams)
         self._new_namespaces = 0
         self._refused = asyncio.Event()

@@ -41,6 +41,7 @@ class Instrument(NamedTuple):
         return base + ("_total" if self.kind == COUNTER else "")
 
 
+_REACHABLE: Final = "reachable"
 _MESSAGE: Final = ("service", "route", "kind", "code")
 
 CLIENT_DURATION: Final = Instrument(
@@ -57,6 +58,9 @@ AT_APP: Final = Instrument("tcpservice.app_in_flight", GAUGE, "1", "Messages at 
 QUEUED: Final = Instrument(
     "tcpservice.queued_messages", GAUGE, "1", "Messages that wait for an endpoint that can take them.", ("service",)
 )
+REACHABLE: Final = Instrument(
+    "tcpservice.reachable", GAUGE, "1", "1 if an endpoint of the service can be reached, else 0.", ("service",)
+)
 ENDPOINTS: Final = Instrument("tcpservice.endpoints", GAUGE, "1", "Endpoints by state.", ("service", "state"))
 CONNECTIONS: Final = Instrument(
     "tcpservice.upstream_connections", GAUGE, "1", "Established connections to endpoints.", ("service",)
@@ -69,8 +73,8 @@ SILENCE: Final = Instrument(
 BUILD: Final = Instrument("tcpservice.build_info", GAUGE, "1", "Always 1.", ("version", "implementation"))
 
 CATALOGUE: Final = (
-    CLIENT_DURATION, SERVER_DURATION, RETRIES, DROPPED, SPANS, IN_FLIGHT, AT_APP, QUEUED, ENDPOINTS, CONNECTIONS,
-    DOWNSTREAM, SNAPSHOT_AGE, SILENCE, BUILD,
+    CLIENT_DURATION, SERVER_DURATION, RETRIES, DROPPED, SPANS, IN_FLIGHT, AT_APP, QUEUED, REACHABLE, ENDPOINTS,
+    CONNECTIONS, DOWNSTREAM, SNAPSHOT_AGE, SILENCE, BUILD,
 )  # fmt: skip
 
 
@@ -125,6 +129,8 @@ class Metrics:
             yield Point(AT_APP, (seen.service,), sum(endpoint.in_flight for endpoint in seen.endpoints))
         for seen in services:
             yield Point(QUEUED, (seen.service,), seen.waiting)
+        for seen in services:
+            yield Point(REACHABLE, (seen.service,), int(seen.state == _REACHABLE))
         for seen in services:
             for state, count in Counter(endpoint.state for endpoint in seen.endpoints).items():
                 yield Point(ENDPOINTS, (seen.service, state), count)

@@ -60,18 +60,20 @@ def fields() -> list[Field]:
     return list(_fields({**schema, "properties": spec}, "", required=False))
 
 
-def _fields(schema: dict[str, Any], path: str, *, required: bool) -> Iterator[Field]:
+def _fields(schema: dict[str, Any], path: str, *, required: bool, more: str = "") -> Iterator[Field]:
+    """Yield a field and those below it; `more` is what the object around it allows."""
     item = schema.get("items")
     yield Field(
         path=path,
         type=_type(schema),
         description=schema.get("description") or (item or {}).get("description", ""),
-        allowed=_allowed(schema),
+        allowed="; ".join(part for part in (_allowed(schema), more) if part),
         required=required,
     )
     inner, prefix = (item, f"{path}[].") if item else (schema, f"{path}." if path else "")
     for name, each in inner.get("properties", {}).items():
-        yield from _fields(each, f"{prefix}{name}", required=name in inner.get("required", ()))
+        more = _rules(inner, f".{name}")
+        yield from _fields(each, f"{prefix}{name}", required=name in inner.get("required", ()), more=more)
 
 
 def _type(schema: dict[str, Any]) -> str:
@@ -90,8 +92,13 @@ def _allowed(schema: dict[str, Any]) -> str:
         return ", ".join(schema["enum"])
     if schema.get("type") == "integer":
         return f"{schema['minimum']} to {schema['maximum']}"
-    rules = [rule["message"].removeprefix("expected ") for rule in schema.get("x-kubernetes-validations", ())]
-    return "; ".join(rule for rule in rules if rule)
+    return _rules(schema, "")
+
+
+def _rules(schema: dict[str, Any], path: str) -> str:
+    """Return what the CEL rules of a schema say about the field at a path below it; "" is the field itself."""
+    rules = schema.get("x-kubernetes-validations", ())
+    return "; ".join(rule["message"].removeprefix("expected ") for rule in rules if rule.get("fieldPath", "") == path)
 
 
 def text() -> str:

@@ -7,21 +7,29 @@ exposes it. `examples/monitoring` has a dashboard and alerts made of these metri
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections import Counter as Count
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 _PREFIX: Final = "tcpservice_operator_"
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class OperatorMetrics:
-    """The metrics of one process. Gauges that are computed when they are read get their function from `main`."""
+    """The metrics of one process. Gauges that are computed when they are read get their function from `main`.
+
+    `conditions` returns the type and the status of each condition of each TcpService.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
+        self.conditions: Callable[[], Iterable[tuple[str, str]]] = tuple
+        self.registry.register(_Conditions(self))
         self.leading = self._gauge("leading", "1 if this replica of the operator is the leader, else 0.")
         self.services = self._gauge("services", "Number of TcpServices that the operator works with.")
         self.streams = self._gauge("streams", "Number of open discovery streams of sidecars.")
@@ -65,3 +73,18 @@ class OperatorMetrics:
 
     def _histogram(self, name: str, description: str) -> Histogram:
         return Histogram(_PREFIX + name, description, ["outcome"], registry=self.registry, buckets=_SECONDS)
+
+
+class _Conditions(Collector):
+    """Counts the TcpServices by the status of each condition when Prometheus asks: a bounded number of series."""
+
+    def __init__(self, metrics: OperatorMetrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the counts."""
+        description = "Number of TcpServices that have a condition with this status: True, False or Unknown."
+        family = GaugeMetricFamily(f"{_PREFIX}conditions", description, labels=["type", "status"])
+        for labels, count in sorted(Count(self._metrics.conditions()).items()):
+            family.add_metric(labels, count)
+        yield family

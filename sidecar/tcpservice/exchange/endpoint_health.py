@@ -40,6 +40,7 @@ from tcpservice.wire.mesh import BACK, encode_control
 UNREACHABLE_BACKOFF: Final = 500 * MILLISECOND
 """The longest backoff while no endpoint of a service can be reached."""
 
+_UNREACHABLE: Final = "no endpoint can be reached, so callers are refused, as by a closed port"
 _BYPASSED: Final = (
     "no connection to the sidecar of any replica; messages go to the apps' own ports "
     "(callers must be able to connect to the sidecars' port, too: look at egress policies)"
@@ -230,7 +231,7 @@ def changed(state: State, upstream: Upstream, now: int) -> None:
     if upstream.is_app:
         announce(state, upstream)
     elif upstream.candidates or upstream.service.awaited:
-        _found(state, upstream)
+        _found(state, upstream, now)
     elif upstream.state is UpstreamState.REACHABLE:
         state.move(upstream, UpstreamEvent.LOST)
         state.timers.set(upstream, Reason.UNREACHABLE, now + state.bounds.unreachable_grace)
@@ -238,11 +239,12 @@ def changed(state: State, upstream: Upstream, now: int) -> None:
         _hurry(state, upstream, now)
 
 
-def _found(state: State, upstream: Upstream) -> None:
+def _found(state: State, upstream: Upstream, now: int) -> None:
     if upstream.state is UpstreamState.REACHABLE:
         return
     if upstream.state is UpstreamState.CLOSED:
         state.commands.append(StartListening(upstream.key))
+        state.report_rarely("service_reachable", "an endpoint can be reached again", upstream, now)
     state.timers.cancel(upstream, Reason.UNREACHABLE)
     state.move(upstream, UpstreamEvent.FOUND)
 
@@ -265,6 +267,7 @@ def close_port(state: State, upstream: Upstream, now: int) -> list[DownstreamCon
     if upstream.state is UpstreamState.UNREACHABLE:
         state.move(upstream, UpstreamEvent.GRACE_OVER)
         state.commands.append(StopListening(upstream.key))
+        state.report_rarely("service_unreachable", _UNREACHABLE, upstream, now)
     connections = [
         each for each in state.downstreams if each.upstream is upstream and each.state is not DownstreamState.CLOSING
     ]

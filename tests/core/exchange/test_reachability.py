@@ -52,8 +52,10 @@ def test_a_service_without_endpoints_is_closed_until_there_is_one() -> None:
     stage.pass_time(3 * SECOND)
     assert not client.is_open()
     assert stage.refusing_connections
+    assert stage.reported() == ["service_unreachable"]
     stage.swap(service(1))
     assert not stage.refusing_connections
+    assert stage.reported() == ["service_unreachable", "service_reachable"]
 
 
 def test_a_service_whose_endpoints_are_not_known_yet_is_not_closed() -> None:
