@@ -5,6 +5,7 @@ Used by `tcpservice up`, which looks twice a second whether they changed, by `in
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,8 +43,19 @@ class Files:
             if self._stdin is None:
                 self._stdin = sys.stdin.read()
             return [("stdin", self._stdin)]
-        files = sorted(filter(_is_manifest, path.iterdir())) if path.is_dir() else [path]
-        return [(str(file), file.read_text("utf-8", "replace")) for file in files]
+        files = manifests_in(path) if path.is_dir() else [path]
+        return [(str(file), _decoded(file.read_bytes())) for file in files]
+
+
+def manifests_in(folder: Path) -> list[Path]:
+    """Return the manifests of a folder, by name; folders in it are left alone."""
+    return sorted(filter(_is_manifest, folder.iterdir()))
+
+
+def _decoded(content: bytes) -> str:
+    """Return text as UTF-8, or as UTF-16 where it begins so, as PowerShell writes it; with the line ends of Unix."""
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
+    return content.decode(encoding, "replace").replace("\r\n", "\n")
 
 
 def _is_manifest(path: Path) -> bool:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from tcpservice.spec.check import check
 from tcpservice.spec.checked import Checked
 from tcpservice.spec.documents import DEFAULT_NAMESPACE
-from tcpservice.spec.problems import Finding
+from tcpservice.spec.problems import Finding, expected, show
 from tcpservice.spec.problems import Path as Place
 from tcpservice.spec.schema import TcpService
 from tcpservice_local.manifests import Manifests, Refused
@@ -115,6 +115,12 @@ class _Draft(Struct, frozen=True):
             **(self.deployment.metadata.annotations or {}),
             **((template.annotations if template else None) or {}),
         }
+
+    def annotation(self, name: str) -> Place:
+        """Return where an annotation is: at the pods, which win, or at the Deployment."""
+        template = self.deployment.spec.template.metadata
+        of_pods = name in ((template.annotations if template else None) or {})
+        return (*CONTAINERS[:2], "metadata", "annotations", name) if of_pods else ("metadata", "annotations", name)
 
     def refuse(self, path: Place, message: str) -> None:
         """Take note of a mistake in the container."""
@@ -226,7 +232,10 @@ def _target(key: str, found: Checked, manifests: Manifests) -> _Target:
     twin = manifests.services.get(key)
     selector = service.spec.selector or (twin.part(("spec", "selector"), dict[str, str]) if twin else None)
     if not selector:
-        found.add(Finding(("spec", "selector"), "missing, and no Service of this name has one"))
+        hint = f"add the labels of the pods, such as {{app: {service.metadata.name}}}"
+        found.add(
+            Finding(("spec", "selector"), f"missing, and no Service {key} with a selector is in the files; {hint}")
+        )
     port = service.spec.target_port or _target_of(twin, service.spec.port)
     return _Target(_service(key, service, found), selector or {}, port)
 
@@ -315,7 +324,11 @@ def _serves(draft: _Draft) -> Iterator[tuple[str, int]]:
         elif target.port in ports:
             yield key, ports[target.port]
         else:
-            draft.refuse(("ports",), f'no port is named "{target.port}", the targetPort of TcpService {key}')
+            there = ", ".join(f"{name} ({number})" for name, number in ports.items())
+            known = f"it has {there}" if there else "it has no ports"
+            draft.refuse(
+                ("ports",), f'expected a port named "{target.port}", the targetPort of TcpService {key}; {known}'
+            )
 
 
 def _words(draft: _Draft) -> tuple[str, ...]:
@@ -327,7 +340,9 @@ def _words(draft: _Draft) -> tuple[str, ...]:
         except ValueError:
             words = ()
         if not words:
-            draft.found.add(Finding(("metadata", "annotations", COMMAND), f"expected a command, got {given!r}"))
+            draft.found.add(
+                expected(draft.annotation(COMMAND), "a command as in a shell, such as node dist/main.js", given)
+            )
         return words
     container = draft.container
     if not container.command:
@@ -351,7 +366,8 @@ def _folder(draft: _Draft, words: tuple[str, ...], exists: Callable[[Path], bool
     if given is not None:
         folder = (home / given).resolve()
         if not exists(folder):
-            draft.found.add(Finding(("metadata", "annotations", FOLDER), f"there is no folder {folder}"))
+            hint = f"expected a folder, relative to that of the file, got {show(given)}; there is no folder {folder}"
+            draft.found.add(Finding(draft.annotation(FOLDER), hint))
         return folder
     for folder in (home, *home.parents):
         if any(exists(folder / place) for place in _searched(words)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Final
 
 from msgspec import Struct
@@ -67,7 +68,9 @@ class _Reader:
             path = source.field_ref.field_path
             if path not in FIELDS and not _BY_KEY.fullmatch(path):
                 known = f"{', '.join(FIELDS[:-1])}, {FIELDS[-1]}, metadata.labels['KEY'] or metadata.annotations['KEY']"
-                self._refuse((*place, "valueFrom", "fieldRef", "fieldPath"), f'expected {known}, got "{path}"')
+                near = get_close_matches(path, FIELDS, n=1)
+                hint = f', did you mean "{near[0]}"?' if near else f"; expected {known}"
+                self._refuse((*place, "valueFrom", "fieldRef", "fieldPath"), f'there is no field "{path}"{hint}')
             yield Variable(variable.name, field=path)
         elif source.config_map_key_ref is not None:
             value = self._key(source.config_map_key_ref, (*place, "valueFrom", "configMapKeyRef"))
@@ -95,14 +98,17 @@ class _Reader:
     def _key(self, ref: KeyRef, place: Path) -> str | None:
         data = self._data(ref.name, (*place, "name"), optional=ref.optional is True)
         if data is not None and ref.key not in data and not ref.optional:
-            self._refuse((*place, "key"), f'the ConfigMap {self._namespace}/{ref.name} has no key "{ref.key}"')
+            there = f"it has {', '.join(data)}" if data else "it is empty"
+            self._refuse((*place, "key"), f'the ConfigMap {self._namespace}/{ref.name} has no key "{ref.key}"; {there}')
         return (data or {}).get(ref.key)
 
     def _data(self, name: str, place: Path, *, optional: bool) -> Mapping[str, str] | None:
         found = self._maps.get(f"{self._namespace}/{name}")
         if found is None:
             if not optional:
-                self._refuse(place, f"no ConfigMap {self._namespace}/{name} is in the files")
+                self._refuse(
+                    place, f"no ConfigMap {self._namespace}/{name} is in the files; add it, or set optional: true"
+                )
             return None
         return found.part(("data",), dict[str, str]) or {}
 

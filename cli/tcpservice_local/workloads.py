@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
-from tcpservice.spec.leaves import Label, Port
+from tcpservice.spec.leaves import Label
 
-_TEXT = Meta(extra={"expected": 'text; quote it, as in "3001"'})
+_TEXT = Meta(extra={"expected": 'text such as "3001" (with quotes)'})
 EnvText = Annotated[str, _TEXT]
+Port = Annotated[int, Meta(ge=1, le=65535, extra={"expected": "a port from 1 to 65535 (without quotes)"})]
+PortOrName = Annotated[Port | str, Meta(extra={"expected": "the number of a port (without quotes) or its name"})]
 Words = Annotated[tuple[EnvText, ...], Meta(extra={"expected": 'a list of texts such as ["node", "main.js"]'})]
 
 
@@ -26,7 +28,21 @@ class Metadata(Kind, frozen=True, kw_only=True):
 
     name: str
     namespace: Label | None = None
+    labels: dict[str, EnvText | None] | None = None
     annotations: dict[str, EnvText] | None = None
+
+
+class Texts(Kind, frozen=True, kw_only=True):
+    """The labels and annotations of an object, whose names are checked elsewhere."""
+
+    labels: dict[str, EnvText | None] | None = None
+    annotations: dict[str, EnvText | None] | None = None
+
+
+class Labelled(Kind, frozen=True, kw_only=True):
+    """An object of any kind, as far as its labels and annotations."""
+
+    metadata: Texts | None = None
 
 
 class FieldRef(Kind, frozen=True, kw_only=True):
@@ -84,13 +100,13 @@ class ContainerPort(Kind, frozen=True, kw_only=True):
 class TcpSocket(Kind, frozen=True, kw_only=True):
     """A probe that connects."""
 
-    port: Port | str
+    port: PortOrName
 
 
 class HttpGet(Kind, frozen=True, kw_only=True):
     """A probe that asks by HTTP; any status from 200 to 399 is good."""
 
-    port: Port | str
+    port: PortOrName
     path: EnvText | None = None
     scheme: Literal["HTTP", "HTTPS"] | None = None
 
@@ -109,22 +125,28 @@ class Probe(Kind, frozen=True, kw_only=True):
     failure_threshold: Times | None = None
 
 
+_ENV = 'a list such as [{name: PORT, value: "3001"}]'
+_PORTS = "a list such as [{name: nestjs, containerPort: 3001}]"
+_PORT = Meta(extra={"expected": "a mapping such as {name: nestjs, containerPort: 3001}"})
+_CONTAINERS = Meta(min_length=1, max_length=64, extra={"expected": "a list of at least one container"})
+
+
 class Container(Kind, frozen=True, kw_only=True):
     """One program of a pod."""
 
     name: str
     command: Words | None = None
     args: Words | None = None
-    env: tuple[EnvVar, ...] | None = None
+    env: Annotated[tuple[EnvVar, ...], Meta(extra={"expected": _ENV})] | None = None
     env_from: tuple[EnvFrom, ...] | None = None
-    ports: tuple[ContainerPort, ...] | None = None
+    ports: Annotated[tuple[Annotated[ContainerPort, _PORT], ...], Meta(extra={"expected": _PORTS})] | None = None
     readiness_probe: Probe | None = None
 
 
 class PodSpec(Kind, frozen=True, kw_only=True):
     """The programs of a pod."""
 
-    containers: Annotated[tuple[Container, ...], Meta(min_length=1, max_length=64)]
+    containers: Annotated[tuple[Container, ...], _CONTAINERS]
     termination_grace_period_seconds: Seconds | None = None
     service_account_name: str | None = None
 
@@ -143,10 +165,20 @@ class Template(Kind, frozen=True, kw_only=True):
     spec: PodSpec
 
 
+_REPLICAS = "an integer from 0 to 1000 (without quotes)"
+
+
+class LabelSelector(Kind, frozen=True, kw_only=True):
+    """Which pods belong to a Deployment."""
+
+    match_labels: dict[str, EnvText] | None = None
+
+
 class DeploymentSpec(Kind, frozen=True, kw_only=True):
     """How many pods of which kind."""
 
-    replicas: Annotated[int, Meta(ge=0, le=1000)] | None = None
+    replicas: Annotated[int, Meta(ge=0, le=1000, extra={"expected": _REPLICAS})] | None = None
+    selector: LabelSelector | None = None
     template: Template
 
 
@@ -164,14 +196,21 @@ class ServicePort(Kind, frozen=True, kw_only=True):
 
     port: Port
     name: str | None = None
-    target_port: Port | str | None = None
+    target_port: PortOrName | None = None
+
+
+_LABEL = Meta(extra={"expected": 'text such as "1" (selector has labels directly, without matchLabels)'})
 
 
 class ServiceSpec(Kind, frozen=True, kw_only=True):
     """Which pods a Service means."""
 
-    selector: dict[str, EnvText] | None = None
-    ports: tuple[ServicePort, ...] | None = None
+    type: EnvText | None = None
+    cluster_ip: EnvText | None = field(name="clusterIP", default=None)
+    selector: dict[str, Annotated[str, _LABEL]] | None = None
+    ports: (
+        Annotated[tuple[ServicePort, ...], Meta(extra={"expected": "a list such as [{name: http, port: 80}]"})] | None
+    ) = None
 
 
 class Service(Kind, frozen=True, kw_only=True):

@@ -51,7 +51,10 @@ def test_a_selector_may_be_left_to_the_service_of_the_same_name() -> None:
     del without["spec"]["selector"]
     assert plan(without, deployment("orders"), service("orders", app="orders")).workloads[0].serves
     (problem,) = refused(without, deployment("orders"))
-    assert problem.endswith("spec.selector: missing, and no Service of this name has one")
+    assert problem.endswith(
+        "spec.selector: missing, and no Service shop/orders with a selector is in the files; "
+        "add the labels of the pods, such as {app: orders}"
+    )
 
 
 def test_a_port_by_number_by_name_and_by_default() -> None:
@@ -65,7 +68,8 @@ def test_a_port_by_number_by_name_and_by_default() -> None:
     of_another_port = service("orders", port(81, 8081))
     assert plan(by_default, of_another_port, deployment("orders")).workloads[0].serves["shop/orders"] == 80
     (problem,) = refused(tcp_service("orders", 80, targetPort="tcp"), deployment("orders"))
-    assert 'containers[0].ports: no port is named "tcp", the targetPort of TcpService shop/orders' in problem
+    expected = 'containers[0].ports: expected a port named "tcp", the targetPort of TcpService shop/orders'
+    assert problem.endswith(f"{expected}; it has nestjs (3001)")
 
 
 def test_of_several_containers_the_one_with_the_port_runs() -> None:
@@ -265,12 +269,12 @@ def test_what_is_in_a_secret_is_left_to_the_shell() -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"name": "A", "value": 3001}, 'env[0].value: expected text; quote it, as in "3001", got 3001'),
+        ({"name": "A", "value": 3001}, 'env[0].value: expected text such as "3001" (with quotes), got 3001'),
         ({"name": "A", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "no"}}}, 'has no key "no"'),
         ({"name": "A", "valueFrom": {"configMapKeyRef": {"name": "no", "key": "a"}}}, "no ConfigMap shop/no is in the"),
         (
             {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.host"}}},
-            "'KEY'], got \"spec.host\"",
+            'there is no field "spec.host"; expected metadata.name, metadata.namespace',
         ),
     ],
 )
@@ -291,12 +295,15 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None:
     assert lines == sorted(lines)
     assert any("spec.port: expected a port from 1 to 65535" in problem for problem in problems)
     assert any('expected a list of texts such as ["node", "main.js"], got "node main.js"' in each for each in problems)
-    assert any("spec.replicas: expected an integer from 0 to 1000, got -1" in problem for problem in problems)
+    assert any(
+        "spec.replicas: expected an integer from 0 to 1000 (without quotes), got -1" in problem for problem in problems
+    )
     assert any("spec.template: missing" in problem for problem in problems)
 
 
 def test_a_name_is_given_once() -> None:
-    assert "already the name of" in refused(tcp_service("a", 1), deployment("a"), deployment("a"))[0]
+    (problem,) = refused(tcp_service("a", 1), deployment("a"), deployment("a"))
+    assert problem.endswith("Deployment shop/a is already at /app/k8s/all.yaml:3; rename or remove one of them")
 
 
 def test_a_deployment_of_another_namespace_is_not_selected() -> None:
