@@ -6,9 +6,11 @@ One line for each thing that was looked at. Exit status 1 where something failed
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tcpservice_flags import SettingsError
@@ -47,6 +49,7 @@ async def run(given: argparse.Namespace) -> int:
     from tcpservice_operator.check.survey import survey
     from tcpservice_operator.kube.kube_client import ApiError, KubeClient
 
+    _check_kubeconfig(os.environ)
     try:
         cluster = await KubeClient.connect()
         try:
@@ -60,6 +63,13 @@ async def run(given: argparse.Namespace) -> int:
     else:
         sys.stdout.write(render(findings, colours=sys.stdout.isatty()))
     return int(any(finding.mark == "failed" for finding in findings))
+
+
+def _check_kubeconfig(variables: Mapping[str, str]) -> None:
+    """Refuse a KUBECONFIG that names no file, as Kubernetes' client reports that in other words."""
+    paths = [path for path in variables.get("KUBECONFIG", "").split(os.pathsep) if path]
+    if paths and not any(Path(path).expanduser().exists() for path in paths):
+        raise SettingsError(f"the variable KUBECONFIG names {' and '.join(paths)}, which does not exist")
 
 
 def render(findings: Sequence[Finding], *, colours: bool) -> str:

@@ -15,7 +15,8 @@ from typing import Final
 
 import tcpservice
 from tcpservice_cli import check, explain, inject, logs, ps, restart, send, traces, up, validate
-from tcpservice_flags import USAGE_ERROR, Parser, SettingsError, usage_line
+from tcpservice_cli.command_parser import CommandParser, FromVariable, UsageError
+from tcpservice_flags import USAGE_ERROR, SettingsError, usage_line
 from tcpservice_local.registry import NotThereError
 
 FAILED: Final = 1
@@ -26,11 +27,13 @@ _COMMANDS: Final = (up, send, ps, logs, traces, restart, validate, explain, inje
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; return the exit status."""
+    program = "tcpservice"
     try:
         given = parser(os.environ).parse_args(arguments)
+        program = f"tcpservice {given.command}"
         status: int = asyncio.run(given.run(given))
     except SettingsError as error:
-        sys.stderr.write(usage_line("tcpservice", error))
+        sys.stderr.write(usage_line(error.program if isinstance(error, UsageError) else program, error))
         return USAGE_ERROR
     except NotThereError as error:
         sys.stderr.write(f"tcpservice: {error}\n")
@@ -47,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser(variables: Mapping[str, str]) -> argparse.ArgumentParser:
     """Make the parser of the whole command line; `variables` give flags their values where the line does not."""
-    whole = Parser(prog="tcpservice", description="Message-level load balancing for NestJS's TCP transport.")
+    whole = CommandParser(prog="tcpservice", description="Message-level load balancing for NestJS's TCP transport.")
     whole.add_argument("--version", action="version", version=f"tcpservice {tcpservice.__version__}")
-    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for command in _COMMANDS:
         _take_defaults(command.add_to(commands), variables)
     return whole
@@ -59,6 +62,7 @@ def _take_defaults(command: argparse.ArgumentParser, variables: Mapping[str, str
     """Let the variables say what a flag is when it is not given; argparse checks them as it checks the flag."""
     for action in command._actions:
         name = action.option_strings[-1].removeprefix("--") if action.option_strings else ""
-        value = variables.get("TCPSERVICE_" + name.replace("-", "_").upper(), "") if name else ""
+        variable = "TCPSERVICE_" + name.replace("-", "_").upper()
+        value = variables.get(variable, "") if name else ""
         if value and action.type is not None and not isinstance(action.default, list):
-            action.default = value
+            action.default = FromVariable.of(variable, value)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tcpservice_operator.api.fields import Field
 
 _WIDTH: Final = 100
+_ALIKE: Final = 0.8
 _ROOT: Final = "tcpservice"
 _EXAMPLES: Final = """\
 examples:
@@ -64,10 +65,18 @@ def find(every: list[Field], name: str) -> Field:
         return paths[ends[0]]
     if ends:
         raise SettingsError(f'there are several fields "{name}"; give one of these: {", ".join(ends)}')
-    names = {path.rpartition(".")[2]: path for path in paths}
+    raise SettingsError(f'a TcpService has no field "{name}"{_hint(wanted, [*paths])}')
+
+
+def _hint(wanted: str, paths: list[str]) -> str:
+    """Name the field that was most likely meant: one of nearly this path, else one of nearly this name."""
+    full = {path.removeprefix("spec."): path for path in sorted(paths, key=len, reverse=True)}
+    near = get_close_matches(wanted.removeprefix("spec."), full, n=1, cutoff=_ALIKE)
+    if near:
+        return f"; did you mean {full[near[0]]}?"
+    names = {path.rpartition(".")[2]: path for path in sorted(paths, key=len, reverse=True)}
     near = get_close_matches(wanted.rpartition(".")[2], names, n=1)
-    hint = f"; did you mean {names[near[0]]}?" if near else "; tcpservice explain --recursive lists all"
-    raise SettingsError(f'a TcpService has no field "{name}"{hint}')
+    return f"; did you mean {names[near[0]]}?" if near else "; tcpservice explain --recursive lists all"
 
 
 def explain(every: list[Field], chosen: Field, *, recursive: bool) -> str:

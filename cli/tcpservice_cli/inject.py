@@ -10,9 +10,10 @@ import sys
 from typing import Any, Final
 
 from tcpservice_cli.manifest_flags import add_manifests, files_of
-from tcpservice_flags import USAGE_ERROR
+from tcpservice_flags import USAGE_ERROR, SettingsError, argument, parse_address
 from tcpservice_operator.inject.sidecar_options import IMAGE, OPERATOR, add_flags, options_of
 
+_QUANTITIES: Final = ("--sidecar-cpu", "--sidecar-cpu-limit", "--sidecar-memory", "--sidecar-memory-limit")
 _EXAMPLES: Final = """\
 examples:
   tcpservice inject -f orders.yaml | kubectl apply -f -
@@ -33,7 +34,7 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     add_manifests(parser)
     add = parser.add_argument
     add("--image", metavar="IMAGE", type=str, default=IMAGE, help=f"the sidecar's image (default {IMAGE})")
-    add("--operator", metavar="HOST:PORT", type=str, default=OPERATOR,
+    add("--operator", metavar="HOST:PORT", type=argument(_address), default=OPERATOR,
         help=f"where sidecars find the operator (default {OPERATOR})")  # fmt: skip
     add_flags(parser)
     parser.set_defaults(run=run)
@@ -58,8 +59,26 @@ async def run(given: argparse.Namespace) -> int:
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
         return USAGE_ERROR
     values = [parsed.tree.value for _, text in texts for parsed in parse(text)]
+    _check_quantities(given)
     documents = [value for value in values if isinstance(value, dict)]
     results = list(inject_all(documents, options_of(given, image=given.image, operator=given.operator)))
     sys.stdout.write(write_all(result.document for result in results))
     sys.stderr.write("".join(f"{line}\n" for result in results for line in result.lines))
     return 0
+
+
+def _address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def _check_quantities(given: argparse.Namespace) -> None:
+    """Refuse wrong amounts of CPU and memory. Raises SettingsError."""
+    from tcpservice_operator.api.quantities import parse_quantity
+
+    for flag in _QUANTITIES:
+        text = getattr(given, flag.removeprefix("--").replace("-", "_"))
+        try:
+            parse_quantity(text or "0")
+        except ValueError:
+            raise SettingsError(f'{flag}: expected a quantity such as 100m or 64Mi, got "{text}"') from None

@@ -18,6 +18,7 @@ from tcpservice_cli.lines import Lines
 from tcpservice_cli.manifest_flags import files_of
 from tcpservice_cli.screen import Screen
 from tcpservice_cli.summary import summary
+from tcpservice_flags import SettingsError
 from tcpservice_local.addresses import NoPortError
 from tcpservice_local.local import Asked, Local, WrongRunError
 from tcpservice_local.manifests import Refused
@@ -55,7 +56,9 @@ async def run_manifests(given: argparse.Namespace) -> int:
                 await view.show(local, ended)
                 await local.measure()
                 report = summary(local)
-    except (Refused, NoPortError, WrongRunError) as error:
+    except WrongRunError as error:
+        raise SettingsError(str(error)) from error
+    except (Refused, NoPortError) as error:
         sys.stderr.write(f"{error}\n")
         return WRONG
     except OSError as error:

@@ -23,6 +23,8 @@ _NAME: Final = re.compile(r"([a-z0-9-]+/)?[a-z]([a-z0-9-]*[a-z0-9])?")
 
 _NO_VALUE: Final = "no value: the stream is empty, or only an event handler has this pattern (send it with --event)"
 
+_WORDS: Final = re.compile(r"[\w .-]{1,40}")
+
 _EXAMPLES: Final = """\
 examples:
   tcpservice send 127.0.0.1:3001 '{"cmd":"sum"}' '[1, 2, 3]'
@@ -132,6 +134,9 @@ def _address(text: str) -> tuple[str, int] | str:
     """Read where to connect: an address, or the name of a service, which is looked up later."""
     if _NAME.fullmatch(text):
         return text
+    scheme, slashes, rest = text.partition("://")
+    if slashes:
+        raise ValueError(f'expected HOST:PORT without {scheme}://, such as {rest.partition("/")[0]}, got "{text}"')
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(f'expected HOST:PORT such as 127.0.0.1:3001, or the name of a service, got "{text}"')
@@ -146,7 +151,7 @@ def _found(place: tuple[str, int] | str) -> tuple[str, int]:
     found = registry.find(place, running)
     if not found:
         known = sorted({key.partition("/")[2] for run in running for key in run.ports})
-        there = f"it runs {', '.join(known)}" if known else "none is running"
+        there = f"it runs {', '.join(known)}" if known else "none is running, start one with: tcpservice up -f FOLDER"
         raise LookupError(f'no service "{place}" in a running `tcpservice up` ({there}); or give HOST:PORT')
     if len(found) > 1:
         places = ", ".join(f"{key} at 127.0.0.1:{run.ports[key]} (process {run.pid})" for run, key in found)
@@ -161,20 +166,29 @@ def _pattern(text: str) -> object:
         return json.loads(text)
     except ValueError as error:
         if text.startswith(("{", "[")):
-            raise ValueError(f'it begins as JSON does, but is not: {error}; write it as {{"cmd":"sum"}}') from None
+            hint = """in a shell, write JSON in single quotes, such as '{"cmd":"sum"}'"""
+            raise ValueError(f"begins as JSON, but is not JSON: {error}; {hint}") from None
         return text
 
 
 def _data(text: str) -> object:
-    source = "DATA"
+    source = ""
     if text == "-":
         source, text = "stdin", sys.stdin.read()
     elif text.startswith("@"):
-        source, text = text[1:], Path(text[1:]).read_text("utf-8")
+        source, text = text[1:], _content(Path(text[1:]))
     try:
         return json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
-        raise ValueError(f"{source} is not JSON: {error}; a text is written with quotes, as in '\"text\"'") from None
+        quoted = f"; for the text {text}, write '\"{text}\"'" if _WORDS.fullmatch(text) else ""
+        raise ValueError(f"{source and f'{source} is '}not JSON: {error}{quoted}") from None
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ValueError(f'there is no file "{path}"') from None
 
 
 def _no_constant(name: str) -> object:
@@ -182,7 +196,10 @@ def _no_constant(name: str) -> object:
 
 
 def _seconds(text: str) -> float:
-    nanoseconds = parse_duration(text)
+    try:
+        nanoseconds = parse_duration(text)
+    except ValueError:
+        raise ValueError(f'expected a duration such as 5s or 250ms, got "{text}"') from None
     if nanoseconds == 0:
         raise ValueError("expected a time above 0s")
     return nanoseconds / 1e9

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from tcpservice.spec.units import parse_duration
 from tcpservice_cli.manifest_flags import add_manifests
-from tcpservice_flags import argument
+from tcpservice_flags import MAX_PORT, argument
 
+_MOST_REPLICAS: Final = 1000
 _EXAMPLES: Final = """\
 examples:
   tcpservice up -f k8s/                                   all manifests of a folder
@@ -44,7 +45,7 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     add = parser.add_argument
     add("--replicas", metavar="NAME=N", type=argument(_number), action="append", default=[],
         help="number of replicas of a Deployment, instead of its manifest's; may be repeated")  # fmt: skip
-    add("--port", metavar="NAME=N", type=argument(_number), action="append", default=[],
+    add("--port", metavar="NAME=PORT", type=argument(_port), action="append", default=[],
         help="port of a service on 127.0.0.1, instead of its own; may be repeated")  # fmt: skip
     add("--inspect", metavar="NAME", action="append", default=[],
         help="run a Deployment's replicas with Node's debugger, each on its own port; may be repeated")  # fmt: skip
@@ -64,10 +65,20 @@ async def run(given: argparse.Namespace) -> int:
 
 def _number(text: str) -> tuple[str, int]:
     name, equals, number = text.partition("=")
-    if not equals or not name or not number.isdecimal() or int(number) > 65_535:
-        raise ValueError(f'expected NAME=N such as orders=3, got "{text}"')
+    if not equals or not name or not number.isdecimal() or int(number) > _MOST_REPLICAS:
+        raise ValueError(f'expected NAME=N such as orders=3, with N from 0 to {_MOST_REPLICAS}, got "{text}"')
     return name, int(number)
 
 
+def _port(text: str) -> tuple[str, int]:
+    name, equals, port = text.partition("=")
+    if not equals or not name or not port.isdecimal() or not 0 < int(port) <= MAX_PORT:
+        raise ValueError(f'expected NAME=PORT such as orders=3001, with a port from 1 to {MAX_PORT}, got "{text}"')
+    return name, int(port)
+
+
 def _seconds(text: str) -> float:
-    return parse_duration(text) / 1e9
+    try:
+        return parse_duration(text) / 1e9
+    except ValueError:
+        raise ValueError(f'expected a duration such as 30s or 5m, got "{text}"') from None

@@ -215,10 +215,11 @@ class Local:
 
 
 def _check(asked: Asked, plan: Plan) -> None:
-    _check_services(plan, f"there is no TcpService among the manifests of {asked.files}")
-    _check_names("Deployment", asked.replicas, {workload.key: workload.name for workload in plan.workloads})
-    _check_names("Deployment", asked.inspect, {workload.key: workload.name for workload in plan.workloads})
-    _check_names("TcpService or Service", asked.ports, {service.key: service.name for service in plan.services})
+    _check_services(plan, f"there is no TcpService among the manifests of {asked.files}; up needs at least one")
+    deployments = {workload.key: workload.name for workload in plan.workloads}
+    _check_names("--replicas", "Deployment", asked.replicas, deployments)
+    _check_names("--inspect", "Deployment", asked.inspect, deployments)
+    _check_names("--port", "TcpService or Service", asked.ports, {each.key: each.name for each in plan.services})
 
 
 def _check_services(plan: Plan, otherwise: str) -> None:
@@ -226,10 +227,11 @@ def _check_services(plan: Plan, otherwise: str) -> None:
         raise WrongRunError(otherwise)
 
 
-def _check_names(kind: str, asked: Iterable[str], there: Mapping[str, str]) -> None:
+def _check_names(flag: str, kind: str, asked: Iterable[str], there: Mapping[str, str]) -> None:
     for name in asked:
         if name not in (*there, *there.values()):
-            raise WrongRunError(f"there is no {kind} {name}; there is {', '.join(there.values()) or 'none'}")
+            known = ", ".join(there.values()) or "none"
+            raise WrongRunError(f'{flag}: the manifests have no {kind} "{name}"; they have {known}')
 
 
 def inherited(shell: Mapping[str, str]) -> dict[str, str]:

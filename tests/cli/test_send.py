@@ -159,15 +159,18 @@ def test_repeating_counts_failures_by_code(port: int) -> None:
     [
         (["3001", "a"], 'expected HOST:PORT such as 127.0.0.1:3001, or the name of a service, got "3001"'),
         (["h:0", "a"], "HOST:PORT|NAME: expected HOST:PORT"),
-        (["h:1", "a", "text"], "DATA: DATA is not JSON"),
-        (["h:1", "a", "NaN"], "DATA: DATA is not JSON: there is no NaN in it"),
-        (["h:1", '{"cmd":"sum"'], "PATTERN: it begins as JSON does, but is not: "),
-        (["h:1", "a", "@/none.json"], "DATA: [Errno 2] No such file"),
-        (["h:1", "a", "1", "--timeout", "5"], "--timeout: expected a duration such as 250ms, got '5'"),
+        (
+            ["h:1", "a", "text"],
+            "DATA: not JSON: Expecting value: line 1 column 1 (char 0); for the text text, write '\"text\"'",
+        ),
+        (["h:1", "a", "NaN"], "DATA: not JSON: there is no NaN in it"),
+        (["h:1", '{"cmd":"sum"'], "PATTERN: begins as JSON, but is not JSON: "),
+        (["h:1", "a", "@/none.json"], 'DATA: there is no file "/none.json"'),
+        (["h:1", "a", "1", "--timeout", "5"], '--timeout: expected a duration such as 5s or 250ms, got "5"'),
         (["h:1", "a", "1", "--timeout", "0s"], "--timeout: expected a time above 0s"),
         (["h:1", "a", "1", "--metadata", "a"], '--metadata: expected KEY=VALUE, got "a"'),
         (["h:1", "a", "1", "--repeat", "0"], '--repeat: expected a whole number above 0, got "0"'),
-        (["h:1"], "the following arguments are required: PATTERN"),
+        (["h:1"], "tcpservice send: give PATTERN (see tcpservice send --help)"),
     ],
 )
 def test_a_wrong_call_is_one_line(arguments: list[str], words: str) -> None:

@@ -45,7 +45,7 @@ def test_what_is_not_checked_is_named() -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["validate"], "tcpservice: give manifests: -f PATH, or -k FOLDER (see tcpservice --help)\n"),
+        (["validate"], "tcpservice validate: give manifests: -f PATH, or -k FOLDER (see tcpservice validate --help)\n"),
         (["validate", "-f", "none"], 'there is no file or folder "none"'),
         (["explain", "slowTreshold"], 'has no field "slowTreshold"; did you mean spec.tracing.slowThreshold?'),
         (["explain", "interval"], 'several fields "interval"; give one of these: spec.retryConstraint.budget.interval'),

@@ -60,7 +60,7 @@ def test_whatever_ends_it_nothing_is_left(tmp_path: Path, number: int) -> None:
         wait_until(lambda: not left_behind(), "all processes are gone")
         code, (error,) = send("orders", "whoami")
         assert code == 1
-        assert error["message"].startswith('no service "orders" in a running `tcpservice up` (none is running)')
+        assert error["message"].startswith('no service "orders" in a running `tcpservice up` (none is running, ')
 
 
 def test_a_time_may_bound_it_and_what_the_app_started_ends_too(tmp_path: Path) -> None:
@@ -217,13 +217,22 @@ def test_what_the_command_line_says_wins(tmp_path: Path) -> None:
     ("words", "error"),
     [
         (["-f", "no.yaml"], 'there is no file or folder "no.yaml"'),
-        (["-f", "empty"], "there is no TcpService among the manifests of"),
-        (["-f", "orders.yaml", "--port", "orders=x"], 'expected NAME=N such as orders=3, got "orders=x"'),
-        (["-f", "orders.yaml", "--replicas", "order=3"], "there is no Deployment order; there is orders"),
-        (["-f", "orders.yaml", "--port", "order=3"], "there is no TcpService or Service order; there is orders"),
-        (["-f", "orders.yaml", "--for", "soon"], "expected a duration such as 250ms"),
+        (["-f", "empty"], "no .yaml, .yml or .json file is in the folder"),
+        (
+            ["-f", "orders.yaml", "--port", "orders=x"],
+            '--port: expected NAME=PORT such as orders=3001, with a port from 1 to 65535, got "orders=x"',
+        ),
+        (
+            ["-f", "orders.yaml", "--replicas", "order=3"],
+            '--replicas: the manifests have no Deployment "order"; they have orders',
+        ),
+        (
+            ["-f", "orders.yaml", "--port", "order=3"],
+            '--port: the manifests have no TcpService or Service "order"; they have orders',
+        ),
+        (["-f", "orders.yaml", "--for", "soon"], '--for: expected a duration such as 30s or 5m, got "soon"'),
         ([], "give manifests: -f PATH, or -k FOLDER"),
-        (["-k", "empty"], "unable to find one of 'kustomization.yaml'"),
+        (["-k", "empty"], "no kustomization.yaml is in the folder"),
         (["-k", "no"], 'there is no folder "no"'),
     ],
 )
