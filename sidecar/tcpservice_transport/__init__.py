@@ -25,8 +25,8 @@ from tcpservice_transport.errors import (
     UnexpectedValue,
     Unreachable,
 )
-from tcpservice_transport.handlers import Context
 from tcpservice_transport.options import Limits, Retry, Timeouts
+from tcpservice_transport.parameters import Context
 from tcpservice_transport.pool import Status
 from tcpservice_transport.router import Router
 from tcpservice_transport.server import Server

@@ -103,6 +103,22 @@ async def finish(running: Awaitable[None], replies: Replies, patience: float | N
     replies.send_now()
 
 
+async def answer_in_turn(handler: Handler, said: Said, replies: Replies, patience: float | None) -> None:
+    """Run the handler of a request, a plain function, once the tasks before it have begun."""
+    running = begin(handler, said, replies, None)
+    if running is not None:
+        await finish(running, replies, patience)
+    else:
+        replies.send_now()
+
+
+async def hear_in_turn(handler: Handler, said: Said) -> None:
+    """Run the handler of an event, a plain function, once the tasks before it have begun."""
+    hearing = hear(handler, said, None)
+    if hearing is not None:
+        await hearing
+
+
 async def _within(seconds: float, running: Awaitable[None], name: str) -> None:
     try:
         async with asyncio.timeout(seconds) as timer:
@@ -128,7 +144,7 @@ def hear(handler: Handler, said: Said, variables: Variables | None) -> Coroutine
         result = handler(said, variables)
     except UnfitData as error:
         context = said[1]
-        _LOGGER.warning("%s did not run for an event of %s: %s", handler.name, context.peer, error)
+        _LOGGER.warning("%s did not run for an event from %s: %s", handler.name, context.peer, error)
         return None
     except Exception:
         _LOGGER.exception("%s failed on an event", handler.name)
@@ -169,7 +185,7 @@ def _as_rpc_error(error: Exception, name: str) -> RpcError:
     if isinstance(error, RpcError):
         return error
     if isinstance(error, NotJson):
-        _LOGGER.error("%s answered with what cannot be sent: %s", name, error)
+        _LOGGER.error("%s returned a value that cannot be sent as JSON: %s", name, error)
     else:
         _LOGGER.error("%s failed", name, exc_info=error)
     return own_error("Internal server error")

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from enum import Enum
 from threading import get_ident
 from typing import Any, Final, Literal, NamedTuple, Self, TypeVar, overload
 
@@ -32,7 +33,7 @@ from tcpservice_transport.errors import (
     RequestTimeout,
 )
 from tcpservice_transport.messages import Messages, Question, Serializer
-from tcpservice_transport.options import Limits, Retry, Timeouts
+from tcpservice_transport.options import Limits, Retry, Timeouts, is_number
 from tcpservice_transport.pool import Pool, Status
 from tcpservice_transport.session import Deserializer, Session
 from tcpservice_transport.upstream import Dialing
@@ -42,8 +43,18 @@ T = TypeVar("T")
 C = TypeVar("C", bound=Call)
 
 _LOGGER: Final = logging.getLogger("tcpservice_transport")
-AS_SET: Final = -1.0
-"""A timeout that stands for the client's own setting."""
+
+
+class Default(Enum):
+    """Stands for a setting of the client."""
+
+    TIMEOUT = "Timeouts.request"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+AS_SET: Final = Default.TIMEOUT
 
 
 class Message(NamedTuple):
@@ -58,8 +69,8 @@ class Client:
     """Connections to one server at `host` and `port`, or to several at `addresses`, `connections` to each.
 
     `serializer` gets each packet before it is written, `deserializer` each value as it was read, both as in NestJS.
-    `on_status` is called when a connection stands or is gone. Raises ValueError for settings that
-    can be none.
+    `on_status` is called when a connection opens or closes. Raises ValueError for settings that
+    are invalid.
     """
 
     def __init__(
@@ -77,8 +88,15 @@ class Client:
         deserializer: Deserializer | None = None,
         on_status: Callable[[Status], object] | None = None,
     ) -> None:
-        if connections < 1:
+        if not is_number(connections) or connections < 1:
             raise ValueError(f"connections: expected at least 1, got {connections!r}")
+        for name, given, kind in (
+            ("timeouts", timeouts, Timeouts),
+            ("retry", retry, Retry),
+            ("limits", limits, Limits),
+        ):
+            if given is not None and not isinstance(given, kind):
+                raise ValueError(f"{name}: expected {kind.__name__}(...), got {given!r}")
         if tls is not None and not isinstance(tls, ssl.SSLContext):
             raise ValueError(f"tls: expected an ssl.SSLContext, got {tls!r}")
         self._addresses = read_addresses([(host, port)] if addresses is None else addresses)
@@ -99,19 +117,19 @@ class Client:
     @overload
     async def send(
         self, pattern: object, data: object = ..., *, type: type[T],
-        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+        timeout: float | Default | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> T: ...  # fmt: skip
 
     @overload
     async def send(
         self, pattern: object, data: object = ..., *, type: object,
-        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+        timeout: float | Default | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> Any: ...  # fmt: skip
 
     @overload
     async def send(
         self, pattern: object, data: object = ..., *,
-        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+        timeout: float | Default | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> Any: ...  # fmt: skip
 
     async def send(
@@ -120,7 +138,7 @@ class Client:
         data: object = None,
         *,
         type: Any = object,  # noqa: A002 - the word that people expect
-        timeout: float | None = AS_SET,
+        timeout: float | Default | None = AS_SET,
         metadata: object = None,
         idempotent: bool = False,
     ) -> Any:
@@ -139,19 +157,19 @@ class Client:
     @overload
     def stream(
         self, pattern: object, data: object = ..., *, type: type[T],
-        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+        timeout: float | Default | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> AsyncGenerator[T]: ...  # fmt: skip
 
     @overload
     def stream(
         self, pattern: object, data: object = ..., *, type: object,
-        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+        timeout: float | Default | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> AsyncGenerator[Any]: ...  # fmt: skip
 
     @overload
     def stream(
         self, pattern: object, data: object = ..., *,
-        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+        timeout: float | Default | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> AsyncGenerator[Any]: ...  # fmt: skip
 
     async def stream(
@@ -160,7 +178,7 @@ class Client:
         data: object = None,
         *,
         type: Any = object,  # noqa: A002 - as above
-        timeout: float | None = AS_SET,
+        timeout: float | Default | None = AS_SET,
         metadata: object = None,
         idempotent: bool = False,
     ) -> AsyncGenerator[Any]:
@@ -258,11 +276,15 @@ class Client:
             left = None if left is None else max(0.0, until - self._loop.time())
 
     def _message(
-        self, pattern: object, data: object, metadata: object, timeout: float | None, *, idempotent: bool
+        self, pattern: object, data: object, metadata: object, timeout: float | Default | None, *, idempotent: bool
     ) -> Message:
         self._begin()
         question = self._messages.request(pattern, data, metadata)
-        patience = self._timeouts.request if timeout == AS_SET else timeout
+        patience = self._timeouts.request if isinstance(timeout, Default) else timeout
+        if patience is not None and not is_number(patience):
+            raise ValueError(f"timeout: expected seconds or None, got {timeout!r}")
+        if patience is not None and patience <= 0:
+            raise RequestTimeout(f"no time is left: timeout={patience!r}")
         return Message(question, patience, idempotent)
 
     def _may_repeat(self, error: NoHandlerError | ConnectionLost, tried: list[Address], *, idempotent: bool) -> bool:

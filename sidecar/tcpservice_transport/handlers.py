@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from tcpservice.pattern import PatternTooDeep, route_of
 from tcpservice_transport.errors import NotJson, PatternError, RpcError, UnexpectedValue
-from tcpservice_transport.parameters import MISSING, parameters_of
+from tcpservice_transport.parameters import MISSING, Context, parameters_of
 from tcpservice_transport.values import as_type, to_json
 
 _KNOWN_TEXTS: Final = 4096
@@ -22,14 +22,6 @@ _COLLIDING: Final = ("[MAX_DEPTH_REACHED]", "[TOO_MANY_KEYS]")
 
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
-
-
-class Context(NamedTuple):
-    """What a handler may know of a message beside its data: pattern, metadata, and address of who sent it."""
-
-    pattern: object
-    metadata: object
-    peer: str
 
 
 Said = tuple[object, Context]
@@ -150,6 +142,8 @@ def declaring(declare: Callable[[object, Function, object], None], pattern: obje
     """Make the decorator of a pattern; used without one, it says so."""
 
     def register(function: F) -> F:
+        if not callable(function):
+            raise PatternError(f"expected a function as the handler of {pattern!r}, got {function!r}")
         declare(pattern, function, wanted)
         return function
 
@@ -173,7 +167,7 @@ def _route(pattern: object, name: str) -> str:
     except (PatternTooDeep, TypeError, AssertionError):
         route = None
     if route is None:
-        raise PatternError(f"{name}: no message can have the pattern {pattern!r}")
+        raise PatternError(f"{name}: no message can have the pattern {pattern!r}: expected a string, a number or an object")
     if any(word in route for word in _COLLIDING):
         raise PatternError(f"{name}: the pattern has more than 6 levels or 20 keys, of which NestJS makes {route}")
     return route

@@ -21,7 +21,7 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Refuse what can be no time."""
         _at_least("Timeouts.connect", self.connect, 0)
-        if self.request is not None and not self.request > 0:
+        if self.request is not None and not (is_number(self.request) and self.request > 0):
             raise ValueError(f"Timeouts.request: expected seconds above 0 or None, got {self.request!r}")
 
 
@@ -62,6 +62,11 @@ class Limits(Struct, frozen=True, kw_only=True):
         _at_least("Limits.stall", self.stall, 0.1)
 
 
+def is_number(value: object) -> bool:
+    """Whether a value is a number with which one can count."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
 def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:
+    if not is_number(value) or value < least:
         raise ValueError(f"{name}: expected at least {least:g}, got {value!r}")

@@ -20,6 +20,14 @@ MISSING: Final = object()
 _JSON_TYPES: Final = (dict, list, str, int, float, bool, NoneType)
 
 
+class Context(NamedTuple):
+    """What a handler may know of a message beside its data: pattern, metadata, and address of who sent it."""
+
+    pattern: object
+    metadata: object
+    peer: str
+
+
 class Parameters(NamedTuple):
     """How many arguments a function is called with, and the type of its data; `object` takes any."""
 
@@ -39,8 +47,8 @@ def parameters_of(function: Callable[..., Any], name: str, wanted: object) -> Pa
     parameters = list(signature.parameters.values())
     if is_method(function):
         raise PatternError(
-            f"{name}: a method has no object yet where its class is written; declare it with a Router, "
-            f"and include that with an object, as in server.include(router, {name.partition('.')[0]}())"
+            f"{name} is a method, which a server cannot take without its object: declare it with a Router, "
+            f"and call server.include(router, {name.partition('.')[0]}())"
         )
     positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     needed = sum(one.default is one.empty for one in positional)
@@ -49,6 +57,12 @@ def parameters_of(function: Callable[..., Any], name: str, wanted: object) -> Pa
         raise PatternError(f"{name}{signature}: expected {name}(), {name}(data) or {name}(data, context)")
     if wanted is MISSING:
         wanted = _annotated(positional[0].annotation, function, name) if positional else object
+        if wanted is Context:
+            raise PatternError(f"{name}: the data comes first: expected {name}(data, context: Context)")
+    if len(positional) > 1 and positional[1].annotation is not inspect.Parameter.empty:
+        second = _annotated(positional[1].annotation, function, name)
+        if second not in (Context, object) and positional[1].default is inspect.Parameter.empty:
+            raise PatternError(f"{name}: the second parameter is the Context of the message, not {second!r}")
     if needed == 2 or (many and needed < 2):
         return Parameters(2, _checked(wanted, name))
     return Parameters(1 if positional else 0, _checked(wanted, name))
@@ -94,7 +108,8 @@ def _checked(wanted: Any, name: str) -> Any:
     except Exception as error:
         reason = str(error).rpartition("\n")[2]
         raise PatternError(
-            f"{name}: JSON cannot become {wanted!r} ({reason}); declare another type with type=, or object for any"
+            f"{name}: {wanted!r} cannot be decoded from JSON ({reason}); set type= to another type, "
+            "or to object for any data"
         ) from error
     return wanted
 

@@ -12,15 +12,19 @@ from tcpservice_transport.handlers import Handler
 
 
 class Peer:
-    """A client: its connection, the tasks that run for it, those of streams, and whether it sends no more."""
+    """A client: its connection, the tasks that run for it, those of streams, and whether it sends no more.
 
-    __slots__ = ("connection", "ended", "running", "streams")
+    `starting` says that a task has been made in this turn of the event loop, and may not have begun.
+    """
+
+    __slots__ = ("connection", "ended", "running", "starting", "streams")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.running: dict[asyncio.Task[None], Handler] = {}
         self.streams: set[asyncio.Task[None]] = set()
         self.ended = False
+        self.starting = False
 
     def add(self, task: asyncio.Task[None], handler: Handler, most: int) -> None:
         """Let a handler run; with so many of them, nothing more is read until one has ended."""
@@ -29,6 +33,10 @@ class Peer:
             self.streams.add(task)
         if len(self.running) >= most:
             self.connection.pause()
+
+    def started(self) -> None:
+        """Take note that the tasks of the last turn have begun."""
+        self.starting = False
 
     def remove(self, task: asyncio.Task[None], most: int) -> None:
         """Take note that a handler has ended; the last one of a peer that sends no more ends the connection."""

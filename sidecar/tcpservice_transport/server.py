@@ -21,10 +21,11 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final, Self
 
+from tcpservice_transport.addresses import check_host, is_port
 from tcpservice_transport.answers import Serializer
-from tcpservice_transport.errors import ListenError
+from tcpservice_transport.errors import ListenError, PatternError
 from tcpservice_transport.handlers import F, Handlers, declaring
-from tcpservice_transport.options import Limits
+from tcpservice_transport.options import Limits, is_number
 from tcpservice_transport.parameters import MISSING
 from tcpservice_transport.router import Router
 from tcpservice_transport.serving import Deserializer, Manner, PeerListener, Serving
@@ -55,6 +56,11 @@ class Server:
         deserializer: Deserializer | None = None,
         lifespan: Lifespan | None = None,
     ) -> None:
+        check_host(host)
+        if not is_port(port, 0):
+            raise ValueError(f"port: expected a number from 0 to 65535, got {port!r}")
+        if handler_timeout is not None and not (is_number(handler_timeout) and handler_timeout > 0):
+            raise ValueError(f"handler_timeout: expected seconds above 0 or None, got {handler_timeout!r}")
         self.host = host
         self.port = port
         self._tls = tls
@@ -84,6 +90,8 @@ class Server:
 
     def include(self, router: Router, owner: object = None) -> None:
         """Take the declarations of a router; its methods are those of the object `owner`. Raises PatternError."""
+        if not isinstance(router, Router):
+            raise PatternError(f"include: expected a Router, got {router!r}")
         for event, pattern, function, wanted in router.bound(owner):
             declare = self._handlers.declare_event if event else self._handlers.declare_message
             declare(pattern, function, wanted)
@@ -104,7 +112,13 @@ class Server:
         """Begin to listen. Raises ListenError, and what the lifespan raises."""
         loop = asyncio.get_running_loop()
         if self._lifespan is not None:
-            await self._lived.enter_async_context(self._lifespan(self))
+            lifespan = self._lifespan(self)
+            if not isinstance(lifespan, AbstractAsyncContextManager):
+                raise TypeError(
+                    "lifespan: expected an async context manager; decorate the function with "
+                    "contextlib.asynccontextmanager"
+                )
+            await self._lived.enter_async_context(lifespan)
         self._serving.begin()
         try:
             self._listening = await loop.create_server(self._serving.channel, self.host, self.port, ssl=self._tls)

@@ -24,10 +24,10 @@ from tcpservice.wire.requests import oversized_id
 from tcpservice.wire.scan import Frame
 from tcpservice_sockets.acknowledging import DelayedAcknowledgement
 from tcpservice_sockets.channel import PlainChannel
-from tcpservice_transport.answers import Replies, Serializer, begin, finish, hear
+from tcpservice_transport.answers import Replies, Serializer, answer_in_turn, begin, finish, hear, hear_in_turn
 from tcpservice_transport.connection import Connection
 from tcpservice_transport.errors import NoHandlerError
-from tcpservice_transport.handlers import Context, Handler, Handlers, Said
+from tcpservice_transport.handlers import Handler, Handlers, Kind, Said
 from tcpservice_transport.options import Limits
 from tcpservice_transport.packets import (
     GOAWAY_ID,
@@ -41,6 +41,7 @@ from tcpservice_transport.packets import (
     outline,
     own_error,
 )
+from tcpservice_transport.parameters import Context
 from tcpservice_transport.peer import Peer
 from tcpservice_transport.tracing import incoming
 from tcpservice_transport.unread import Unread
@@ -149,7 +150,7 @@ class Serving:
         names = Counter(handler.name for handler in running.values())
         ran = ", ".join(f"{name} ({count} times)" if count > 1 else name for name, count in names.items())
         if ran:
-            _LOGGER.warning("handlers that still ran after %g s are cancelled: %s", grace, ran)
+            _LOGGER.warning("cancelled handlers that were still running after %g s: %s", grace, ran)
         for task in running:
             task.cancel()
         for peer in list(self._peers.values()):
@@ -265,11 +266,17 @@ class Serving:
         return Replies(peer, request_id, name, self._manner.serializer)
 
     def _answer(self, peer: Peer, handler: Handler, said: Said, replies: Replies, variables: Variables | None) -> None:
+        if peer.starting and handler.kind is Kind.PLAIN:
+            self._run(peer, handler, answer_in_turn(handler, said, replies, self._manner.patience), variables)
+            return
         running = begin(handler, said, replies, variables)
         if running is not None:
             self._run(peer, handler, finish(running, replies, self._manner.patience), variables)
 
     def _hear(self, peer: Peer, handler: Handler, said: Said, variables: Variables | None) -> None:
+        if peer.starting and handler.kind is Kind.PLAIN:
+            self._run(peer, handler, hear_in_turn(handler, said), variables)
+            return
         hearing = hear(handler, said, variables)
         if hearing is not None:
             self._run(peer, handler, hearing, variables)
@@ -277,8 +284,15 @@ class Serving:
     def _run(
         self, peer: Peer, handler: Handler, running: Coroutine[Any, Any, None], variables: Variables | None
     ) -> None:
-        """Let a handler go on beside all others."""
+        """Let a handler go on beside all others.
+
+        Handlers of one peer begin in the order of their messages, as in NestJS: a task begins in the next turn of the
+        event loop, so until then a plain function becomes a task, too.
+        """
         task = self._loop.create_task(running, context=variables)
+        if not peer.starting:
+            peer.starting = True
+            self._loop.call_soon(peer.started)
         peer.add(task, handler, self._limits.in_flight)
         task.add_done_callback(partial(self._ran, peer))
 
@@ -293,7 +307,7 @@ class Serving:
         text = text if text.isprintable() else ascii(text)
         if text not in self._unheard and len(self._unheard) < _UNHEARD_TOLD:
             self._unheard.add(text)
-            _LOGGER.warning("no handler hears events of the pattern %s", text)
+            _LOGGER.warning("no event handler has the pattern %s", text)
 
 
 def _tell(listeners: list[PeerListener], peer: str) -> None:

@@ -12,24 +12,46 @@ timeouts, errors. Any number of threads may use one.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Self, TypeVar, overload
 
-from tcpservice_transport.client import AS_SET, Client
+from tcpservice_transport.client import AS_SET, Client, Default
 from tcpservice_transport.errors import ClientClosed
+from tcpservice_transport.messages import Serializer
+from tcpservice_transport.options import Limits, Retry, Timeouts
+from tcpservice_transport.pool import Status
+from tcpservice_transport.session import Deserializer
 
 T = TypeVar("T")
 
 
 class SyncClient:
-    """A `Client` that blocks its caller; takes the same settings. Raises ValueError for settings that can be none.
+    """A `Client` that blocks its caller; takes the same settings. Raises ValueError for settings that are invalid.
 
     A process that forks makes one in each child: threads do not survive a fork.
     """
 
-    def __init__(self, *settings: Any, **named: Any) -> None:
-        self._client = Client(*settings, **named)
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 3000,
+        *,
+        addresses: Iterable[str | tuple[str, int]] | None = None,
+        connections: int = 1,
+        timeouts: Timeouts | None = None,
+        retry: Retry | None = None,
+        limits: Limits | None = None,
+        tls: ssl.SSLContext | None = None,
+        serializer: Serializer | None = None,
+        deserializer: Deserializer | None = None,
+        on_status: Callable[[Status], object] | None = None,
+    ) -> None:
+        self._client = Client(
+            host, port, addresses=addresses, connections=connections, timeouts=timeouts, retry=retry, limits=limits,
+            tls=tls, serializer=serializer, deserializer=deserializer, on_status=on_status,
+        )  # fmt: skip
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tcpservice-client", daemon=True)
         self._thread.start()
@@ -37,13 +59,13 @@ class SyncClient:
     @overload
     def send(
         self, pattern: object, data: object = ..., *, type: type[T],
-        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+        timeout: float | Default | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> T: ...  # fmt: skip
 
     @overload
     def send(
         self, pattern: object, data: object = ..., *, type: object = ...,
-        timeout: float | None = ..., metadata: object = ..., idempotent: bool = ...,
+        timeout: float | Default | None = ..., metadata: object = ..., idempotent: bool = ...,
     ) -> Any: ...  # fmt: skip
 
     def send(
@@ -52,7 +74,7 @@ class SyncClient:
         data: object = None,
         *,
         type: Any = object,  # noqa: A002 - as in Client
-        timeout: float | None = AS_SET,
+        timeout: float | Default | None = AS_SET,
         metadata: object = None,
         idempotent: bool = False,
     ) -> Any:
@@ -61,13 +83,25 @@ class SyncClient:
             self._client.send(pattern, data, type=type, timeout=timeout, metadata=metadata, idempotent=idempotent)
         )
 
+    @overload
+    def stream(
+        self, pattern: object, data: object = ..., *, type: type[T],
+        timeout: float | Default | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> Iterator[T]: ...  # fmt: skip
+
+    @overload
+    def stream(
+        self, pattern: object, data: object = ..., *, type: object = ...,
+        timeout: float | Default | None = ..., metadata: object = ..., idempotent: bool = ...,
+    ) -> Iterator[Any]: ...  # fmt: skip
+
     def stream(
         self,
         pattern: object,
         data: object = None,
         *,
         type: Any = object,  # noqa: A002 - as in Client
-        timeout: float | None = AS_SET,
+        timeout: float | Default | None = AS_SET,
         metadata: object = None,
         idempotent: bool = False,
     ) -> Iterator[Any]:

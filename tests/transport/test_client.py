@@ -669,6 +669,17 @@ def test_how_many_wait_for_a_connection_is_bounded(monkeypatch: pytest.MonkeyPat
         (lambda: Client("or ders"), "expected a host name or an IP address, got 'or ders'"),
         (lambda: Client("orders\0"), "expected a host name or an IP address, got 'orders\\x00'"),
         (lambda: Client(tls=cast("Any", True)), "tls: expected an ssl.SSLContext, got True"),
+        (
+            lambda: Client("127.0.0.1:3001"),
+            "expected a host name or an IP address, got '127.0.0.1:3001'; give the port as a number of its own",
+        ),
+        (lambda: Client(addresses="a:1"), "addresses: expected a list, such as ['a:1'], got a string"),
+        (
+            lambda: Client(port=cast("Any", "x")),
+            "expected a host and a port from 1 to 65535, got '127.0.0.1' and 'x'",
+        ),
+        (lambda: Client(timeouts=cast("Any", 5)), "timeouts: expected Timeouts(...), got 5"),
+        (lambda: Timeouts(request=cast("Any", "5")), "Timeouts.request: expected seconds above 0 or None, got '5'"),
         (lambda: Client(connections=0), "connections: expected at least 1, got 0"),
         (lambda: Timeouts(connect=-1), "Timeouts.connect: expected at least 0, got -1"),
         (lambda: Timeouts(request=0), "Timeouts.request: expected seconds above 0 or None, got 0"),

@@ -30,6 +30,14 @@ def keyword(data: object, *, needed: int) -> object:
     return data, needed
 
 
+def only_context(context: Context) -> object:
+    return context
+
+
+def wrong_context(data: object, context: str) -> object:
+    return data, context
+
+
 def unresolved(data: Missing) -> None:  # type: ignore[name-defined]  # noqa: F821
     """Has a type that is not there."""
 
@@ -76,10 +84,13 @@ WIDE = {f"key{number}": 1 for number in range(21)}
         (
             "a",
             custom,
-            f"custom: JSON cannot become {list[Service]} (type {Service} is not supported); "
-            "declare another type with type=, or object for any",
+            f"custom: {list[Service]} cannot be decoded from JSON (type {Service} is not supported); "
+            "set type= to another type, or to object for any data",
         ),
-        ("a", Service.find, "Service.find: a method has no object yet where its class is written"),
+        ("a", only_context, "the data comes first: expected only_context(data, context: Context)"),
+        ("a", wrong_context, "wrong_context: the second parameter is the Context of the message, not <class 'str'>"),
+        ("a", 5, "expected a function as the handler of 'a', got 5"),
+        ("a", Service.find, "Service.find is a method, which a server cannot take without its object"),
     ],
 )
 def test_what_cannot_be_declared(kind: str, pattern: object, function: Callable[..., Any], said: str) -> None:
@@ -108,7 +119,7 @@ def test_a_pattern_has_one_handler_of_requests_and_any_of_events() -> None:
 @pytest.mark.parametrize("kind", ["message_pattern", "event_pattern"])
 @pytest.mark.parametrize("wanted", [5, "int", Service, list[Service], dict[str, Service]])
 def test_types_that_json_cannot_become(kind: str, wanted: object) -> None:
-    with pytest.raises(PatternError, match=r"^find: JSON cannot become"):
+    with pytest.raises(PatternError, match=r"^find: .* cannot be decoded from JSON"):
         getattr(Server(), kind)("a", type=wanted)(find)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 
@@ -128,3 +129,17 @@ def test_a_lifespan_ends_where_the_server_cannot_listen() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         asyncio.run(start(taken.getsockname()[1]))
     assert said == ["ends"]
+
+
+def test_what_is_no_router_and_no_lifespan_is_refused() -> None:
+    with pytest.raises(PatternError, match=r"include: expected a Router, got"):
+        Server().include(cast("Router", Others()))
+
+    async def lifespan(_: Server) -> AsyncIterator[None]:
+        yield
+
+    async def start() -> None:
+        with pytest.raises(TypeError, match=r"decorate the function with contextlib.asynccontextmanager"):
+            await Server(port=0, lifespan=cast("Any", lifespan)).start()
+
+    asyncio.run(start())
