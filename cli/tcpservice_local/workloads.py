@@ -12,10 +12,10 @@ from msgspec import Meta, Struct, field
 
 from tcpservice.spec.leaves import Label
 
-_TEXT = Meta(extra={"expected": 'text such as "3001" (with quotes)'})
+_TEXT = Meta(extra={"expected": 'text such as "3001"'})
 EnvText = Annotated[str, _TEXT]
-Port = Annotated[int, Meta(ge=1, le=65535, extra={"expected": "a port from 1 to 65535 (without quotes)"})]
-PortOrName = Annotated[Port | str, Meta(extra={"expected": "the number of a port (without quotes) or its name"})]
+Port = Annotated[int, Meta(ge=1, le=65535, extra={"expected": "a port from 1 to 65535"})]
+PortOrName = Annotated[Port | str, Meta(extra={"expected": "the number of a port or its name"})]
 Words = Annotated[tuple[EnvText, ...], Meta(extra={"expected": 'a list of texts such as ["node", "main.js"]'})]
 
 
@@ -165,7 +165,7 @@ class Template(Kind, frozen=True, kw_only=True):
     spec: PodSpec
 
 
-_REPLICAS = "an integer from 0 to 1000 (without quotes)"
+_REPLICAS = "an integer from 0 to 1000"
 
 
 class LabelSelector(Kind, frozen=True, kw_only=True):

@@ -79,11 +79,11 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "a field beside the spec": (
         TCP_SERVICE + "timeouts: {request: 5s}\n",
-        "8: TcpService default/orders: timeouts: unknown field",
+        "8: TcpService default/orders: timeouts: unknown field here; timeouts belongs at spec.timeouts",
     ),
     "a field one level too high": (
         spec("request: 5s"),
-        '8: TcpService default/orders: spec.request: unknown field, did you mean "routes"?',
+        "8: TcpService default/orders: spec.request: unknown field here; request belongs at spec.timeouts.request",
     ),
     "a field in snake case": (
         spec("load_balancing: {algorithm: Random}"),
@@ -95,7 +95,7 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "a port in quotes": (
         TCP_SERVICE.replace("3001", '"3001"'),
-        '7: TcpService default/orders: spec.port: expected a port from 1 to 65535, got "3001"',
+        '7: TcpService default/orders: spec.port: expected a port from 1 to 65535, got "3001"; remove the quotes',
     ),
     "a list of ports as in a Service": (
         TCP_SERVICE.replace("port: 3001", "ports: [{port: 3001}]"),
@@ -112,11 +112,13 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "a label that is a number": (
         TCP_SERVICE.replace("app: orders}", "app: orders, version: 2}"),
-        "6: TcpService default/orders: spec.selector.version: expected a label's value, as text, got 2",
+        "6: TcpService default/orders: spec.selector.version: expected a label's value, as text, got 2; put it in "
+        "quotes",
     ),
     "a label that is yes": (
         TCP_SERVICE.replace("app: orders}", "app: orders, canary: yes}"),
-        "6: TcpService default/orders: spec.selector.canary: expected a label's value, as text, got true",
+        "6: TcpService default/orders: spec.selector.canary: expected a label's value, as text, got true; put it "
+        "in quotes",
     ),
     "matchLabels as in a Deployment": (
         TCP_SERVICE.replace("{app: orders}", "{matchLabels: {app: orders}}"),
@@ -165,14 +167,16 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "two routes of one name": (
         routes("name: find, match: {type: Exact, pattern: find}", "name: find, match: {type: Exact, pattern: list}"),
-        "10: TcpService default/orders: spec.routes[1].name: already the name of spec.routes[0]",
+        "10: TcpService default/orders: spec.routes[1].name: expected a unique name, but spec.routes[0] is also "
+        'named "find"',
     ),
     "two routes of one pattern": (
         routes(
             'name: find, match: {type: Exact, pattern: \'{"cmd":"find"}\'}',
             'name: find2, match: {type: Exact, pattern: \'{ "cmd": "find" }\'}',
         ),
-        "10: TcpService default/orders: spec.routes[1].match.pattern: already the pattern of spec.routes[0]",
+        "10: TcpService default/orders: spec.routes[1].match.pattern: expected a unique pattern, but "
+        "spec.routes[0] has the same pattern",
     ),
     "a pattern as a mapping": (
         routes("name: find, match: {type: Exact, pattern: {cmd: find}}"),
@@ -184,8 +188,8 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     "a pattern that is a number": (
         routes("name: find, match: {type: Exact, pattern: 7}"),
         (
-            "9: TcpService default/orders: spec.routes[0].match.pattern: expected text such as "
-            'order.created or \'{"cmd":"sum"}\', got 7'
+            "9: TcpService default/orders: spec.routes[0].match.pattern: expected text such as order.created or "
+            '\'{"cmd":"sum"}\', got 7; put it in quotes'
         ),
     ),
     "a regular expression": (
@@ -209,7 +213,7 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     "a line not deep enough": (
         TCP_SERVICE.replace("  port: 3001", "port: 3001"),
         "5: TcpService default/orders: spec.port: missing; expected a port from 1 to 65535",
-        "7: TcpService default/orders: port: unknown field",
+        "7: TcpService default/orders: port: unknown field here; port belongs at spec.port",
     ),
     "a list's line not deep enough": (
         spec("routes:", "- name: find", " match: {type: Exact, pattern: find}"),
@@ -282,7 +286,7 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "no kind": (
         TCP_SERVICE.replace("kind: TcpService\n", ""),
-        "1: document 1: kind: missing",
+        "1: document 1: kind: missing; expected a kind such as TcpService",
     ),
     "a template of Helm as a value": (
         TCP_SERVICE.replace("3001", "{{ .Values.port }}"),
@@ -344,11 +348,11 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "an empty file": (
         "",
-        "1: expected a TcpService or EndpointSlice, got an empty file",
+        "1: expected a manifest such as a TcpService, got an empty file",
     ),
     "only comments": (
         "# nothing\n---\n",
-        "1: expected a TcpService or EndpointSlice, got an empty file",
+        "1: expected a manifest such as a TcpService, got an empty file",
     ),
     "a text": (
         "hello\n",
@@ -356,8 +360,8 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "a compose file": (
         "services:\n  orders:\n    image: orders\n",
-        "1: document 1: apiVersion: missing",
-        "1: document 1: kind: missing",
+        "1: document 1: apiVersion: missing; expected a version such as tcpservice.dev/v1alpha1",
+        "1: document 1: kind: missing; expected a kind such as TcpService",
     ),
     "JSON without its last bracket": (
         JSON[:-1] + "\n",
@@ -389,8 +393,8 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     "two TcpServices of one name": (
         documents(TCP_SERVICE, TCP_SERVICE),
         (
-            "12: TcpService default/orders: metadata.name: already the name of orders.yaml:4: TcpService "
-            "default/orders: metadata.name"
+            "12: TcpService default/orders: metadata.name: TcpService default/orders is already defined at "
+            "orders.yaml:4; rename or remove one of them"
         ),
     ),
     "a name too long": (
@@ -439,11 +443,11 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "an annotation that is a number": (
         TCP_SERVICE.replace("  name: orders", "  name: orders\n  annotations: {a: 1}"),
-        '5: TcpService default/orders: metadata.annotations.a: expected text such as "3001" (with quotes), got 1',
+        '5: TcpService default/orders: metadata.annotations.a: expected text such as "3001", got 1; put it in quotes',
     ),
     "a label of its own that is true": (
         TCP_SERVICE.replace("  name: orders", "  name: orders\n  labels: {a: true}"),
-        '5: TcpService default/orders: metadata.labels.a: expected text such as "3001" (with quotes), got true',
+        '5: TcpService default/orders: metadata.labels.a: expected text such as "3001", got true; put it in quotes',
     ),
     "an attempt longer than the request": (
         spec("timeouts: {request: 2s, backendRequest: 5s}"),
@@ -466,7 +470,8 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "a number in quotes": (
         spec('retry: {attempts: "3"}'),
-        '8: TcpService default/orders: spec.retry.attempts: expected an integer from 0 to 100, got "3"',
+        '8: TcpService default/orders: spec.retry.attempts: expected an integer from 0 to 100, got "3"; remove the '
+        "quotes",
     ),
     "too many retries": (
         spec("retry: {attempts: 1000}"),
@@ -481,7 +486,8 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "a percentage that is not in quotes": (
         spec("tracing: {samplingPercent: 50}"),
-        '8: TcpService default/orders: spec.tracing.samplingPercent: expected a percentage such as "0.1", got 50',
+        '8: TcpService default/orders: spec.tracing.samplingPercent: expected a percentage such as "0.1", got 50; '
+        "put it in quotes",
     ),
     "a percentage in quotes with its sign": (
         spec('tracing: {samplingPercent: "50%"}'),
@@ -500,7 +506,8 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "true in quotes": (
         routes('name: find, idempotent: "true", match: {type: Exact, pattern: find}'),
-        '9: TcpService default/orders: spec.routes[0].idempotent: expected true or false, got "true"',
+        '9: TcpService default/orders: spec.routes[0].idempotent: expected true or false, got "true"; remove the '
+        "quotes",
     ),
     "a list of namespaces": (
         spec("allowedCallers: {namespaces: [shop]}"),
@@ -541,15 +548,15 @@ WORKLOADS: dict[str, tuple[str, ...]] = {
     "a variable that is a number": (
         DEPLOYMENT + "        env: [{name: PORT, value: 3001}]\n",
         (
-            "16: Deployment orders: spec.template.spec.containers[0].env[0].value: expected text such as "
-            '"3001" (with quotes), got 3001'
+            '16: Deployment orders: spec.template.spec.containers[0].env[0].value: expected text such as "3001", '
+            "got 3001; put it in quotes"
         ),
     ),
     "a variable that is true": (
         DEPLOYMENT + "        env: [{name: DEBUG, value: true}]\n",
         (
-            "16: Deployment orders: spec.template.spec.containers[0].env[0].value: expected text such as "
-            '"3001" (with quotes), got true'
+            '16: Deployment orders: spec.template.spec.containers[0].env[0].value: expected text such as "3001", '
+            "got true; put it in quotes"
         ),
     ),
     "variables as a mapping": (
@@ -566,15 +573,15 @@ WORKLOADS: dict[str, tuple[str, ...]] = {
     "a container port in quotes": (
         DEPLOYMENT.replace("containerPort: 3001", 'containerPort: "3001"'),
         (
-            "15: Deployment orders: spec.template.spec.containers[0].ports[0].containerPort: expected a "
-            'port from 1 to 65535 (without quotes), got "3001"'
+            "15: Deployment orders: spec.template.spec.containers[0].ports[0].containerPort: expected a port from "
+            '1 to 65535, got "3001"; remove the quotes'
         ),
     ),
     "a container port without its number": (
         DEPLOYMENT.replace(", containerPort: 3001", ""),
         (
-            "15: Deployment orders: spec.template.spec.containers[0].ports[0].containerPort: missing; "
-            "expected a port from 1 to 65535 (without quotes)"
+            "15: Deployment orders: spec.template.spec.containers[0].ports[0].containerPort: missing; expected a "
+            "port from 1 to 65535"
         ),
     ),
     "a list of numbers for ports": (
@@ -586,11 +593,11 @@ WORKLOADS: dict[str, tuple[str, ...]] = {
     ),
     "replicas in quotes": (
         DEPLOYMENT.replace("replicas: 2", 'replicas: "2"'),
-        '6: Deployment orders: spec.replicas: expected an integer from 0 to 1000 (without quotes), got "2"',
+        '6: Deployment orders: spec.replicas: expected an integer from 0 to 1000, got "2"; remove the quotes',
     ),
     "fewer replicas than none": (
         DEPLOYMENT.replace("replicas: 2", "replicas: -2"),
-        "6: Deployment orders: spec.replicas: expected an integer from 0 to 1000 (without quotes), got -2",
+        "6: Deployment orders: spec.replicas: expected an integer from 0 to 1000, got -2",
     ),
     "a Deployment of v1": (
         DEPLOYMENT.replace("apps/v1", "v1"),
@@ -631,7 +638,7 @@ WORKLOADS: dict[str, tuple[str, ...]] = {
     ),
     "a pod's label that is a number": (
         DEPLOYMENT.replace("labels: {app: orders}", "labels: {app: orders, v: 1}"),
-        '9: Deployment orders: spec.template.metadata.labels.v: expected text such as "3001" (with quotes), got 1',
+        '9: Deployment orders: spec.template.metadata.labels.v: expected text such as "3001", got 1; put it in quotes',
     ),
     "replica for replicas": (
         DEPLOYMENT.replace("replicas: 2", "replica: 2"),
@@ -648,15 +655,15 @@ WORKLOADS: dict[str, tuple[str, ...]] = {
     "a Deployment's annotation that is a number": (
         annotated("prometheus.io/port: 9090"),
         (
-            '5: Deployment orders: metadata.annotations["prometheus.io/port"]: expected text such as '
-            '"3001" (with quotes), got 9090'
+            '5: Deployment orders: metadata.annotations["prometheus.io/port"]: expected text such as "3001", got '
+            "9090; put it in quotes"
         ),
     ),
     "a label that is true": (
         DEPLOYMENT.replace("labels: {app: orders}", "labels: {app: orders, tcpservice.dev/inject: true}"),
         (
-            '9: Deployment orders: spec.template.metadata.labels["tcpservice.dev/inject"]: expected text '
-            'such as "3001" (with quotes), got true'
+            '9: Deployment orders: spec.template.metadata.labels["tcpservice.dev/inject"]: expected text such as '
+            '"3001", got true; put it in quotes'
         ),
     ),
     "two Deployments of one name": (
@@ -678,18 +685,15 @@ WORKLOADS: dict[str, tuple[str, ...]] = {
     ),
     "a target port with a fraction": (
         SERVICE.replace("targetPort: nestjs", "targetPort: 30.5"),
-        (
-            "7: Service orders: spec.ports[0].targetPort: expected the number of a port (without quotes) "
-            "or its name, got 30.5"
-        ),
+        "7: Service orders: spec.ports[0].targetPort: expected the number of a port or its name, got 30.5",
     ),
     "a Service's port in quotes": (
         SERVICE.replace("port: 3001", 'port: "3001"'),
-        '7: Service orders: spec.ports[0].port: expected a port from 1 to 65535 (without quotes), got "3001"',
+        '7: Service orders: spec.ports[0].port: expected a port from 1 to 65535, got "3001"; remove the quotes',
     ),
     "a Service's port without its number": (
         SERVICE.replace("port: 3001, ", ""),
-        "7: Service orders: spec.ports[0].port: missing; expected a port from 1 to 65535 (without quotes)",
+        "7: Service orders: spec.ports[0].port: missing; expected a port from 1 to 65535",
     ),
     "a Service's ports as a mapping": (
         SERVICE.replace("[{port: 3001, targetPort: nestjs}]", "{port: 3001}"),
@@ -713,11 +717,11 @@ WORKLOADS: dict[str, tuple[str, ...]] = {
     ),
     "a number in a ConfigMap": (
         CONFIG_MAP,
-        '4: ConfigMap settings: data.PORT: expected text such as "3001" (with quotes), got 3001',
+        '4: ConfigMap settings: data.PORT: expected text such as "3001", got 3001; put it in quotes',
     ),
     "a mapping in a ConfigMap": (
         CONFIG_MAP.replace("PORT: 3001", "db: {host: a}"),
-        '4: ConfigMap settings: data.db: expected text such as "3001" (with quotes), got {"host":"a"}',
+        '4: ConfigMap settings: data.db: expected text such as "3001", got {"host":"a"}',
     ),
 }
 """Deployments, Services and ConfigMaps that `validate` refuses."""

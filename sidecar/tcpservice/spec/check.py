@@ -11,15 +11,60 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
+from typing import Final
 
 from msgspec import Struct, inspect
 
-from tcpservice.spec.problems import Finding, Path, expected
+from tcpservice.spec.problems import Finding, Path, expected, render, show
+from tcpservice.spec.unsupported import UNSUPPORTED_FIELDS
+
+_ALIKE: Final = 0.6
+_VERY_ALIKE: Final = 0.7
+_NEVER_SUGGESTED: Final = ("status", *UNSUPPORTED_FIELDS)
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 def check(value: object, kind: type[Struct]) -> Iterator[Finding]:
     """Give everything that keeps a document's value from being a `kind`."""
-    return _check(value, _described(kind), (), "")
+    described = _described(kind)
+    for finding in _check(value, described, (), ""):
+        yield _suggest(finding, described) if isinstance(finding, _UnknownField) else finding
+
+
+class _UnknownField(Finding, frozen=True):
+    """A field that its struct does not have; `known` are the fields that the struct has. `check` adds the message."""
+
+    known: tuple[str, ...]
+
+
+def _suggest(unknown: _UnknownField, kind: inspect.Type) -> Finding:
+    """Say which field was probably meant.
+
+    That is a field of the same struct with a similar name, or else a field with this name elsewhere in the document.
+    A field elsewhere has the same name, so it takes precedence unless the names in the struct are very similar.
+    """
+    name = str(unknown.path[-1])
+    places = [render(path) for path in _paths(kind, ()) if path[-1] == name]
+    places = [place for place in places if not place.startswith(_NEVER_SUGGESTED)]
+    for near in get_close_matches(name, unknown.known, n=1, cutoff=_VERY_ALIKE if places else _ALIKE):
+        return Finding(unknown.path, f'unknown field, did you mean "{near}"?')
+    if places:
+        return Finding(unknown.path, f"unknown field here; {name} belongs at {' or '.join(places)}")
+    return Finding(unknown.path, "unknown field")
+
+
+def _paths(kind: inspect.Type, path: Path) -> Iterator[Path]:
+    """Give the path of each field, except for fields of list items, which have no path of their own."""
+    match kind:
+        case inspect.Metadata(type=inner):
+            yield from _paths(inner, path)
+        case inspect.UnionType(types=types):
+            for each in types:
+                yield from _paths(each, path)
+        case inspect.StructType(fields=fields):
+            for field in fields:
+                yield (*path, field.encode_name)
+                yield from _paths(field.type, (*path, field.encode_name))
 
 
 @cache
@@ -41,7 +86,7 @@ def _check(value: object, kind: inspect.Type, path: Path, wanted: str) -> Iterat
         case inspect.VarTupleType() if isinstance(value, list) and len(value) >= (kind.min_length or 0):
             yield from _check_list(value, kind, path)
         case _ if not _is_leaf(value, kind):
-            yield expected(path, wanted or _own_words(kind), value)
+            yield expected(path, wanted or _own_words(kind), value, _quotes(value, kind))
 
 
 def _check_union(value: object, kind: inspect.UnionType, path: Path, wanted: str) -> Iterator[Finding]:
@@ -52,7 +97,9 @@ def _check_union(value: object, kind: inspect.UnionType, path: Path, wanted: str
     if len(choices) == 1:
         yield from _check(value, choices[0], path, wanted)
     elif all(any(_check(value, choice, path, "")) for choice in choices):
-        yield expected(path, wanted, value)
+        # Quotes do not help a number where one of the choices is a number: only its amount is wrong.
+        fixes = (_quotes(value, choice) for choice in choices if isinstance(value, str))
+        yield expected(path, wanted, value, next(filter(None, fixes), ""))
 
 
 def _check_struct(value: dict[str, object], kind: inspect.StructType, path: Path) -> Iterator[Finding]:
@@ -64,8 +111,7 @@ def _check_struct(value: dict[str, object], kind: inspect.StructType, path: Path
             yield Finding((*path, name), f"missing; expected {_wanted(field.type)}")
     if kind.cls.__struct_config__.forbid_unknown_fields:
         for name in (name for name in value if name not in fields):
-            near = get_close_matches(name, fields, n=1)
-            yield Finding((*path, name), f'unknown field, did you mean "{near[0]}"?' if near else "unknown field")
+            yield _UnknownField((*path, name), "", tuple(fields))
 
 
 def _check_dict(value: dict[str, object], kind: inspect.DictType, path: Path) -> Iterator[Finding]:
@@ -94,6 +140,21 @@ def _is_leaf(value: object, kind: inspect.Type) -> bool:
             return isinstance(value, str) and value in values
         case _:
             return False
+
+
+def _quotes(value: object, kind: inspect.Type) -> str:
+    """Return the fix for a value that is wrong only because it has quotes or lacks them, "" for any other value."""
+    match kind:
+        case inspect.Metadata(type=inner):
+            return _quotes(value, inner)
+        case inspect.StrType() if isinstance(value, int | float) and _is_leaf(show(value), kind):
+            return "put it in quotes"
+        case inspect.IntType() if isinstance(value, str) and _NUMBER.fullmatch(value) and _is_leaf(int(value), kind):
+            return "remove the quotes"
+        case inspect.BoolType() if value in ("true", "false"):
+            return "remove the quotes"
+        case _:
+            return ""
 
 
 def _is_text(value: str, kind: inspect.StrType) -> bool:

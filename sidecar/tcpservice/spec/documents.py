@@ -23,6 +23,7 @@ SLICE: Final = "EndpointSlice"
 LIST: Final = "List"
 DEFAULT_NAMESPACE: Final = "default"
 _KINDS: Final = (SERVICE, SLICE)
+_EXAMPLES: Final = {"apiVersion": f"a version such as {GROUP}/v1alpha1", "kind": f"a kind such as {SERVICE}"}
 _SHOWABLE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 
 
@@ -81,7 +82,7 @@ def read_file(file: str, text: str) -> File:
         problem = _of_whole(file, error.line, error.message)
     else:
         if number == 0:
-            problem = _of_whole(file, 1, "expected a TcpService or EndpointSlice, got an empty file")
+            problem = _of_whole(file, 1, "expected a manifest such as a TcpService, got an empty file")
     return File(documents=tuple(documents), problem=problem)
 
 
@@ -138,8 +139,10 @@ def _check_kind(value: object) -> Iterator[Finding]:
     if kind in _KINDS:
         return
     for key, word in (("apiVersion", version), ("kind", kind)):
-        if not isinstance(word, str):
-            yield Finding((key,), "missing") if word is None else expected((key,), "text", word)
+        if word is None:
+            yield Finding((key,), f"missing; expected {_EXAMPLES[key]}")
+        elif not isinstance(word, str):
+            yield expected((key,), _EXAMPLES[key], word)
     if isinstance(kind, str) and isinstance(version, str) and version.startswith(f"{GROUP}/"):
         yield expected(("kind",), SERVICE, kind)
     if kind == LIST and not isinstance(value.get("items"), list):

@@ -52,9 +52,9 @@ class Problem(Struct, frozen=True, kw_only=True):
         return ": ".join(part for part in (f"{self.file}:{self.line}", self.document, self.message) if part)
 
 
-def expected(path: Path, what: str, got: object) -> Finding:
-    """Say that a value is not what it should be."""
-    return Finding(path, f"expected {what}, got {show(got)}")
+def expected(path: Path, what: str, got: object, fix: str = "") -> Finding:
+    """Say that a value is not what it should be, and how to fix it if that is known."""
+    return Finding(path, f"expected {what}, got {show(got)}" + (f"; {fix}" if fix else ""))
 
 
 def render(path: Path) -> str:

@@ -42,7 +42,9 @@ class Services:
         key = f"{metadata.namespace or DEFAULT_NAMESPACE}/{metadata.name}"
         first = self.named.setdefault(key, service)
         if first is not service:
-            service.add(Finding(_NAME, f"already the name of {first.document.place(_NAME)}"))
+            place = f"{first.document.file}:{first.document.tree.line_of(_NAME)}"
+            words = f"{service.document.label} is already defined at {place}; rename or remove one of them"
+            service.add(Finding(_NAME, words))
         self.slices.setdefault(key, [])
 
     def _add_slice(self, each: Checked) -> None:

@@ -53,7 +53,7 @@ def _check_names(service: Checked) -> Iterator[Finding]:
         path = (*_ROUTES, index, "name")
         name = service.part(path, str)
         if name is not None and known.setdefault(name, index) != index:
-            yield Finding(path, f"already the name of {render((*_ROUTES, known[name]))}")
+            yield Finding(path, f'expected a unique name, but {render((*_ROUTES, known[name]))} is also named "{name}"')
 
 
 def _check_patterns(service: Checked) -> Iterator[Finding]:
@@ -68,7 +68,8 @@ def _check_patterns(service: Checked) -> Iterator[Finding]:
         if route is None:
             yield expected(path, "a pattern that a message handler can have", match.pattern)
         elif known.setdefault((match.type, route), index) != index:
-            yield Finding(path, f"already the pattern of {render((*_ROUTES, known[match.type, route]))}")
+            first = render((*_ROUTES, known[match.type, route]))
+            yield Finding(path, f"expected a unique pattern, but {first} has the same pattern")
 
 
 def _route(match: Match) -> str | None:

@@ -121,7 +121,8 @@ def test_mistakes_of_all_kinds_are_told_at_once() -> None:
         'orders.yaml:6: TcpService shop/orders: spec.timeout: unknown field, did you mean "timeouts"?',
         "orders.yaml:7: TcpService shop/orders: spec.limits.maxRequestsPerReplica: expected an integer from 0 to "
         '1000000, got "many"',
-        "orders.yaml:12: TcpService shop/orders: spec.routes[1].match.pattern: already the pattern of spec.routes[0]",
+        "orders.yaml:12: TcpService shop/orders: spec.routes[1].match.pattern: expected a unique pattern, "
+        "but spec.routes[0] has the same pattern",
         "orders.yaml:13: TcpService shop/orders: spec.routes[1].timeouts.request: expected a duration such as 250ms, "
         'got "fast"',
         "orders.yaml:16: TcpService shop/orders: not supported yet: spec.routes[2].backendRefs",
@@ -151,21 +152,21 @@ def test_problems_come_in_the_order_of_files_and_lines() -> None:
     )
     assert lines_of(reading) == [
         "b.yaml:4: TcpService default/orders: spec.port: expected a port from 1 to 65535, got 0",
-        "b.yaml:6: document 2: apiVersion: missing",
+        "b.yaml:6: document 2: apiVersion: missing; expected a version such as tcpservice.dev/v1alpha1",
         "a.yaml:1: document 1: expected a mapping with apiVersion and kind, got [1]",
-        "empty.yaml:1: expected a TcpService or EndpointSlice, got an empty file",
-        "broken.yaml:1: document 1: apiVersion: missing",
+        "empty.yaml:1: expected a manifest such as a TcpService, got an empty file",
+        "broken.yaml:1: document 1: apiVersion: missing; expected a version such as tcpservice.dev/v1alpha1",
         "broken.yaml:3: not YAML: found unexpected end of stream (column 2)",
     ]
 
 
 def test_documents_that_do_not_say_what_they_are() -> None:
     assert lines_of(read_one("apiVersion: 5\n---\nkind: [a]\napiVersion: v1\n---\nmetadata: {name: a}")) == [
-        "orders.yaml:1: document 1: apiVersion: expected text, got 5",
-        "orders.yaml:1: document 1: kind: missing",
-        'orders.yaml:3: document 2: kind: expected text, got ["a"]',
-        "orders.yaml:6: document 3: apiVersion: missing",
-        "orders.yaml:6: document 3: kind: missing",
+        "orders.yaml:1: document 1: apiVersion: expected a version such as tcpservice.dev/v1alpha1, got 5",
+        "orders.yaml:1: document 1: kind: missing; expected a kind such as TcpService",
+        'orders.yaml:3: document 2: kind: expected a kind such as TcpService, got ["a"]',
+        "orders.yaml:6: document 3: apiVersion: missing; expected a version such as tcpservice.dev/v1alpha1",
+        "orders.yaml:6: document 3: kind: missing; expected a kind such as TcpService",
     ]
 
 
@@ -210,7 +211,8 @@ def test_a_list_is_the_documents_in_it() -> None:
     reading = read_one(LISTED)
     assert lines_of(reading) == [
         "orders.yaml:9: TcpService default/orders: spec.port: the key is given twice, on lines 8 and 9",
-        "orders.yaml:14: document 1, items[1], items[1]: apiVersion: missing",
+        "orders.yaml:14: document 1, items[1], items[1]: apiVersion: missing; expected a version such as "
+        "tcpservice.dev/v1alpha1",
         "orders.yaml:17: document 1, items[2]: items: expected a list, got 5",
         "orders.yaml:18: document 1: kind: the key is given twice, on lines 2 and 18",
     ]

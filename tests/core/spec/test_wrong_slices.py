@@ -50,7 +50,7 @@ SLICES = {
     ),
     "a service's name that is no text": (
         HEAD.replace("service-name: orders", "service-name: 5") + PORT,
-        '4: metadata.labels["kubernetes.io/service-name"]: expected text, got 5',
+        '4: metadata.labels["kubernetes.io/service-name"]: expected text, got 5; put it in quotes',
     ),
     "an odd namespace": (
         HEAD.replace("shop", "_") + PORT,
@@ -98,7 +98,7 @@ SLICES = {
     ),
     "text for a condition": (
         HEAD + PORT + 'endpoints: [{addresses: [10.0.0.1], conditions: {ready: "true"}}]',
-        '7: endpoints[0].conditions.ready: expected true or false, got "true"',
+        '7: endpoints[0].conditions.ready: expected true or false, got "true"; remove the quotes',
     ),
     "a pod twice in a slice": (
         HEAD

@@ -31,6 +31,17 @@ FIELDS = {
         '6: spec.limits.maxframesize: unknown field, did you mean "maxFrameSize"?',
     ),
     "unknown field with an odd name": ('  "a b\\n": 1', r'6: spec["a b\n"]: unknown field'),
+    "unknown field that belongs elsewhere": (
+        "  request: 1s",
+        "6: spec.request: unknown field here; request belongs at spec.timeouts.request",
+    ),
+    "unknown field that belongs at one of two places": (
+        "  interval: 1s",
+        "6: spec.interval: unknown field here; interval belongs at spec.retryConstraint.budget.interval or "
+        "spec.retryConstraint.minRetryRate.interval",
+    ),
+    "unknown field with the name of a field of the status": ("  replicas: 3", "6: spec.replicas: unknown field"),
+    "unknown field with the name of an unsupported field": ("  path: id", "6: spec.path: unknown field"),
     "unknown null field": ("  timeout:", '6: spec.timeout: unknown field, did you mean "timeouts"?'),
     "text for a mapping": ("  timeouts: fast", '6: spec.timeouts: expected a mapping, got "fast"'),
     "a list for a mapping": ("  limits:\n  - 1", "6: spec.limits: expected a mapping, got [1]"),
@@ -93,9 +104,17 @@ FIELDS = {
         "  connectionPool: {size: 0}",
         "6: spec.connectionPool.size: expected an integer from 1 to 64, got 0",
     ),
+    "text for a count that is too large": (
+        '  limits: {maxRequestsPerReplica: "1000001"}',
+        '6: spec.limits.maxRequestsPerReplica: expected an integer from 0 to 1000000, got "1000001"',
+    ),
+    "text for a count with thousands of digits": (
+        f'  limits: {{maxRequestsPerReplica: "{"1" * 5000}"}}',
+        f'6: spec.limits.maxRequestsPerReplica: expected an integer from 0 to 1000000, got "{"1" * 76}...',
+    ),
     "text for a count": (
         '  limits: {maxRequestsPerReplica: "1024"}',
-        '6: spec.limits.maxRequestsPerReplica: expected an integer from 0 to 1000000, got "1024"',
+        '6: spec.limits.maxRequestsPerReplica: expected an integer from 0 to 1000000, got "1024"; remove the quotes',
     ),
     "no size": (
         "  limits: {maxFrameSize: big}",
@@ -129,7 +148,8 @@ FIELDS = {
     ),
     "a target port's number as text": (
         '  targetPort: "3001"',
-        '6: spec.targetPort: expected a port from 1 to 65535 or the name of a container\'s port, got "3001"',
+        '6: spec.targetPort: expected a port from 1 to 65535 or the name of a container\'s port, got "3001"; remove '
+        "the quotes",
     ),
     "an empty selector": (
         "  selector: {}",
@@ -141,7 +161,7 @@ FIELDS = {
     ),
     "a selector by number": (
         "  selector: {version: 1}",
-        "6: spec.selector.version: expected a label's value, as text, got 1",
+        "6: spec.selector.version: expected a label's value, as text, got 1; put it in quotes",
     ),
     "a selector by nothing": (
         "  selector: {version: null}",
@@ -161,7 +181,7 @@ FIELDS = {
     ),
     "sampling by number": (
         "  tracing: {samplingPercent: 1}",
-        '6: spec.tracing.samplingPercent: expected a percentage such as "0.1", got 1',
+        '6: spec.tracing.samplingPercent: expected a percentage such as "0.1", got 1; put it in quotes',
     ),
     "a repeated key": ("  port: 3002", "6: spec.port: the key is given twice, on lines 5 and 6"),
     "routes where there are no messages": (
@@ -207,28 +227,28 @@ ROUTES = {
     ),
     "the same name": (
         "  - {name: sum, match: {type: Exact, pattern: a}}",
-        "9: spec.routes[1].name: already the name of spec.routes[0]",
+        '9: spec.routes[1].name: expected a unique name, but spec.routes[0] is also named "sum"',
     ),
     "the same pattern": (
         "  - {name: second, match: {type: Exact, pattern: sum}}",
-        "9: spec.routes[1].match.pattern: already the pattern of spec.routes[0]",
+        "9: spec.routes[1].match.pattern: expected a unique pattern, but spec.routes[0] has the same pattern",
     ),
     "the same pattern as JSON": (
         "  - {name: second, match: {type: Exact, pattern: '\"sum\"'}}",
-        "9: spec.routes[1].match.pattern: already the pattern of spec.routes[0]",
+        "9: spec.routes[1].match.pattern: expected a unique pattern, but spec.routes[0] has the same pattern",
     ),
     "the same pattern in another order": (
         '  - {name: second, match: {type: Exact, pattern: \'{"a":1,"b":2}\'}}\n'
         '  - {name: third, match: {type: Exact, pattern: \'{"b": 2, "a": 1.0}\'}}',
-        "10: spec.routes[2].match.pattern: already the pattern of spec.routes[1]",
+        "10: spec.routes[2].match.pattern: expected a unique pattern, but spec.routes[1] has the same pattern",
     ),
     "the same prefix": (
         "  - {name: second, match: {type: Prefix, pattern: a}}\n  - {name: third, match: {type: Prefix, pattern: a}}",
-        "10: spec.routes[2].match.pattern: already the pattern of spec.routes[1]",
+        "10: spec.routes[2].match.pattern: expected a unique pattern, but spec.routes[1] has the same pattern",
     ),
     "a time to connect": (
         SECOND + "    timeouts: {connect: 1s}",
-        "11: spec.routes[1].timeouts.connect: unknown field",
+        "11: spec.routes[1].timeouts.connect: unknown field here; connect belongs at spec.timeouts.connect",
     ),
     "a bad duration": (
         SECOND + "    timeouts:\n      request: fast",
@@ -244,9 +264,9 @@ ROUTES = {
     ),
     "two mistakes in a duplicate": (
         "  - {name: sum, match: {type: Exact, pattern: sum}, retry: {attempts: x}}",
-        "9: spec.routes[1].match.pattern: already the pattern of spec.routes[0]",
-        "9: spec.routes[1].name: already the name of spec.routes[0]",
         '9: spec.routes[1].retry.attempts: expected an integer from 0 to 100, got "x"',
+        '9: spec.routes[1].name: expected a unique name, but spec.routes[0] is also named "sum"',
+        "9: spec.routes[1].match.pattern: expected a unique pattern, but spec.routes[0] has the same pattern",
     ),
 }
 
@@ -320,7 +340,7 @@ HEADS = {
     ),
     "a port as text": (
         SERVICE.replace("3001", '"3001"'),
-        '5: TcpService shop/orders: spec.port: expected a port from 1 to 65535, got "3001"',
+        '5: TcpService shop/orders: spec.port: expected a port from 1 to 65535, got "3001"; remove the quotes',
     ),
     "no metadata": (
         SERVICE.replace("metadata: {name: orders, namespace: shop}\n", ""),
@@ -352,12 +372,12 @@ HEADS = {
     ),
     "the same service again": (
         f"{SERVICE}---\n{SERVICE}",
-        "9: TcpService shop/orders: metadata.name: already the name of orders.yaml:3: TcpService shop/orders: "
-        "metadata.name",
+        "9: TcpService shop/orders: metadata.name: TcpService shop/orders is already defined at orders.yaml:3; "
+        "rename or remove one of them",
     ),
     "the same service in the default namespace": (
         f"{SERVICE}---\n{SERVICE}".replace("shop", "default").replace(", namespace: default", "", 1),
-        "9: TcpService default/orders: metadata.name: already the name of orders.yaml:3: TcpService default/orders: "
-        "metadata.name",
+        "9: TcpService default/orders: metadata.name: TcpService default/orders is already defined at "
+        "orders.yaml:3; rename or remove one of them",
     ),
 }
