@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _COLOURS: Final[dict[Mark, str]] = {"passed": "\x1b[32m", "warned": "\x1b[33m", "failed": "\x1b[31m"}
 _EXAMPLES: Final = """\
-The cluster is that of KUBECONFIG or ~/.kube/config, and is asked with your rights; nothing is changed in it.
+The cluster is that of KUBECONFIG or ~/.kube/config. `check` uses your permissions, and changes nothing.
 examples:
   tcpservice check
   tcpservice check -o json | jq '.[] | select(.mark == "failed")'
@@ -31,8 +31,8 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     """Add the subcommand and its flags."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "check",
-        help="say whether all is well in a cluster, and what mends what is not",
-        description="Look at the installation in a cluster: CRD, webhook, operator, rights, each TcpService, pods.",
+        help="check an installation in a cluster, and suggest fixes",
+        description="Check an installation in a cluster: CRD, webhook, operator, rights, each TcpService, pods.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

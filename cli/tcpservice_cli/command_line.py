@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"tcpservice: {error}\n")
         return FAILED
     except ModuleNotFoundError as error:
-        install = "in a clone of the project: pip install '.[local,sidecar]'"
+        install = "in a clone of the project: pip install '.[local,sidecar,operator]'"
         sys.stderr.write(f"tcpservice: this needs {error.name}; {install}\n")
         return USAGE_ERROR
     except KeyboardInterrupt:

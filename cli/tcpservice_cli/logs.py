@@ -30,7 +30,7 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     )
     add = parser.add_argument
     add("names", metavar="NAME", nargs="*", help="a replica or a Deployment (default: all)")
-    add("-f", "--follow", action="store_true", help="go on with the lines that come, until Ctrl-C")
+    add("-f", "--follow", action="store_true", help="keep printing new lines until Ctrl-C")
     add("--tail", metavar="N", type=argument(parse_count), default=_TAIL, help=f"how many lines (default {_TAIL})")
     add("--grep", metavar="REGEX", type=argument(_expression), default=None, help="only lines that match")
     parser.set_defaults(run=run)

@@ -30,7 +30,8 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
         "ps",
         help="list the services and replicas of a running `tcpservice up`",
         description="List the services and replicas of a running `tcpservice up`. Rates and percentiles are those of "
-        "the last four seconds; failed messages count from the start.",
+        "the last four seconds, estimated from the histograms of the replica's sidecar. FAILED counts failed attempts "
+        "since the start of `up`.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,11 +46,15 @@ async def run(given: argparse.Namespace) -> int:
 
     from tcpservice_local.control_client import running
 
-    overviews = [await each.overview() for each in running()]
+    runs = running()
+    overviews = [await each.overview() for each in runs]
     if given.output == "json":
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(overviews), indent=2).decode() + "\n")
     else:
-        sys.stdout.write("\n".join(render(overview) for overview in overviews))
+        texts = [render(overview) for overview in overviews]
+        if len(texts) > 1:
+            texts = [f"tcpservice up, process {up.pid}\n{text}" for up, text in zip(runs, texts, strict=True)]
+        sys.stdout.write("\n".join(texts))
     return 0
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _ASK_S: Final = 0.1
 _READY: Final = "ready"
+_CRASHED: Final = "crashed"
 _EXAMPLES: Final = """\
 examples:
   tcpservice restart orders-2           one replica; it starts even if it was stopped
@@ -53,9 +54,7 @@ async def run(given: argparse.Namespace) -> int:
         await up.restart(replica.name)
         pid = await _await_ready(up, replica, given.timeout)
         if pid is None:
-            sys.stderr.write(
-                f"{replica.name} is not ready after {given.timeout:g} s; see: tcpservice logs {replica.name}\n"
-            )
+            sys.stderr.write(f"{replica.name} does not become ready; see: tcpservice logs {replica.name}\n")
             return 1
         print(f"{replica.name} is ready (pid {pid})", flush=True)
     return 0
@@ -66,6 +65,8 @@ async def _await_ready(up: Run, before: Replica, seconds: float) -> int | None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         now = next((each for each in (await up.overview()).replicas if each.name == before.name), None)
+        if now is not None and now.state == _CRASHED:
+            return None
         if now is not None and now.state == _READY and now.pid is not None and now.pid != before.pid:
             return now.pid
         await asyncio.sleep(_ASK_S)

@@ -31,12 +31,12 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
         "traces",
         help="print the recent traces of a running `tcpservice up`",
         description="List the recent traces of a running `tcpservice up`, newest first, or print one as a tree with "
-        "the request and the reply. `up` keeps the last 200 traces.",
+        "the request and the reply. `up` keeps 200 traces, and those with failures longer.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("trace", metavar="ID", nargs="?", default=None, help="the trace whose id begins so")
+    add("trace", metavar="ID", nargs="?", default=None, help="the first digits of the ID of a trace")
     add("--failed", action="store_true", help="only traces in which a message or an attempt failed")
     add("--limit", metavar="N", type=argument(parse_count), default=_LISTED,
         help=f"how many to list (default {_LISTED})")  # fmt: skip
@@ -68,7 +68,9 @@ async def run(given: argparse.Namespace) -> int:
     if given.output == "json":
         shown = msgspec.json.format(msgspec.json.encode(traces), indent=2).decode() + "\n"
     elif not traces:
-        shown = "no message has failed yet\n" if given.failed else "no traces yet: send a message\n"
+        shown = (
+            "nothing has failed in the traces that are kept\n" if given.failed else "no traces yet: send a message\n"
+        )
     sys.stdout.write(shown)
     return 0
 

@@ -36,8 +36,8 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
     parser: argparse.ArgumentParser = commands.add_parser(
         "up",
         help="run manifests here: each replica a process with its own sidecar, no cluster needed",
-        description="Run TcpService and Deployment manifests as processes of this machine, each replica with its own "
-        "sidecar. Each service has an address on 127.0.0.1, which `up` prints. `up` applies changes of the files.",
+        description="Run TcpService and Deployment manifests as processes on this machine, each replica with its own "
+        "sidecar. Each service has an address on 127.0.0.1, which `up` prints. `up` applies changes to the files.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -6,6 +6,7 @@ over a Unix socket.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -108,18 +109,24 @@ class Control:
             return self._not_found(unknown)
         tail = int(request.query["tail"]) if request.query.get("tail", "").isdecimal() else None
         response = web.StreamResponse()
-        await response.prepare(request)
+        with contextlib.suppress(ConnectionResetError):  # the other terminal is gone
+            await response.prepare(request)
+            await self._write_lines(response, names, tail, follow=bool(request.query.get("follow")))
+        return response
+
+    async def _write_lines(
+        self, response: web.StreamResponse, names: Sequence[str], tail: int | None, *, follow: bool
+    ) -> None:
         with self._log.follow() as follower:
             lines = self._log.lines(who for who in self._log.writers() if self._writes(who, names))
             await response.write(_lines(lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]))
-            while request.query.get("follow") and (line := await follower.queue.get()) is not None:
+            while follow and (line := await follower.queue.get()) is not None:
                 if self._writes(line.who, names):
                     await response.write(_lines([line]))
                 if follower.missed:
                     text = f"{follower.missed} lines are left out, because they came faster than they were read"
                     follower.missed = 0
                     await response.write(_lines([LogLine(0, "", text)]))
-        return response
 
     async def _traces(self, request: web.Request) -> web.Response:
         traces: Iterable[Trace] = self._store.recent(_MOST_TRACES)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tcpservice_local import sidecar_flags as flags_of
 from tcpservice_local.addresses import Addresses
@@ -23,6 +24,8 @@ from tcpservice_local.workloads import Probe, TcpSocket
 
 _SPAN_DELAY_MS: Final = "300"
 _DEBUGGER: Final = "debugger"
+_OF_SERVICES: Final = ("_SERVICE_HOST", "_SERVICE_PORT")
+_LISTENER: Final = "--listen="
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -151,6 +154,26 @@ class Designer:
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_BSP_SCHEDULE_DELAY": _SPAN_DELAY_MS,
         }
+
+
+def is_stale(running: Design, wanted: Design | None) -> bool:
+    """Whether a replica is to be replaced by another.
+
+    One that only lacks the variables of services that came later, and the listeners for them, goes on as it is: pods
+    get such variables only when they are created, too.
+    """
+    if wanted is None:
+        return True
+    variables = {
+        name: value
+        for name, value in wanted.app.variables.items()
+        if name in running.app.variables or not name.endswith(_OF_SERVICES)
+    }
+    words = tuple(
+        word for word in wanted.sidecar.words if word in running.sidecar.words or not word.startswith(_LISTENER)
+    )
+    app, sidecar = replace(wanted.app, variables=variables), replace(wanted.sidecar, words=words)
+    return running != replace(wanted, app=app, sidecar=sidecar)
 
 
 def _named(given: Mapping[str, int], key: str, name: str) -> int | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from tcpservice_local.designs import Design, Designer, Front, Options
+from tcpservice_local.designs import Design, Designer, Front, Options, is_stale
 from tcpservice_local.fleet_plan import Plan
 from tcpservice_local.pod import STOPPED, Pod, Told
 from tcpservice_local.processes import Guard
@@ -190,7 +190,7 @@ class Fleet:
 
         So a change takes one replica at a time, and one that does not come up takes no more than one.
         """
-        stale = [pod for pod in pods if pod.design != wanted.get(pod.name) and not pod.leaving]
+        stale = [pod for pod in pods if is_stale(pod.design, wanted.get(pod.name)) and not pod.leaving]
         right = [pod for pod in pods if pod not in stale and pod.name not in self._stopped]
         if stale and all(pod.ready for pod in right):
             self._let_go(min(stale, key=lambda pod: pod.ready))

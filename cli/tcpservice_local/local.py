@@ -25,7 +25,7 @@ from tcpservice_local.files import Files
 from tcpservice_local.fleet import Fleet
 from tcpservice_local.fleet_plan import FIRST_FREE, Plan, make_plan
 from tcpservice_local.manifests import Refused, read_manifests
-from tcpservice_local.pod import CRASHED, STARTING
+from tcpservice_local.pod import CRASHED, STARTING, Pod
 from tcpservice_local.process_log import ProcessLog
 from tcpservice_local.sidecar_flags import FRONT
 from tcpservice_local.tasks import begin
@@ -149,8 +149,8 @@ class Local:
             asked = self._asked.ports.get(service.key, self._asked.ports.get(service.name))
             why = ""
             if port not in (service.port, asked):
-                needs_root = service.port < FIRST_FREE and (port == service.local_port or os.geteuid() != 0)
-                why = f"; port {service.port} {'needs root' if needs_root else 'is taken'}"
+                low = service.port < FIRST_FREE and port == service.local_port
+                why = f"; ports below {FIRST_FREE} need root" if low else f"; port {service.local_port} is taken"
             self._say(f"{service.name} is at 127.0.0.1:{port}{why}")
         self._announced = dict(self.fleet.ports)
 
@@ -167,6 +167,8 @@ class Local:
             if texts != self._texts:
                 self._texts = texts
                 self._take(texts)
+            elif self.crashed():
+                self._look_for_commands()
 
     def _take(self, texts: Sequence[tuple[str, str]]) -> None:
         try:
@@ -180,6 +182,19 @@ class Local:
         else:
             self._say("the changed manifests are in effect")
             self._announce(plan)
+
+    def _look_for_commands(self) -> None:
+        """Find again where commands run, while a replica crashes: its script may have been built since."""
+        try:
+            plan = make_plan(read_manifests(self._texts))
+        except Refused:
+            return
+        folders = {workload.key: workload.folder for workload in self.fleet.plan.workloads}
+        moved = [each for each in plan.workloads if folders.get(each.key, each.folder) != each.folder]
+        if moved:
+            self.fleet.apply(plan)
+            for workload in moved:
+                self._say(f"{workload.name} runs in {workload.folder} now, because its script is there")
 
     async def _measure(self) -> None:
         while True:
@@ -199,10 +214,7 @@ class Local:
                 self._silent[pod.name] = (pod.app.pid, now)
             elif since <= now - SILENCE_S:
                 self._silent[pod.name] = (pid, float("inf"))
-                place = f"127.0.0.1:{pod.design.probe_port} after {SILENCE_S:g} s"
-                self._say(
-                    f"{pod.name} runs, but is not ready at {place}: does it listen on the port in the variable PORT?"
-                )
+                self._say(_silence(pod))
 
     async def measure(self) -> None:
         """Read the sidecars' figures now."""
@@ -212,6 +224,16 @@ class Local:
     def crashed(self) -> list[str]:
         """Return the names of the replicas that ended and wait to be started again."""
         return [pod.name for pod in self.fleet.pods.values() if pod.state == CRASHED]
+
+
+def _silence(pod: Pod) -> str:
+    """Say what is known of a replica that runs and does not become ready."""
+    port = pod.design.probe_port
+    variable = next((name for name, value in pod.design.app.variables.items() if value == str(port)), "PORT")
+    text = f"{pod.name} runs, but is not ready after {SILENCE_S:g} s"
+    if "was answered" in pod.probe_failure:
+        return f"{text}: {pod.probe_failure}"
+    return f"{text}: it does not listen on 127.0.0.1:{port}, the port in its variable {variable}"
 
 
 def _check(asked: Asked, plan: Plan) -> None:

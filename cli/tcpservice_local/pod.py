@@ -75,6 +75,11 @@ class Pod:
         """Whether messages should go to it."""
         return self.state in (READY, PAUSED)
 
+    @property
+    def probe_failure(self) -> str:
+        """Why the readiness probe failed last."""
+        return self._check.last if self._check is not None else ""
+
     def endpoints(self) -> Iterator[Endpoint]:
         """Give the replica for each service that it serves, as long as anything of it may answer."""
         if self._stopped or not self._began:
@@ -123,7 +128,7 @@ class Pod:
         if self.app.pid != self._pid:
             self._pid = self.app.pid
             if self._check is not None:
-                self._check.ready = False
+                self._check.forget()
             self._again.set()
         self._changed()
 

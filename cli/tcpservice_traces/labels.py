@@ -7,12 +7,13 @@ Outcomes are words, so that nothing is lost where there is no colour.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final, NamedTuple
 
 from tcpservice_traces.cells import cut, cut_start, safe
 from tcpservice_traces.durations import duration
-from tcpservice_traces.span import Span
+from tcpservice_traces.span import RESPONSE, Span
 from tcpservice_traces.tree import Row, route_of, same_place
 
 CALLS: Final = "→"
@@ -75,7 +76,7 @@ def notes(row: Row) -> list[Note]:
         return [Note(safe(row.lost.reason), "error")]
     outer, found = row.outer, []
     if row.span.error:
-        found.append(Note(safe(row.span.error), "error"))
+        found.append(Note(error_text(row.span), "error"))
     count = len(outer.failed)
     if outer.kind == "client" and (count > 1 or (count and not outer.error)):
         found.append(Note("1 failed attempt" if count == 1 else f"{count} failed attempts", "retry"))
@@ -85,6 +86,16 @@ def notes(row: Row) -> list[Note]:
     if wire * _WORTH_SAYING > outer.end_ns - outer.start_ns:
         found.append(Note(f"wire {duration(wire)}", "wire"))
     return found
+
+
+def error_text(span: Span) -> str:
+    """Return why a span failed: its code, and the message of the error where the span has the response."""
+    try:
+        error = json.loads(str(span.attributes.get(RESPONSE, ""))).get("err")
+    except (ValueError, AttributeError):
+        error = None
+    message = error.get("message") if isinstance(error, dict) else error
+    return safe(f"{span.error}: {message}" if span.error and isinstance(message, str) else span.error)
 
 
 def on_the_way(row: Row) -> int:

@@ -25,7 +25,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from tcpservice_traces.body import Refused, unpack
-from tcpservice_traces.span import FailedAttempt, Kind, Span, Value
+from tcpservice_traces.span import REQUEST, RESPONSE, FailedAttempt, Kind, Span, Value
 
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
@@ -37,8 +37,6 @@ MOST_ATTRIBUTES: Final = 64
 MOST_ATTEMPTS: Final = 16
 
 ATTEMPT_FAILED: Final = "tcpservice.attempt_failed"
-REQUEST: Final = "tcpservice.request"
-RESPONSE: Final = "tcpservice.response"
 _UNNAMED: Final = "unknown_service"
 _IDS: Final = ("traceId", "spanId", "parentSpanId")
 _KINDS: Final[dict[int, Kind]] = {2: "server", 3: "client", 4: "producer", 5: "consumer"}

@@ -13,8 +13,7 @@ from typing import Final
 from tcpservice_traces.cells import cut, safe
 from tcpservice_traces.labels import route, who
 from tcpservice_traces.lines import Line, Segment
-from tcpservice_traces.otlp import REQUEST, RESPONSE
-from tcpservice_traces.span import Span
+from tcpservice_traces.span import REQUEST, RESPONSE, Span
 from tcpservice_traces.store import Trace
 from tcpservice_traces.tree import Row, rows_of
 

@@ -5,9 +5,13 @@ Made by `otlp`, kept by `store`, shown through `tree`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
+
+REQUEST: Final = "tcpservice.request"
+RESPONSE: Final = "tcpservice.response"
+"""The attributes with the packets of a message, where a sidecar puts them on spans."""
 
 Kind = Literal["client", "server", "internal", "producer", "consumer"]
 Value = str | int | float | bool

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from tcpservice_traces.cells import safe
-from tcpservice_traces.labels import callee, route
+from tcpservice_traces.labels import callee, error_text, route
 from tcpservice_traces.store import Trace
 from tcpservice_traces.tree import Row, rows_of
 
@@ -59,7 +59,7 @@ def summarise(trace: Trace, rows: Sequence[Row]) -> Summary:
         duration_ns=max(span.end_ns for span in trace.spans) - start,
         services=len({span.service for span in trace.spans}),
         spans=len(trace.spans),
-        error=safe(first.span.error),
+        error=error_text(first.span),
         errors=sum(bool(row.lost or row.span.error) for row in rows),
         dropped=trace.dropped,
     )

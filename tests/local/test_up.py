@@ -72,6 +72,35 @@ def test_a_time_may_bound_it_and_what_the_app_started_ends_too(tmp_path: Path) -
         assert up.text.endswith("no messages were sent")
 
 
+def test_a_script_that_is_built_later_is_found(tmp_path: Path) -> None:
+    (tmp_path / "k8s").mkdir()
+    container = {"command": ["python3", "dist/main.py"]}
+    write(tmp_path / "k8s" / "a.yaml", tcp_service("a", 4601), deployment("a", container=container))
+    with Up("-f", str(tmp_path / "k8s")) as up:
+        up.await_text(r"^a-1 ended with exit status 2")
+        (tmp_path / "dist").mkdir()
+        (tmp_path / "dist" / "main.py").write_text(APP.read_text())
+        up.await_text(rf"^a runs in {tmp_path} now, because its script is there$")
+        up.await_ready("a-1")
+
+
+def test_a_deployment_that_is_added_restarts_no_other(tmp_path: Path) -> None:
+    orders(tmp_path / "orders.yaml")
+    with Up("-f", str(tmp_path)) as up:
+        up.await_ready("orders-1", "orders-2")
+        write(tmp_path / "stock.yaml", tcp_service("stock", 4602), deployment("stock"))
+        up.await_ready("stock-1")
+        assert send("stock", "whoami") == (0, ["stock-1"])
+        assert " is leaving" not in up.text
+        write(
+            tmp_path / "orders.yaml",
+            tcp_service("orders", 4601),
+            deployment("orders", replicas=2, container={"env": env(A="1")}),
+        )
+        up.await_text(r"^orders-1 is leaving")
+        wait_until(lambda: send("orders", "variables", '["A", "STOCK_SERVICE_PORT"]')[1][0][0] == "1", "it has them")
+
+
 def test_a_replica_that_is_killed_is_started_again_and_nothing_hangs(tmp_path: Path) -> None:
     routes = [{"name": "who", "match": {"type": "Exact", "pattern": "whoami"}, "idempotent": True}]
     path = write(tmp_path / "a.yaml", tcp_service("a", 4601, routes=routes), deployment("a", replicas=3))
@@ -264,7 +293,7 @@ def test_the_shells_own_collector_gets_the_traces(tmp_path: Path) -> None:
 def test_a_replica_that_listens_elsewhere_is_told(tmp_path: Path) -> None:
     with Up("-f", str(write(tmp_path / "a.yaml", tcp_service("a", 4601), deployment("a", container=SLEEPING)))) as up:
         up.await_text(
-            r"^a-1 runs, but is not ready at 127\.0\.0\.1:\d+ after 10 s: does it listen on the port in .* PORT\?$"
+            r"^a-1 runs, but is not ready after 10 s: it does not listen on 127\.0\.0\.1:\d+, .* variable \w*PORT$"
         )
 
 

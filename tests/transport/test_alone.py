@@ -33,7 +33,7 @@ def test_it_pulls_in_little_and_works(tmp_path: Path) -> None:
     assert run([python, "-W", "error", "-c", PROGRAM]) == "3\n[]\n"
     command = str(tmp_path / "env" / "bin" / "tcpservice")
     assert run([command, "--version"]).startswith("tcpservice ")
-    for name, extras in (("tcpservice", "local,sidecar"), ("tcpservice-sidecar", "sidecar")):
+    for name, extras in (("tcpservice", "local,sidecar,operator"), ("tcpservice-sidecar", "sidecar")):
         command = str(tmp_path / "env" / "bin" / name)
         done = subprocess.run([command, "up", "-f", "."], capture_output=True, text=True, check=False)
         assert done.returncode == 2
