@@ -203,8 +203,8 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             "Connections of callers without a sidecar do not go through the pods' sidecars. Kubernetes balances these "
             "callers per connection.",
             "No ready pod has a sidecar for the target port: the pods are older than the operator, the TcpService or "
-            "its target port. If the target port is a number, the Service leads to the sidecars only when all ready "
-            "pods have one.",
+            "its target port. If the target port is a number, a Service that the operator created leads to the "
+            "sidecars only when all ready pods have one.",
             "Recreate the pods. A pod gets the sidecar only when it is created:"
             + _shell("kubectl rollout restart -n NAMESPACE deployment/NAME"),
         ),
@@ -367,7 +367,10 @@ def _lines() -> Iterator[str]:
     yield from ("", "| condition | True | False | Unknown |", "|---|---|---|---|")
     for kind, meanings in _STATUSES.items():
         yield f"| {kind} | {' | '.join(meanings)} |"
-    yield from ("", "`Ready` also takes the reason of `Accepted` or `Programmed` if that condition is not True. With")
+    yield from (
+        "",
+        "`Ready` is False with the reason of `Accepted` or `Programmed` if that condition is not True. With",
+    )
     yield "`ServiceTaken` and `ServiceRefused`, it does so only if sidecars have no endpoints."
     yield from ("", "## Reasons", "", "| condition | reason | status | meaning |", "|---|---|---|---|")
     for kind, reasons in CONDITION_TYPES.items():
