@@ -123,42 +123,47 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     "matchLabels as in a Deployment": (
         TCP_SERVICE.replace("{app: orders}", "{matchLabels: {app: orders}}"),
         (
-            "6: TcpService default/orders: spec.selector.matchLabels: expected a label's value, as text, "
-            'got {"app":"orders"}'
+            "6: TcpService default/orders: spec.selector.matchLabels: expected a label's value, as text, got "
+            '{"app":"orders"}; write the labels directly below selector, such as {app: orders}'
         ),
     ),
     "a duration without a unit": (
         spec("timeouts: {request: 5}"),
-        "8: TcpService default/orders: spec.timeouts.request: expected a duration such as 250ms, got 5",
+        "8: TcpService default/orders: spec.timeouts.request: expected a duration in whole numbers with a unit, "
+        "such as 250ms, 5s or 1m30s, got 5",
     ),
     "a duration without a unit, in quotes": (
         spec('timeouts: {request: "30"}'),
-        '8: TcpService default/orders: spec.timeouts.request: expected a duration such as 250ms, got "30"',
+        "8: TcpService default/orders: spec.timeouts.request: expected a duration in whole numbers with a unit, "
+        'such as 250ms, 5s or 1m30s, got "30"',
     ),
     "a duration with a space": (
         spec("timeouts: {request: 5 s}"),
-        '8: TcpService default/orders: spec.timeouts.request: expected a duration such as 250ms, got "5 s"',
+        "8: TcpService default/orders: spec.timeouts.request: expected a duration in whole numbers with a unit, "
+        'such as 250ms, 5s or 1m30s, got "5 s"',
     ),
     "a duration in sec": (
         spec("timeouts: {request: 5sec}"),
-        '8: TcpService default/orders: spec.timeouts.request: expected a duration such as 250ms, got "5sec"',
+        "8: TcpService default/orders: spec.timeouts.request: expected a duration in whole numbers with a unit, "
+        'such as 250ms, 5s or 1m30s, got "5sec"',
     ),
     "a duration with a fraction": (
         spec("timeouts: {request: 1.5s}"),
-        '8: TcpService default/orders: spec.timeouts.request: expected a duration such as 250ms, got "1.5s"',
+        "8: TcpService default/orders: spec.timeouts.request: expected a duration in whole numbers with a unit, "
+        'such as 250ms, 5s or 1m30s, got "1.5s"',
     ),
     "an algorithm in another case": (
         spec("loadBalancing: {algorithm: leastRequest}"),
         (
-            "8: TcpService default/orders: spec.loadBalancing.algorithm: expected ConsistentHash, "
-            'LeastLatency, LeastRequest, Random or RoundRobin, got "leastRequest"'
+            "8: TcpService default/orders: spec.loadBalancing.algorithm: expected LeastRequest, Random or "
+            'RoundRobin, got "leastRequest"'
         ),
     ),
     "an algorithm as in Envoy": (
         spec("loadBalancing: {algorithm: ROUND_ROBIN}"),
         (
-            "8: TcpService default/orders: spec.loadBalancing.algorithm: expected ConsistentHash, "
-            'LeastLatency, LeastRequest, Random or RoundRobin, got "ROUND_ROBIN"'
+            "8: TcpService default/orders: spec.loadBalancing.algorithm: expected LeastRequest, Random or "
+            'RoundRobin, got "ROUND_ROBIN"'
         ),
     ),
     "a protocol in another case": (
@@ -464,8 +469,8 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     "a size in MB": (
         spec("limits: {maxFrameSize: 16MB}"),
         (
-            "8: TcpService default/orders: spec.limits.maxFrameSize: expected a size from 1 to 1Gi such "
-            'as 4Mi, got "16MB"'
+            "8: TcpService default/orders: spec.limits.maxFrameSize: expected a size from 1 to 1Gi such as 4Mi, "
+            'got "16MB"; write 16Mi, not 16MB'
         ),
     ),
     "a number in quotes": (
@@ -486,12 +491,13 @@ TCP_SERVICES: dict[str, tuple[str, ...]] = {
     ),
     "a percentage that is not in quotes": (
         spec("tracing: {samplingPercent: 50}"),
-        '8: TcpService default/orders: spec.tracing.samplingPercent: expected a percentage such as "0.1", got 50; '
-        "put it in quotes",
+        '8: TcpService default/orders: spec.tracing.samplingPercent: expected a percentage in quotes from "0" to '
+        '"100", without %, got 50; put it in quotes',
     ),
     "a percentage in quotes with its sign": (
         spec('tracing: {samplingPercent: "50%"}'),
-        '8: TcpService default/orders: spec.tracing.samplingPercent: expected a percentage such as "0.1", got "50%"',
+        '8: TcpService default/orders: spec.tracing.samplingPercent: expected a percentage in quotes from "0" to '
+        '"100", without %, got "50%"',
     ),
     "routes for bytes": (
         spec("protocol: Opaque", "routes:", "- {name: find, match: {type: Exact, pattern: find}}"),

@@ -109,7 +109,10 @@ def test_what_is_not_supported_yet_is_unknown(api: ApiServer, name: str) -> None
 @pytest.mark.parametrize(
     ("manifest", "words"),
     [
-        (SERVICE + "  timeouts: {request: fast}\n", ["spec.timeouts.request", "expected a duration such as 250ms"]),
+        (
+            SERVICE + "  timeouts: {request: fast}\n",
+            ["spec.timeouts.request", "expected a duration in whole numbers with a unit, such as 250ms, 5s or 1m30s"],
+        ),
         (SERVICE.replace("orders", "9orders"), ["metadata.name", "expected lowercase letters, digits and hyphens"]),
         (
             SERVICE.replace("orders", "orders-replicas"),

@@ -184,7 +184,11 @@ class Tracing(Group, frozen=True, kw_only=True):
 
     sampling_percent: Annotated[
         Annotated[
-            str, Meta(pattern=r"^(100|[0-9]{1,2}(\.[0-9]{1,6})?)$", extra={"expected": 'a percentage such as "0.1"'})
+            str,
+            Meta(
+                pattern=r"^(100|[0-9]{1,2}(\.[0-9]{1,6})?)$",
+                extra={"expected": 'a percentage in quotes from "0" to "100", without %'},
+            ),
         ]
         | None,
         Meta(description='The percentage of messages to record, as a string from "0" to "100". Default "1".'),

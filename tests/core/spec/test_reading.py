@@ -123,8 +123,8 @@ def test_mistakes_of_all_kinds_are_told_at_once() -> None:
         '1000000, got "many"',
         "orders.yaml:12: TcpService shop/orders: spec.routes[1].match.pattern: expected a unique pattern, "
         "but spec.routes[0] has the same pattern",
-        "orders.yaml:13: TcpService shop/orders: spec.routes[1].timeouts.request: expected a duration such as 250ms, "
-        'got "fast"',
+        "orders.yaml:13: TcpService shop/orders: spec.routes[1].timeouts.request: expected a duration in whole numbers "
+        'with a unit, such as 250ms, 5s or 1m30s, got "fast"',
         "orders.yaml:16: TcpService shop/orders: not supported yet: spec.routes[2].backendRefs",
         "orders.yaml:25: EndpointSlice shop/orders-1: ports[0].port: expected a port from 1 to 65535, got 0",
     ]

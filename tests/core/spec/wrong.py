@@ -49,19 +49,22 @@ FIELDS = {
     "a null item": ("  routes: [null]", "6: spec.routes[0]: expected a mapping, got null"),
     "no duration": (
         "  timeouts:\n    request: fast",
-        '7: spec.timeouts.request: expected a duration such as 250ms, got "fast"',
+        "7: spec.timeouts.request: expected a duration in whole numbers with a unit, such as 250ms, 5s or 1m30s, "
+        'got "fast"',
     ),
     "a number for a duration": (
         "  timeouts: {request: 5}",
-        "6: spec.timeouts.request: expected a duration such as 250ms, got 5",
+        "6: spec.timeouts.request: expected a duration in whole numbers with a unit, such as 250ms, 5s or 1m30s, got 5",
     ),
     "a fractional duration": (
         "  retry: {backoff: 1.5s}",
-        '6: spec.retry.backoff: expected a duration such as 250ms, got "1.5s"',
+        "6: spec.retry.backoff: expected a duration in whole numbers with a unit, such as 250ms, 5s or 1m30s, got "
+        '"1.5s"',
     ),
     "a duration and a line break": (
         '  retry: {backoff: "1s\\n"}',
-        r'6: spec.retry.backoff: expected a duration such as 250ms, got "1s\n"',
+        "6: spec.retry.backoff: expected a duration in whole numbers with a unit, such as 250ms, 5s or 1m30s, got "
+        '"1s\\n"',
     ),
     "a selector of namespaces without from": (
         "  allowedCallers:\n    namespaces: {selector: {team: web}}",
@@ -132,6 +135,14 @@ FIELDS = {
         "  limits: {maxFrameSize: 2Gi}",
         '6: spec.limits.maxFrameSize: expected a size from 1 to 1Gi such as 4Mi, got "2Gi"',
     ),
+    "a size in megabytes": (
+        "  limits: {maxFrameSize: 1.5mb}",
+        '6: spec.limits.maxFrameSize: expected a size from 1 to 1Gi such as 4Mi, got "1.5mb"; write 1.5Mi, not 1.5mb',
+    ),
+    "a size in mebibytes": (
+        "  limits: {maxFrameSize: 16MiB}",
+        '6: spec.limits.maxFrameSize: expected a size from 1 to 1Gi such as 4Mi, got "16MiB"; write 16Mi, not 16MiB',
+    ),
     "a size that is true": (
         "  limits: {maxFrameSize: on}",
         "6: spec.limits.maxFrameSize: expected a size from 1 to 1Gi such as 4Mi, got true",
@@ -139,8 +150,7 @@ FIELDS = {
     "an unknown protocol": ("  protocol: nestjs", '6: spec.protocol: expected NestJS or Opaque, got "nestjs"'),
     "an unknown algorithm": (
         "  loadBalancing: {algorithm: Best}",
-        "6: spec.loadBalancing.algorithm: expected ConsistentHash, LeastLatency, LeastRequest, Random or RoundRobin, "
-        'got "Best"',
+        '6: spec.loadBalancing.algorithm: expected LeastRequest, Random or RoundRobin, got "Best"',
     ),
     "a target port that is none": (
         "  targetPort: 0",
@@ -163,6 +173,11 @@ FIELDS = {
         "  selector: {version: 1}",
         "6: spec.selector.version: expected a label's value, as text, got 1; put it in quotes",
     ),
+    "a selector with matchLabels": (
+        "  selector: {matchLabels: {app: orders}}",
+        '6: spec.selector.matchLabels: expected a label\'s value, as text, got {"app":"orders"}; write the labels '
+        "directly below selector, such as {app: orders}",
+    ),
     "a selector by nothing": (
         "  selector: {version: null}",
         "6: spec.selector.version: expected a label's value, as text, got null",
@@ -181,7 +196,8 @@ FIELDS = {
     ),
     "sampling by number": (
         "  tracing: {samplingPercent: 1}",
-        '6: spec.tracing.samplingPercent: expected a percentage such as "0.1", got 1; put it in quotes',
+        '6: spec.tracing.samplingPercent: expected a percentage in quotes from "0" to "100", without %, got 1; put '
+        "it in quotes",
     ),
     "a repeated key": ("  port: 3002", "6: spec.port: the key is given twice, on lines 5 and 6"),
     "routes where there are no messages": (
@@ -252,7 +268,8 @@ ROUTES = {
     ),
     "a bad duration": (
         SECOND + "    timeouts:\n      request: fast",
-        '12: spec.routes[1].timeouts.request: expected a duration such as 250ms, got "fast"',
+        "12: spec.routes[1].timeouts.request: expected a duration in whole numbers with a unit, such as 250ms, 5s "
+        'or 1m30s, got "fast"',
     ),
     "an attempt longer than the request": (
         SECOND + "    timeouts: {request: 1s, backendRequest: 1m}",
@@ -261,6 +278,10 @@ ROUTES = {
     "text for a truth": (
         SECOND + '    idempotent: "yes"',
         '11: spec.routes[1].idempotent: expected true or false, got "yes"',
+    ),
+    "an unknown delivery": (
+        SECOND + "    delivery: Both",
+        '11: spec.routes[1].delivery: expected OneReplica, got "Both"',
     ),
     "two mistakes in a duplicate": (
         "  - {name: sum, match: {type: Exact, pattern: sum}, retry: {attempts: x}}",
