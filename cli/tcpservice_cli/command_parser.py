@@ -57,7 +57,8 @@ class CommandParser(argparse.ArgumentParser):
             text = f"give a command: {', '.join(commands)}" if commands else f"give {' and '.join(names.split(', '))}"
         elif text.endswith(_NO_VALUE):
             flags = text.removesuffix(_NO_VALUE)
-            text = f"{flags}: expected {self._option_string_actions[flags.split('/')[0]].metavar} after it"
+            action = self._option_string_actions[flags.split("/")[0]]
+            text = f"{flags}: expected {action.metavar or ' or '.join(map(str, action.choices or ()))} after it"
         raise UsageError(self.prog, text)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import deque
 from typing import Any, Final
 
 from tcpservice_flags import argument, parse_count
@@ -40,22 +41,29 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
 async def run(given: argparse.Namespace) -> int:
     """Print; return the exit status. Raises NotThereError."""
     from tcpservice_cli.plaintext import plain  # what follows imports much, and `tcpservice send` should start at once
+    from tcpservice_local.control import END
     from tcpservice_local.control_client import running, the_one
 
     up = await the_one(running(), given.names)
     tail = given.tail if given.grep is None else None  # else the last lines of those that match
-    lines: list[str] = []
+    before: deque[str] | None = deque(maxlen=given.tail)
     async for line in up.logs(given.names, tail=tail, follow=given.follow):
         shown = f"{line.who} | {plain(line.text)}" if line.who else plain(line.text)
-        if given.grep is not None and not given.grep.search(shown):
+        if line == END and before is not None:
+            _print(*before)
+            before = None
+        elif given.grep is not None and not given.grep.search(shown):
             continue
-        if given.follow:
-            sys.stdout.write(f"{shown}\n")
-            sys.stdout.flush()
+        elif before is not None:
+            before.append(shown)
         else:
-            lines.append(shown)
-    sys.stdout.write("".join(f"{line}\n" for line in lines[-given.tail :]))
+            _print(shown)
     return 0
+
+
+def _print(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
 
 
 def _expression(text: str) -> re.Pattern[str]:

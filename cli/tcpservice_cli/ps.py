@@ -44,17 +44,14 @@ async def run(given: argparse.Namespace) -> int:
     """List; return the exit status. Raises NotThereError."""
     import msgspec  # what follows imports much, and `tcpservice send` should start at once
 
-    from tcpservice_local.control_client import running
+    from tcpservice_local.control_client import overviews, running
 
-    runs = running()
-    overviews = [await each.overview() for each in runs]
+    known = await overviews(running())
     if given.output == "json":
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(overviews), indent=2).decode() + "\n")
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode([*known.values()]), indent=2).decode() + "\n")
     else:
-        texts = [render(overview) for overview in overviews]
-        if len(texts) > 1:
-            texts = [f"tcpservice up, process {up.pid}\n{text}" for up, text in zip(runs, texts, strict=True)]
-        sys.stdout.write("\n".join(texts))
+        heading = "tcpservice up, process {}\n" if len(known) > 1 else ""
+        sys.stdout.write("\n".join(heading.format(up.pid) + render(overview) for up, overview in known.items()))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -36,7 +37,14 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("trace", metavar="ID", nargs="?", default=None, help="the first digits of the ID of a trace")
+    add(
+        "trace",
+        metavar="ID",
+        type=argument(_digits),
+        nargs="?",
+        default=None,
+        help="the first digits of the ID of a trace",
+    )
     add("--failed", action="store_true", help="only traces in which a message or an attempt failed")
     add("--limit", metavar="N", type=argument(parse_count), default=_LISTED,
         help=f"how many to list (default {_LISTED})")  # fmt: skip
@@ -53,7 +61,8 @@ async def run(given: argparse.Namespace) -> int:
 
     runs = running()
     if given.trace is None:
-        traces = [trace for up in runs for trace in await up.traces(failed=given.failed)][: given.limit]
+        every = [trace for up in runs for trace in await up.traces(failed=given.failed)]
+        traces = sorted(every, key=lambda trace: trace.since, reverse=True)[: given.limit]
         shown = _list(traces)
     else:
         found, why = [], NotThereError("")
@@ -73,6 +82,12 @@ async def run(given: argparse.Namespace) -> int:
         )
     sys.stdout.write(shown)
     return 0
+
+
+def _digits(text: str) -> str:
+    if not re.fullmatch("[0-9A-Fa-f]{1,32}", text):
+        raise ValueError(f'expected the first digits of a trace ID such as 4bf92f35, got "{text}"')
+    return text
 
 
 def _list(traces: list[Trace]) -> str:

@@ -142,7 +142,9 @@ def _warn_grace(spec: Spec, pods: Sequence[_Pods]) -> Iterator[Finding]:
     """Find pods that end before their messages may take that long."""
     drain = spec.drain or Drain()
     for name, text in (("streamTimeout", drain.stream_timeout), ("timeout", drain.timeout)):
-        longest = parse_duration(text) / SECOND if text else 0
+        if not text:
+            continue
+        longest = parse_duration(text) / SECOND
         pod = next((each for each in pods if each.grace <= longest), None)
         if pod is not None:
             ending = f"but the pods of {pod.label} end {pod.grace:g}s after their deletion"

@@ -24,6 +24,8 @@ from tcpservice_traces import NoSuchTrace, Trace, TraceStore, summary_of
 SOCKET: Final = "control.sock"
 _MOST_TRACES: Final = 200
 _CLOSING_S: Final = 0.2
+END: Final = LogLine(-1, "", "")
+"""Stands between the lines that were there and those that come."""
 
 
 class Replica(Struct, frozen=True, kw_only=True):
@@ -89,7 +91,9 @@ class Control:
                 web.post("/restart/{name}", self._restart),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSING_S)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSING_S, handler_cancellation=True
+        )
         await self._runner.setup()
         await web.UnixSite(self._runner, str(folder / SOCKET)).start()
 
@@ -117,12 +121,12 @@ class Control:
     async def _write_lines(
         self, response: web.StreamResponse, names: Sequence[str], tail: int | None, *, follow: bool
     ) -> None:
-        with self._log.follow() as follower:
+        with self._log.follow(lambda who: self._writes(who, names)) as follower:
             lines = self._log.lines(who for who in self._log.writers() if self._writes(who, names))
             await response.write(_lines(lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]))
+            await response.write(_lines([END]))
             while follow and (line := await follower.queue.get()) is not None:
-                if self._writes(line.who, names):
-                    await response.write(_lines([line]))
+                await response.write(_lines([line]))
                 if follower.missed:
                     text = f"{follower.missed} lines are left out, because they came faster than they were read"
                     follower.missed = 0

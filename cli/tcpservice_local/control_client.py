@@ -6,6 +6,7 @@ Used by `tcpservice ps`, `logs`, `traces` and `restart`. If there are several ru
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -72,7 +73,8 @@ class Run:
             ):
                 body = await response.read()
         except (OSError, TimeoutError, aiohttp.ClientError) as error:
-            raise NotThereError(f"tcpservice up (process {self.pid}) does not answer: {error}") from error
+            reason = str(error) or type(error).__name__
+            raise NotThereError(f"tcpservice up (process {self.pid}) does not answer: {reason}") from error
         try:
             if response.status != 200:
                 raise NotThereError(decode(body, type=Failure).message)
@@ -94,13 +96,26 @@ def running() -> list[Run]:
     return found
 
 
+async def overviews(runs: Sequence[Run]) -> dict[Run, Overview]:
+    """Ask all runs what they run; those that do not answer are left out. Raises NotThereError if none answers."""
+    answers = await asyncio.gather(*(run.overview() for run in runs), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, NotThereError):
+            raise answer
+    found = {run: answer for run, answer in zip(runs, answers, strict=True) if isinstance(answer, Overview)}
+    if not found:
+        raise NotThereError("\n".join(map(str, answers)))
+    return found
+
+
 async def the_one(runs: Sequence[Run], names: Sequence[str]) -> Run:
     """Return the run that has all replicas or Deployments of these names; without a name, the only run.
 
     Raises NotThereError where there is none, or more than one.
     """
     known = {
-        run: [name for each in (await run.overview()).replicas for name in (each.name, each.workload)] for run in runs
+        run: [name for each in overview.replicas for name in (each.name, each.workload)]
+        for run, overview in (await overviews(runs)).items()
     }
     found = [run for run, there in known.items() if set(names) <= set(there)]
     if len(found) == 1:

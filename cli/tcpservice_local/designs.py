@@ -137,6 +137,8 @@ class Designer:
 
     def _sidecar(self, flags: list[str], service: str, instance: str) -> Program:
         telemetry = self._telemetry(service, instance)
+        if self._options.collector is not None:  # a collector of the shell's is elsewhere, and gets no payloads
+            flags = [*flags, flags_of.TRACED_PAYLOAD]
         return flags_of.program(self._options.folder, flags, telemetry, self._options.inherited)
 
     def _telemetry(self, service: str, instance: str) -> dict[str, str]:

@@ -41,7 +41,7 @@ class Files:
     def _texts_at(self, path: Path) -> list[tuple[str, str]]:
         if str(path) == STDIN:
             if self._stdin is None:
-                self._stdin = sys.stdin.read()
+                self._stdin = _decoded(sys.stdin.buffer.read())
             return [("stdin", self._stdin)]
         files = manifests_in(path) if path.is_dir() else [path]
         return [(str(file), _decoded(file.read_bytes())) for file in files]

@@ -14,9 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tcpservice.errors import TcpServiceError
 from tcpservice.spec.yamltext import parse
 
 NAMES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+ENDINGS: Final = (".yaml", ".yml", ".json", ".env", ".properties", ".txt", ".conf")
+"""Files that a build may read; others, such as an app's logs, do not make it build again."""
 _COMMANDS: Final = (("kubectl", "kustomize"), ("kustomize", "build"))
 _NAMING: Final = ("resources", "bases", "components")
 _NOT_LOOKED_AT: Final = frozenset({"node_modules", ".git", ".venv", "dist"})
@@ -32,13 +35,19 @@ class Kustomization:
         self._folder = folder
         self._stamp: Stamp = frozenset()
         self._text = ""
+        self._error: OSError | None = None
 
     def text(self) -> tuple[str, str]:
         """Return a name in its folder, and what kustomize makes of it. Raises OSError, with kustomize's words."""
         stamp = frozenset(_stamps(self._folder))
         if stamp != self._stamp or not stamp:
-            self._text = self._build()
-            self._stamp = stamp
+            self._stamp, self._error = stamp, None
+            try:
+                self._text = self._build()
+            except OSError as error:
+                self._error = error
+        if self._error is not None:
+            raise self._error
         return str(self._folder / "kustomize build"), self._text
 
     def _build(self) -> str:
@@ -48,8 +57,9 @@ class Kustomization:
         command = [*words, str(self._folder)]
         try:
             done = subprocess.run(  # noqa: S603 (the user's own folder, to a program of the user)
-                command, capture_output=True, text=True, timeout=_BUILD_S, check=False
-            )
+                command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace",
+                timeout=_BUILD_S, check=False,
+            )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise TimeoutError(errno.ETIMEDOUT, f"no result after {_BUILD_S:g} s", " ".join(command)) from None
         if done.returncode != 0:
@@ -70,6 +80,8 @@ def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:
         for place, folders, files in os.walk(each):
             folders[:] = [name for name in folders if name not in _NOT_LOOKED_AT]
             for name in files:
+                if not name.endswith(ENDINGS) and name not in NAMES:
+                    continue
                 try:
                     found = os.stat(os.path.join(place, name))
                 except OSError:
@@ -85,8 +97,11 @@ def _named(folder: Path) -> list[Path]:
             text = (folder / name).read_text("utf-8", "replace")
         except OSError:
             continue
-        for document in parse(text):
-            value = document.tree.value
-            entries = [entry for key in _NAMING for entry in (value.get(key) or [])] if isinstance(value, dict) else []
-            found += [(folder / entry).resolve() for entry in entries if isinstance(entry, str)]
+        try:
+            values = [document.tree.value for document in parse(text)]
+        except TcpServiceError:  # kustomize says what is wrong with it
+            continue
+        lists = [value.get(key) for value in values if isinstance(value, dict) for key in _NAMING]
+        entries = [entry for each in lists if isinstance(each, list) for entry in each]
+        found += [(folder / entry).resolve() for entry in entries if isinstance(entry, str)]
     return [path for path in found if path.is_dir()]

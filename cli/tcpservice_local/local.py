@@ -76,6 +76,8 @@ class Local:
         self._control: Control | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._announced: dict[str, int] = {}
+        self._accepted: list[tuple[str, str]] = []
+        self._trouble = ""
         self._silent: dict[str, tuple[int, float]] = {}
         self.grace = 5.0
         self.history = History()
@@ -86,6 +88,7 @@ class Local:
         """Start everything. Raises OSError, Refused, NoPortError, WrongRunError."""
         try:
             self._texts = self._files.texts()
+            self._accepted = self._texts
             plan = make_plan(read_manifests(self._texts))
             _check(self._asked, plan)
             await self._begin(plan)
@@ -123,7 +126,10 @@ class Local:
         self.fleet = Fleet(options, self._take_line, self._changed)
         await self.fleet.start(plan)
         self._control = Control(self.fleet, self.history, self.log, self.traces)
-        await self._control.start(self._folder)
+        try:
+            await self._control.start(self._folder)
+        except OSError as error:  # TMPDIR is too long for the name of a socket
+            self._say(f"tcpservice ps, logs, traces and restart cannot find this run: {error} ({self._folder})")
         self._announce(plan)
         self._tasks = [begin(self._watch()), begin(self._measure())]
 
@@ -161,14 +167,20 @@ class Local:
             try:
                 texts = await asyncio.to_thread(self._files.texts)
             except OSError as error:
-                self._say(f"{error}; the last good state goes on")
-                await asyncio.sleep(LOOK_S)
+                self._say_once(f"{error.filename}: {error.strerror}; the last good state goes on")
                 continue
+            self._trouble = ""
             if texts != self._texts:
                 self._texts = texts
                 self._take(texts)
             elif self.crashed():
                 self._look_for_commands()
+
+    def _say_once(self, trouble: str) -> None:
+        """Say what is wrong with the files, once as long as it stays the same."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._say(trouble)
 
     def _take(self, texts: Sequence[tuple[str, str]]) -> None:
         try:
@@ -180,19 +192,24 @@ class Local:
                 self._say(line)
             self._say("the last good state goes on")
         else:
+            self._accepted = list(texts)
             self._say("the changed manifests are in effect")
             self._announce(plan)
 
     def _look_for_commands(self) -> None:
         """Find again where commands run, while a replica crashes: its script may have been built since."""
         try:
-            plan = make_plan(read_manifests(self._texts))
+            plan = make_plan(read_manifests(self._accepted))
         except Refused:
             return
         folders = {workload.key: workload.folder for workload in self.fleet.plan.workloads}
         moved = [each for each in plan.workloads if folders.get(each.key, each.folder) != each.folder]
         if moved:
-            self.fleet.apply(plan)
+            try:
+                self.fleet.apply(plan)
+            except NoPortError as error:
+                self._say_once(str(error))
+                return
             for workload in moved:
                 self._say(f"{workload.name} runs in {workload.folder} now, because its script is there")
 

@@ -119,6 +119,8 @@ def _check_kind(document: Document) -> Iterator[Finding]:
     version, kind = (value.get("apiVersion"), value.get("kind")) if isinstance(value, dict) else (None, None)
     if not isinstance(version, str) or not isinstance(kind, str) or version.startswith(f"{GROUP}/"):
         return
+    if kind.endswith("List"):
+        return
     known = {**_VERSIONS, SERVICE: f"{GROUP}/v1alpha1"}
     of_kubernetes = "." not in version.partition("/")[0]
     near = nearest(kind, [*known], _ALIKE) if of_kubernetes else nearest(kind, [SERVICE], _THE_SAME)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -19,8 +19,8 @@ KEPT: Final = 2000
 """Lines of each process."""
 LONGEST: Final = 4096
 """Characters of a line; the rest is cut."""
-PROCESSES: Final = 200
-"""Processes whose lines are kept; the one whose first line is oldest gives way."""
+PROCESSES: Final = 1000
+"""Processes whose lines are kept; the one that has not written for longest gives way."""
 WAITING: Final = 10_000
 """Lines that wait for one follower; more are left out, and counted."""
 
@@ -34,14 +34,20 @@ class LogLine(Struct, frozen=True):
 
 
 class Follower:
-    """A queue of the lines that come, None at their end; `missed` counts those for which there was no room."""
+    """A queue of the lines that come, None at their end; `missed` counts those for which there was no room.
 
-    def __init__(self) -> None:
+    `wanted` says whose lines it takes.
+    """
+
+    def __init__(self, wanted: Callable[[str], bool]) -> None:
+        self._wanted = wanted
         self.queue: asyncio.Queue[LogLine | None] = asyncio.Queue(WAITING + 1)
         self.missed = 0
 
     def take(self, line: LogLine) -> None:
-        """Take a line, if there is room."""
+        """Take a line, if it is wanted and there is room."""
+        if not self._wanted(line.who):
+            return
         if self.queue.qsize() < WAITING:
             self.queue.put_nowait(line)
         else:
@@ -63,13 +69,15 @@ class ProcessLog:
         line = LogLine(self._number, who, text[:LONGEST])
         if who not in self._lines and len(self._lines) >= PROCESSES:
             del self._lines[next(iter(self._lines))]
-        self._lines.setdefault(who, deque(maxlen=KEPT)).append(line)
+        lines = self._lines.pop(who) if who in self._lines else deque(maxlen=KEPT)
+        lines.append(line)
+        self._lines[who] = lines  # the last to write is the last to go
         self._recent.append(line)
         for follower in self._followers:
             follower.take(line)
 
     def writers(self) -> list[str]:
-        """Return who has written, in the order of their first lines."""
+        """Return who has written, the last one last."""
         return list(self._lines)
 
     def recent(self) -> list[LogLine]:
@@ -88,9 +96,9 @@ class ProcessLog:
         self._followers.clear()
 
     @contextlib.contextmanager
-    def follow(self) -> Iterator[Follower]:
+    def follow(self, wanted: Callable[[str], bool] = lambda _: True) -> Iterator[Follower]:
         """Give a follower of the lines that come from now on."""
-        follower = Follower()
+        follower = Follower(wanted)
         self._followers.add(follower)
         try:
             yield follower

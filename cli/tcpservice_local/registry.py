@@ -47,7 +47,8 @@ def folders() -> list[tuple[Path, Run]]:
     found = []
     for path in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{_FILE}")):
         try:
-            if path.stat().st_uid != os.getuid():
+            # Another user's folder may hold a link to a file of this user.
+            if {path.lstat().st_uid, path.parent.lstat().st_uid} != {os.getuid()}:
                 continue
             run = decode(path.read_bytes(), type=Run)
             os.kill(run.pid, 0)

@@ -21,8 +21,8 @@ MESH: Final = "mesh"
 ADMIN: Final = "admin"
 FRONT: Final = "front"
 STATE: Final = "manifests"
-_TRACED_PAYLOAD: Final = "2Ki"
-"""How much of each message the traces show."""
+TRACED_PAYLOAD: Final = "--traced-payload=2Ki"
+"""How much of each message the traces of `up` show."""
 _EXPECTED: Final = re.compile(r"listening |[0-9:]+ (info|debug) ")
 _OURS: Final = ("TCPSERVICE_", "OTEL_")
 
@@ -39,8 +39,6 @@ def program(folder: Path, flags: Iterable[str], telemetry: Mapping[str, str], in
             str(folder / STATE),
             "--log-format",
             "human",
-            "--traced-payload",
-            _TRACED_PAYLOAD,
             *flags,
         ),
         variables={**kept, **telemetry},

@@ -62,6 +62,8 @@ def _of_parser(text: str, lines: list[str], line: int, above: int) -> str:
             return f"{what} on line {mark.line + 1} is not closed"
         if error.problem in _MISALIGNED and above:
             return _not_aligned(lines, line, above)
+    except yaml.YAMLError:  # a control character, which the message names
+        return ""
     return ""
 
 

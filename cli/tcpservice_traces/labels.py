@@ -92,7 +92,7 @@ def error_text(span: Span) -> str:
     """Return why a span failed: its code, and the message of the error where the span has the response."""
     try:
         error = json.loads(str(span.attributes.get(RESPONSE, ""))).get("err")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         error = None
     message = error.get("message") if isinstance(error, dict) else error
     return safe(f"{span.error}: {message}" if span.error and isinstance(message, str) else span.error)

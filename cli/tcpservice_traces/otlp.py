@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Iterator
+from math import isfinite
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -197,7 +198,7 @@ def _values(attributes: Iterable[KeyValue]) -> dict[str, Value]:
                 found[_cut(attribute.key)] = _cut(attribute.value.string_value, limit)
             case "int_value":
                 found[_cut(attribute.key)] = attribute.value.int_value
-            case "double_value":
+            case "double_value" if isfinite(attribute.value.double_value):
                 found[_cut(attribute.key)] = attribute.value.double_value
             case "bool_value":
                 found[_cut(attribute.key)] = attribute.value.bool_value

@@ -50,7 +50,7 @@ def _member(packet: str, kind: str) -> tuple[str, str]:
     """Return the name and the value of what matters in a packet; of one that is cut, all of it."""
     try:
         members = json.loads(packet)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", packet
     for name in _MEMBERS[kind]:
         if isinstance(members, dict) and members.get(name) is not None:

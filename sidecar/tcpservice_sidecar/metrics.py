@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from tcpservice import __version__, implementation
 from tcpservice.exchange import Durations, Exchange
+from tcpservice.exchange.views import REMOVED
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of the histograms' buckets; the last bucket has none."""
@@ -130,7 +131,8 @@ class Metrics:
         for seen in services:
             yield Point(QUEUED, (seen.service,), seen.waiting)
         for seen in services:
-            yield Point(REACHABLE, (seen.service,), int(seen.state == _REACHABLE))
+            if seen.state != REMOVED:
+                yield Point(REACHABLE, (seen.service,), int(seen.state == _REACHABLE))
         for seen in services:
             for state, count in Counter(endpoint.state for endpoint in seen.endpoints).items():
                 yield Point(ENDPOINTS, (seen.service, state), count)

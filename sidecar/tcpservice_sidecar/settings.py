@@ -44,6 +44,8 @@ _IN_POD: Final = "KUBERNETES_SERVICE_HOST"
 """The variable that every container in a pod has, and nothing else."""
 
 _LEAST_MEMORY: Final = 16 << 20
+_MOST_PAYLOAD: Final = 16 * 1024
+"""So that a full queue of spans stays small beside the sidecar's memory."""
 _LOG_FORMATS: Final = ("auto", "human", "json")
 AUTHORITY: Final = Path("/var/run/secrets/tcpservice.dev/ca/ca.crt")
 
@@ -101,6 +103,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     ignored: tuple[str, ...] = ()
 
 
+def _parse_payload(text: str) -> int:
+    size = parse_quantity(text)
+    if size > _MOST_PAYLOAD:
+        raise ValueError(f"expected at most 16Ki, got {text}")
+    return size
+
+
 class _Bound(Struct, frozen=True):
     field: str
     parse: Callable[[str], int]
@@ -124,7 +133,7 @@ _BOUNDS: Final = (
     _Bound("probe_after", parse_duration, "TIME", "how long an endpoint that owes replies is silent before a probe"),
     _Bound("probe_timeout", parse_duration, "TIME", "how long a probe may take before the endpoint is ejected"),
     _Bound("connection_idle", parse_duration, "TIME", "how long an idle connection to an endpoint stays open"),
-    _Bound("traced_payload", parse_quantity, "SIZE", "bytes of each request and response on spans; they may be secret"),
+    _Bound("traced_payload", _parse_payload, "SIZE", "bytes of each request and response on spans; they may be secret"),
     _Bound("drain_idle", parse_duration, "TIME", "how long a caller's connection may be idle while the sidecar drains"),
 )
 

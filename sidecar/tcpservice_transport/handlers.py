@@ -167,7 +167,7 @@ def _route(pattern: object, name: str) -> str:
     except (PatternTooDeep, TypeError, AssertionError):
         route = None
     if route is None:
-        raise PatternError(f"{name}: no message can have the pattern {pattern!r}: expected a string, a number or an object")
+        raise PatternError(f"{name}: no message can have the pattern {pattern!r}; expected a string, number or object")
     if any(word in route for word in _COLLIDING):
         raise PatternError(f"{name}: the pattern has more than 6 levels or 20 keys, of which NestJS makes {route}")
     return route

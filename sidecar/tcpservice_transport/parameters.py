@@ -59,13 +59,21 @@ def parameters_of(function: Callable[..., Any], name: str, wanted: object) -> Pa
         wanted = _annotated(positional[0].annotation, function, name) if positional else object
         if wanted is Context:
             raise PatternError(f"{name}: the data comes first: expected {name}(data, context: Context)")
-    if len(positional) > 1 and positional[1].annotation is not inspect.Parameter.empty:
-        second = _annotated(positional[1].annotation, function, name)
-        if second not in (Context, object) and positional[1].default is inspect.Parameter.empty:
-            raise PatternError(f"{name}: the second parameter is the Context of the message, not {second!r}")
+    if len(positional) > 1 and positional[1].default is inspect.Parameter.empty:
+        _check_second(positional[1].annotation, function, name)
     if needed == 2 or (many and needed < 2):
         return Parameters(2, _checked(wanted, name))
     return Parameters(1 if positional else 0, _checked(wanted, name))
+
+
+def _check_second(annotation: object, function: Callable[..., Any], name: str) -> None:
+    """Refuse a second parameter that is surely not the context; an annotation that cannot be resolved may be."""
+    try:
+        second = _annotated(annotation, function, name)
+    except PatternError:
+        return
+    if second not in (Context, object) and Context not in typing.get_args(second):
+        raise PatternError(f"{name}: the second parameter is the Context of the message, not {second!r}")
 
 
 def is_method(function: Callable[..., Any]) -> bool:

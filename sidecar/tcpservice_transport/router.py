@@ -17,7 +17,6 @@ Used by apps with more than one module. A wrong declaration raises where it stan
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -55,7 +54,8 @@ class Router:
             function: Any = declaration.function
             if is_method(function):
                 name = name_of(function)
-                if inspect.getattr_static(owner, function.__name__, None) is not function:
+                classes = type(owner).__mro__
+                if not any(vars(each).get(function.__name__) is function for each in classes):
                     raise PatternError(
                         f"{name} is a method: include the router with an object of its class, "
                         f"as in server.include(router, {name.partition('.')[0]}())"

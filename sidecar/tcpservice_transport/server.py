@@ -122,10 +122,12 @@ class Server:
         self._serving.begin()
         try:
             self._listening = await loop.create_server(self._serving.channel, self.host, self.port, ssl=self._tls)
-        except (OSError, OverflowError, ValueError) as error:  # ValueError: a host that can be none
+        except BaseException as error:
             await self._lived.aclose()
-            reason = getattr(error, "strerror", None) or error
-            raise ListenError(f"cannot listen on {self.host}:{self.port}: {reason}") from error
+            if isinstance(error, OSError | OverflowError | ValueError):  # ValueError: a host that can be none
+                reason = getattr(error, "strerror", None) or error
+                raise ListenError(f"cannot listen on {self.host}:{self.port}: {reason}") from error
+            raise
         self.port = self._listening.sockets[0].getsockname()[1]
         _LOGGER.info("listens on %s:%d", self.host, self.port)
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import CancelledError
 from typing import Any, Self, TypeVar, overload
 
 from tcpservice_transport.client import AS_SET, Client, Default
@@ -53,6 +54,8 @@ class SyncClient:
             tls=tls, serializer=serializer, deserializer=deserializer, on_status=on_status,
         )  # fmt: skip
         self._loop = asyncio.new_event_loop()
+        self._lock = threading.Lock()
+        self._closing = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="tcpservice-client", daemon=True)
         self._thread.start()
 
@@ -116,8 +119,7 @@ class SyncClient:
                 except StopAsyncIteration:
                     return
         finally:
-            if not self._loop.is_closed():
-                self._wait(values.aclose())
+            self._let_go(values)
 
     def emit(self, pattern: object, data: object = None, *, metadata: object = None) -> None:
         """Tell, as `Client.emit` does."""
@@ -128,13 +130,18 @@ class SyncClient:
         self._wait(self._client.connect())
 
     def close(self, grace: float = 10.0) -> None:
-        """Close for good, as `Client.close` does, and end the thread."""
-        if self._loop.is_closed():
-            return
-        self._wait(self._client.close(grace))
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """Close for good, as `Client.close` does, and end the thread.
+
+        What other threads wait for ends with ClientClosed.
+        """
+        with self._lock:
+            first, self._closing = not self._closing, True
+        if first:
+            asyncio.run_coroutine_threadsafe(self._end(grace), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.close()
+        if first:
+            self._loop.close()
 
     def __enter__(self) -> Self:
         """Give the client itself."""
@@ -144,17 +151,47 @@ class SyncClient:
         """Close it."""
         self.close()
 
-    def _wait(self, coroutine: Any) -> Any:
-        """Run a coroutine in the loop's thread; one that its caller waits for no more (Ctrl-C) is cancelled."""
-        if self._loop.is_closed():
-            coroutine.close() if isinstance(coroutine, Coroutine) else None
-            raise ClientClosed("the client was closed")
-        running = asyncio.run_coroutine_threadsafe(_awaited(coroutine), self._loop)
+    async def _end(self, grace: float) -> None:
+        """Close the client, and end all that still runs in its loop."""
+        await self._client.close(grace)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _wait(self, awaitable: Any) -> Any:
+        """Run something in the loop's thread; what its caller waits for no more (Ctrl-C) is cancelled.
+
+        Raises ClientClosed for a client that was closed, and RuntimeError in the loop's own thread, which would wait
+        for itself.
+        """
+        if threading.get_ident() == self._thread.ident:
+            _drop(awaitable)
+            raise RuntimeError("a function that the client calls, such as on_status, cannot wait for the client")
+        with self._lock:
+            if self._closing:
+                _drop(awaitable)
+                raise ClientClosed("the client was closed")
+            running = asyncio.run_coroutine_threadsafe(_awaited(awaitable), self._loop)
         try:
             return running.result()
+        except CancelledError:
+            raise ClientClosed("the client was closed") from None
         except BaseException:
             running.cancel()
             raise
+
+    def _let_go(self, values: AsyncGenerator[Any]) -> None:
+        """End a stream, without waiting: a generator may be collected in any thread."""
+        with self._lock:
+            if not self._closing:
+                asyncio.run_coroutine_threadsafe(_awaited(values.aclose()), self._loop)
+
+
+def _drop(awaitable: Any) -> None:
+    """Give up a coroutine that was not begun."""
+    if isinstance(awaitable, Coroutine):
+        awaitable.close()
 
 
 async def _awaited(awaitable: Any) -> Any:

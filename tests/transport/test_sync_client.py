@@ -62,3 +62,43 @@ def test_a_stream_that_is_left_early_does_no_harm(twin: Twin) -> None:
         assert list(client.stream("stream", {"n": 3})) == [1, 2, 3]
         begun = time.monotonic()
     assert time.monotonic() - begun < 5
+
+
+def test_threads_that_wait_while_another_one_closes_are_released(twin: Twin) -> None:
+    for _ in range(5):
+        client = SyncClient(port=twin.server.port)
+        ended: list[BaseException] = []
+
+        def ask(client: SyncClient = client, ended: list[BaseException] = ended) -> None:
+            try:
+                while True:
+                    client.send({"cmd": "sum"}, [1])
+            except ClientClosed as error:
+                ended.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.02)
+        closing = threading.Thread(target=client.close)
+        closing.start()
+        client.close()
+        closing.join(20)
+        for thread in threads:
+            thread.join(20)
+        assert len(ended) == 3
+
+
+def test_a_function_that_the_client_calls_cannot_wait_for_it(twin: Twin) -> None:
+    said: list[str] = []
+
+    def status(_: object) -> None:
+        try:
+            client.send({"cmd": "sum"}, [1])
+        except RuntimeError as error:
+            said.append(str(error))
+
+    with SyncClient(port=twin.server.port, on_status=status) as client:
+        assert client.send({"cmd": "sum"}, [1]) == 1
+    assert said
+    assert "cannot wait for the client" in said[0]

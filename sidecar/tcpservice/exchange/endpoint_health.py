@@ -267,7 +267,8 @@ def close_port(state: State, upstream: Upstream, now: int) -> list[DownstreamCon
     if upstream.state is UpstreamState.UNREACHABLE:
         state.move(upstream, UpstreamEvent.GRACE_OVER)
         state.commands.append(StopListening(upstream.key))
-        state.report_rarely("service_unreachable", _UNREACHABLE, upstream, now)
+        if upstream.is_listed:
+            state.report_rarely("service_unreachable", _UNREACHABLE, upstream, now)
     connections = [
         each for each in state.downstreams if each.upstream is upstream and each.state is not DownstreamState.CLOSING
     ]

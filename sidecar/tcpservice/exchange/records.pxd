@@ -90,6 +90,7 @@ cdef class UpstreamEndpoint(Loaded):
 @cython.final
 cdef class Upstream(TimerOwner):
     cdef readonly bint is_app
+    cdef public bint is_listed
     cdef public object state
     cdef public long long callers
     cdef public bint stopping

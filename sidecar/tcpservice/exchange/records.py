@@ -244,18 +244,19 @@ class Upstream(TimerOwner):
     room. `is_app` says that this is the pod's own app, to which the mesh leads.
     `callers` counts the plain connections of callers to it.
     `stopping` is set from the time the kubelet announces that the app stops until it has; `announced` is whether the
-    other sidecars were told that the app is absent.
+    other sidecars were told that the app is absent. `is_listed` is whether the snapshot in force has the service.
     """
 
     __slots__ = (
-        "announced", "balancer", "budget", "callers", "candidates", "endpoints", "is_app", "key", "most_bytes",
-        "most_requests", "policies", "pool_size", "sampler", "served", "service", "slow_threshold", "state",
-        "stopping", "waiting",
+        "announced", "balancer", "budget", "callers", "candidates", "endpoints", "is_app", "is_listed", "key",
+        "most_bytes", "most_requests", "policies", "pool_size", "sampler", "served", "service", "slow_threshold",
+        "state", "stopping", "waiting",
     )  # fmt: skip
 
     def __init__(self, service: Service, *, is_app: bool = False) -> None:
         self.timers = None
         self.is_app = is_app
+        self.is_listed = True
         self.state = UpstreamState.REACHABLE
         self.callers = 0
         self.stopping = False

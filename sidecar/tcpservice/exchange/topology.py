@@ -22,7 +22,8 @@ def swap(state: State, snapshot: Snapshot, now: int) -> None:
     """Make the snapshot the one in force."""
     present = {service.key: service for service in snapshot.services}
     for key, upstream in state.upstreams.items():
-        if key not in present:
+        upstream.is_listed = key in present
+        if not upstream.is_listed:
             _adopt(state, upstream, replace(upstream.service, endpoints=(), awaited=False), now)
     for key, service in present.items():
         _adopt(state, upstream_for(state, service), service, now)

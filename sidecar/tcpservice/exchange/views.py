@@ -10,13 +10,14 @@ from msgspec import Struct
 from tcpservice.exchange.records import Upstream, UpstreamEndpoint
 from tcpservice.exchange.transitions import ConnectionState, EndpointState
 
+REMOVED = "removed"
 _SHOWN = {
     EndpointState.LEAVING: "leaving",
     EndpointState.ABSENT: "absent",
     EndpointState.EJECTED: "ejected",
     EndpointState.PROBING: "probing",
     EndpointState.PROBATION: "probation",
-    EndpointState.REMOVED: "removed",
+    EndpointState.REMOVED: REMOVED,
 }
 
 
@@ -38,7 +39,10 @@ class EndpointView(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ServiceView(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One service; `waiting` counts the messages that wait for an endpoint, `state` says whether one can be reached."""
+    """One service; `waiting` counts the messages that wait for an endpoint, `state` says whether one can be reached.
+
+    A service that the snapshot does not list any more is removed; callers may still be connected.
+    """
 
     service: str
     algorithm: str
@@ -52,7 +56,7 @@ def view(upstream: Upstream) -> ServiceView:
     return ServiceView(
         service=upstream.key,
         algorithm=upstream.service.algorithm.value,
-        state=upstream.state.name.lower(),
+        state=upstream.state.name.lower() if upstream.is_listed else REMOVED,
         waiting=upstream.waiting.count,
         endpoints=tuple(_view_endpoint(endpoint) for endpoint in upstream.endpoints.values() if _is_seen(endpoint)),
     )

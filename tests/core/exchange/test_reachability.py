@@ -128,3 +128,15 @@ def test_an_event_that_waits_when_the_port_closes_is_counted_as_lost() -> None:
     stage.pass_time(2 * SECOND)
     assert stage.codes() == ["no_endpoints"]
     assert not client.is_open()
+
+
+def test_a_service_that_is_removed_is_not_reported_as_unreachable() -> None:
+    stage = Stage(service(1), bounds=GRACE)
+    client = stage.client()
+    stage.swap()
+    stage.pass_time(3 * SECOND)
+    assert not client.is_open()
+    assert stage.reported() == []
+    assert [each.state for each in stage.exchange.services()] == ["removed"]
+    stage.swap(service(1))
+    assert [each.state for each in stage.exchange.services()] == ["reachable"]
