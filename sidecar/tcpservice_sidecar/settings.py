@@ -118,19 +118,19 @@ class _Bound(Struct, frozen=True):
 
 
 _BOUNDS: Final = (
-    _Bound("connections", parse_count, "N", "most connections of callers; the sidecar refuses more"),
+    _Bound("connections", parse_count, "N", "maximum number of connections of callers; the sidecar refuses more"),
     _Bound("pending", parse_count, "N", "pending requests; above it, the one without a response for longest fails"),
     _Bound("request_bytes", parse_quantity, "SIZE", "bytes of messages; above it, the sidecar stops reading callers"),
     _Bound("partial_bytes", parse_quantity, "SIZE", "bytes of unfinished frames; above it, large ones take turns"),
     _Bound("unsent_bytes", parse_quantity, "SIZE", "unread replies; above it, endpoints of slow readers are throttled"),
-    _Bound("downstream_requests", parse_count, "N", "pending requests of one caller; above it, it is not read"),
-    _Bound("downstream_bytes", parse_quantity, "SIZE", "bytes of one caller's messages; above it, it is not read"),
+    _Bound("downstream_requests", parse_count, "N", "pending requests of one caller; above, it is not read from"),
+    _Bound("downstream_bytes", parse_quantity, "SIZE", "bytes of one caller's messages; above, it is not read from"),
     _Bound("upstream_backlog", parse_quantity, "SIZE", "unsent bytes of an upstream connection that may get messages"),
     _Bound("queue_timeout", parse_duration, "TIME", "how long a message waits for an endpoint with room"),
     _Bound("unreachable_grace", parse_duration, "TIME", "how long a service is unreachable before its port closes"),
     _Bound("stall", parse_duration, "TIME", "how long a frame may take to arrive, and a caller may read no reply"),
     _Bound("closing_grace", parse_duration, "TIME", "how long a closing connection waits for pending replies"),
-    _Bound("probe_after", parse_duration, "TIME", "how long an endpoint that owes replies is silent before a probe"),
+    _Bound("probe_after", parse_duration, "TIME", "how long an endpoint that owes replies may be silent"),
     _Bound("probe_timeout", parse_duration, "TIME", "how long a probe may take before the endpoint is ejected"),
     _Bound("connection_idle", parse_duration, "TIME", "how long an idle connection to an endpoint stays open"),
     _Bound("traced_payload", _parse_payload, "SIZE", "bytes of each request and response on spans; they may be secret"),

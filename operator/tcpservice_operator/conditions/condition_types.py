@@ -94,7 +94,7 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             "The operator is creating the Services.",
             "The TcpService is new. The operator waits two seconds before it creates the Service of the TcpService's "
             "name, because one `kubectl apply` can create the TcpService before its Service.",
-            "Wait some seconds. If the reason remains, read the log of the operator:"
+            "Wait a few seconds. If the reason remains, read the log of the operator:"
             + _shell("kubectl logs -n tcpservice-system -l app.kubernetes.io/name=tcpservice-operator --tail=100"),
         ),
         "ServiceTaken": Reason(
@@ -121,7 +121,7 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             + "\n\nIf the error names a policy, allow the ServiceAccount `tcpservice-operator` to write Services. If "
             "another client changes the Service, find out which one, and stop it:"
             + _shell("kubectl get service -n NAMESPACE NAME -o yaml --show-managed-fields")
-            + "\n\nThe operator tries again at least once in 30 seconds.",
+            + "\n\nThe operator tries again at least every 30 seconds.",
         ),
         "NotAccepted": _NOT_ACCEPTED,
     },
@@ -383,7 +383,8 @@ def _lines() -> Iterator[str]:
         reason = next(iter(kinds.values()))
         if reason.fix:
             yield from ("", f"## {name}", "")
-            yield f"`{'` and `'.join(kinds)}` {'is' if len(kinds) == 1 else 'are'} {reason.status}. {reason.meaning}"
+            names = "`, `".join(kinds[:-1]) + "` and `" * (len(kinds) > 1) + kinds[-1]
+            yield f"`{names}` {'is' if len(kinds) == 1 else 'are'} {reason.status}. {reason.meaning}"
             yield from ("", f"**Cause:** {reason.cause}", "", f"**Fix:** {reason.fix}")
 
 
