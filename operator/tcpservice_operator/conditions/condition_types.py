@@ -383,7 +383,8 @@ def _lines() -> Iterator[str]:
         reason = next(iter(kinds.values()))
         if reason.fix:
             yield from ("", f"## {name}", "")
-            names = "`, `".join(kinds[:-1]) + "` and `" * (len(kinds) > 1) + kinds[-1]
+            *others, last = kinds
+            names = "`, `".join(others) + "` and `" * bool(others) + last
             yield f"`{names}` {'is' if len(kinds) == 1 else 'are'} {reason.status}. {reason.meaning}"
             yield from ("", f"**Cause:** {reason.cause}", "", f"**Fix:** {reason.fix}")
 
