@@ -144,13 +144,14 @@ def test_two_runs_side_by_side(tmp_path: Path) -> None:
 
 def test_manifests_come_from_stdin(tmp_path: Path) -> None:
     path = manifests(tmp_path / "a.yaml", replicas=1)
-    script = f'cat "{path}" | exec {COMMAND} up -f - --for 30s'
+    script = f'cat "{path}" | exec {COMMAND} up -f -'
     variables = {**os.environ, MARK: str(os.getpid()), "TMPDIR": runs()}
-    with subprocess.Popen(["sh", "-c", script], env=variables, stdout=subprocess.PIPE, text=True) as running:
+    command = ["sh", "-c", script]
+    with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, start_new_session=True) as running:
         wait_until(lambda: send("orders", "whoami") == (0, ["orders-1"]), "it runs")
         for line in ask("ps")[1].splitlines():
             assert not line.startswith("orders-2")
-        os.kill(running.pid, signal.SIGTERM)
+        os.killpg(running.pid, signal.SIGTERM)
 
 
 @pytest.mark.skipif(not (shutil.which("kubectl") or shutil.which("kustomize")), reason="needs kubectl or kustomize")
