@@ -57,9 +57,9 @@ async def run(given: argparse.Namespace) -> int:
     """Print; return the exit status. Raises NotThereError."""
     import msgspec  # what follows imports much, and `tcpservice send` should start at once
 
-    from tcpservice_local.control_client import running
+    from tcpservice_local.control_client import overviews, running
 
-    runs = running()
+    runs = [*await overviews(running())]  # without those that do not answer
     if given.trace is None:
         every = [trace for up in runs for trace in await up.traces(failed=given.failed)]
         traces = sorted(every, key=lambda trace: trace.since, reverse=True)[: given.limit]

@@ -196,7 +196,7 @@ def _warn_patterns(spec: Spec) -> Iterator[Finding]:
         path, pattern = ("spec", "routes", index, "match", "pattern"), route.match.pattern
         if "*" in pattern:
             hint = "for all patterns that begin so, use type: Prefix without the *"
-            yield Finding(path, f'the * in "{pattern}" stands for itself; {hint}')
+            yield Finding(path, f'the * in "{pattern}" is an ordinary character, not a wildcard; {hint}')
         elif route.match.type == "Exact" and pattern.startswith(("{", "[")) and not _is_json(pattern):
             hint = 'expected JSON such as \'{"cmd":"sum"}\''
             yield Finding(path, f"begins as JSON, but is not JSON; {hint}, got {show(pattern)}")

@@ -82,6 +82,6 @@ def _misspelt(value: object, kind: inspect.Type, path: Path) -> Iterator[Finding
 
 
 def nearest(name: str, names: list[str], alike: float = 0.6) -> str | None:
-    """Return the name that a misspelt one most likely stands for: the same in another case, else the most alike."""
+    """Return the known name closest to a misspelt one: the same in another case, else the most similar."""
     same = (each for each in names if each.lower() == name.lower())
     return next(same, None) or next(iter(get_close_matches(name, names, n=1, cutoff=alike)), None)

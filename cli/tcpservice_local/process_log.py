@@ -81,7 +81,7 @@ class ProcessLog:
         return list(self._lines)
 
     def recent(self) -> list[LogLine]:
-        """Return the last lines, whoever wrote them."""
+        """Return the last lines of all processes."""
         return list(self._recent)
 
     def lines(self, writers: Iterable[str]) -> list[LogLine]:

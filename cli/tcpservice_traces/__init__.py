@@ -2,7 +2,7 @@
 
 Used by `tcpservice up`, so that a newcomer sees where a message went and what took its time without a collector. A
 span, top to bottom: `receiver` takes a request, `otlp` decodes it (`body` unpacks it), `store` puts the span into its
-trace, `tree` finds the order of a trace's spans, `labels` and `bars` say what stands in a line, `lines` sets the lines
+trace, `tree` finds the order of a trace's spans, `labels` and `bars` write the text of a line, `lines` sets the lines
 into columns, and `payloads` adds what the messages said. Lines are plain data; `screen` turns them into text or, for
 the live screen, into rich's `Text`.
 """

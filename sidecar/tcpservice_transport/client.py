@@ -46,7 +46,7 @@ _LOGGER: Final = logging.getLogger("tcpservice_transport")
 
 
 class Default(Enum):
-    """Stands for a setting of the client."""
+    """Arguments that mean: use the client's own setting."""
 
     TIMEOUT = "Timeouts.request"
 

@@ -807,8 +807,8 @@ WARNED: dict[str, tuple[str, ...]] = {
     "a pattern with an asterisk": (
         routes("name: find, match: {type: Exact, pattern: order.*}"),
         (
-            '9: TcpService default/orders: spec.routes[0].match.pattern: the * in "order.*" stands for '
-            "itself; for all patterns that begin so, use type: Prefix without the *"
+            '9: TcpService default/orders: spec.routes[0].match.pattern: the * in "order.*" is an ordinary '
+            "character, not a wildcard; for all patterns that begin so, use type: Prefix without the *"
         ),
     ),
     "a misspelt annotation": (

@@ -99,8 +99,7 @@ class Fleet:
         self.clients = [self._make_client(number) for number in range(len(scenario.clients))]
         self.publish()
         self.healed: int | None = None
-        limited = any(shape.limit for shape in scenario.services)
-        if scenario.times.queue_timeout or limited:  # events that wait longer for a place are lost
+        if scenario.times.queue_timeout:  # events that wait longer for a place are lost
             self.world.ledger.taint("*", scenario.length)
 
     # What exists

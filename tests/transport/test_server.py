@@ -370,7 +370,7 @@ def test_events_have_their_handlers_and_are_not_answered(caplog: pytest.LogCaptu
         return data
 
     async def scene(_: Server, wire: Wire) -> None:
-        for pattern in ("created", "asked", "nobody", "nobody"):
+        for pattern in ("created", "asked", "unknown", "unknown"):
             wire.writer.write(frame(json.dumps({"pattern": pattern, "data": 1}).encode()))
         assert await wire.ask("asked", 2) == answered(2)
         assert await wire.ask("created", 3) == answered("unused")
@@ -380,7 +380,7 @@ def test_events_have_their_handlers_and_are_not_answered(caplog: pytest.LogCaptu
     names = ["first", "second", "third"]
     assert [each for each in heard if each[1] == 1] == [["first", 1], ["second", 1], ["third", 1], ["asked", 1]]  # type: ignore[index]
     assert sorted(each[0] for each in heard if each[1] == 3) == names  # type: ignore[index]
-    assert caplog.text.count("no event handler has the pattern nobody") == 1
+    assert caplog.text.count("no event handler has the pattern unknown") == 1
     assert "second failed on an event" in caplog.text
 
 

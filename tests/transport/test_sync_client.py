@@ -16,7 +16,7 @@ def test_it_asks_streams_and_tells(twin: Twin) -> None:
     with SyncClient(port=twin.server.port) as client:
         assert client.send({"cmd": "sum"}, [1, 2, 3]) == 6
         assert client.send({"cmd": "sum"}, [1, 2], type=int) == 3
-        client.emit("nobody.hears", {"id": 1})
+        client.emit("without.handler", {"id": 1})
         with pytest.raises(RpcError):
             client.send("no.such.pattern")
 

@@ -111,8 +111,8 @@ def test_what_a_pod_calls_by_name_is_waited_for_and_missed_aloud(monkeypatch: py
     assert called(said) == ["shop/older"]
     missing = "the TcpService bank/unknown does not exist, or does not allow calls from this namespace"
     assert said["warnings"] == [f"tcpservice: {missing}"]
-    said = answer(known(), web(calls="nobody"), fresh)
-    assert said["warnings"] == ["tcpservice: no sidecar, because the TcpService shop/nobody does not exist"]
+    said = answer(known(), web(calls="missing"), fresh)
+    assert said["warnings"] == ["tcpservice: no sidecar, because the TcpService shop/missing does not exist"]
     operations = json.loads(base64.b64decode(said["patch"]))
     assert [each["path"] for each in operations] == ["/metadata/annotations/tcpservice.dev~1not-injected"]
 
