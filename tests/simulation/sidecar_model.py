@@ -19,6 +19,7 @@ from simulation.network import Dial, End
 from simulation.recount import Recount, Transition, transitions_taken
 from simulation.watching import Watch
 from simulation.world import World
+from tcpservice.errors import Code
 from tcpservice.exchange import Bounds, Close, Connect, Exchange, Pause, Resume
 from tcpservice.following import Following, endpoints_at
 from tcpservice.snapshot import MILLISECOND, SECOND, Drain, Endpoint, Service, Snapshot
@@ -69,6 +70,7 @@ class Sidecar:
         self._timer: int | None = None
         self._stopped: dict[str, None] = {}
         self.codes: Counter[str] = Counter()
+        self._limited = {each.key for each in services if each.limits.max_requests_per_replica}
         self.exchange.swap(self.following.in_force, world.clock.now)
 
     # Its surroundings
@@ -201,6 +203,8 @@ class Sidecar:
             self._obey(command)
         for row in exchange.finished():
             self.codes[row.code] += 1
+            if row.kind == "event" and row.code is Code.OVERLOADED and row.service in self._limited:
+                self._world.ledger.expire(row.service)
         exchange.spans()
         self._set_timer()
 

@@ -53,18 +53,19 @@ class Watch:
 
         From a caller's sidecar, messages of one connection are compared in the order of sending; from the sidecar of a
         replica to its app, in the order in which they stood on the connection between the two sidecars. A message that
-        a replica refused may be sent there again, but not to an app that has had a later one of the same caller.
+        a replica refused may be sent there again, but not to an app that has had a later one of the same caller. While
+        no sidecar can be reached, an inbound listener sends messages to its own app as to any other endpoint.
         """
         messages, address = self._world.ledger.messages, end.remote
         for text in _SERIAL.findall(data):
             serial = int(text)
             message = messages[serial]
-            if address == self.app:
+            link = message.link
+            if address == self.app and link is not None:
                 message.app_writes += 1
-                link = message.link
-                if message.app_writes == 1 and message.hops == 1 and link is not None:
+                if message.app_writes == 1 and message.hops == 1:
                     self._compare(link, address, link.ranks[serial], serial, None)
-                elif message.app_writes == 1 and link is not None and message.sidecars[link.remote] > 1:
+                elif message.app_writes == 1 and message.sidecars[link.remote] > 1:
                     self._check_sent_again(message, address)
                 self._newest[message.end] = max(serial, self._newest.get(message.end, 0))
             else:

@@ -178,8 +178,8 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             "False",
             "The Service and the TcpService target different ports, so connections of callers without a sidecar bypass "
             "the pods' sidecars. Kubernetes balances these callers per connection.",
-            "The webhook moves only the port name that the TcpService targets to the sidecar. The Service targets "
-            "another name, or the TcpService targets a number.",
+            "The webhook moves one port name to the sidecar: that in `spec.targetPort` of the TcpService. The Service "
+            "targets another name, or the TcpService targets a number.",
             "Let both target the same port name. The message has the commands for your objects, for example:"
             + _shell(
                 'kubectl patch tcpservice -n NAMESPACE NAME --type=merge -p \'{"spec": {"targetPort": "nestjs"}}\''
@@ -203,8 +203,8 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             "Connections of callers without a sidecar do not go through the pods' sidecars. Kubernetes balances these "
             "callers per connection.",
             "No ready pod has a sidecar for the target port: the pods are older than the operator, the TcpService or "
-            "its target port. If the target port is a number, a Service that the operator created leads to the "
-            "sidecars only when all ready pods have one.",
+            "its target port. If the target port is a number and the operator created the Service, the Service "
+            "targets the sidecars' port only when all ready pods have a sidecar.",
             "Recreate the pods. A pod gets the sidecar only when it is created:"
             + _shell("kubectl rollout restart -n NAMESPACE deployment/NAME"),
         ),
@@ -212,8 +212,8 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             "False",
             "NetworkPolicies block the port on which the pods' sidecars accept callers without a sidecar, so these "
             "callers cannot connect.",
-            "NetworkPolicies select the pods, and none of their rules allows this port: 15820, and one more for each "
-            "further target port of the pod. The Service leads to the sidecar's port instead of the app's port.",
+            "NetworkPolicies select the pods, and none of their rules allows this port: 15820 for the first target "
+            "port of the pod, 15821 for the second, and so on. The Service targets the sidecar's port, not the app's.",
             "Allow the port in the rule that allows the app's port. The message has the command for your NetworkPolicy:"
             + _shell(
                 "kubectl patch networkpolicy -n NAMESPACE POLICY --type=json -p "
@@ -261,7 +261,8 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
         "Serving": Reason("True", "At least one pod serves messages."),
         "NoReplicas": Reason(
             "False",
-            "No pod is ready. While no pod can be reached, requests fail with the code `no_endpoints`.",
+            "No pod is ready. If no pod can be reached, requests fail with the code `no_endpoints`. After 5 seconds, "
+            "sidecars also refuse connections of callers.",
             "The pods are starting or fail their readiness probe, the workload cannot create pods, or the selector "
             "selects no pod. If a workload cannot create pods, the message has the error of the API server.",
             "Find out why the pods are not ready:"
@@ -369,9 +370,9 @@ def _lines() -> Iterator[str]:
         yield f"| {kind} | {' | '.join(meanings)} |"
     yield from (
         "",
-        "`Ready` is False with the reason of `Accepted` or `Programmed` if that condition is not True. With",
+        "If `Accepted` or `Programmed` is not True, `Ready` is False with the same reason. The exceptions are",
     )
-    yield "`ServiceTaken` and `ServiceRefused`, it does so only if sidecars have no endpoints."
+    yield "`ServiceTaken` and `ServiceRefused`: with these, `Ready` is False only if sidecars have no endpoints."
     yield from ("", "## Reasons", "", "| condition | reason | status | meaning |", "|---|---|---|---|")
     for kind, reasons in CONDITION_TYPES.items():
         for number, (name, reason) in enumerate(reasons.items()):

@@ -46,6 +46,9 @@ _BYPASSED: Final = (
     "(callers must be able to connect to the sidecars' port, too: look at egress policies)"
 )
 
+POOL_PAUSE: Final = SECOND
+"""How long a pool does not grow after a further connection could not be made."""
+
 ASKED_AGAIN: Final = 5 * SECOND
 """How often a sidecar that asked to be left out is asked for a sign of life."""
 
@@ -87,7 +90,7 @@ def keep_in_touch(state: State, endpoint: UpstreamEndpoint, now: int) -> None:
 def connected(state: State, connection: UpstreamConnection, now: int) -> None:
     """Note that a connection is ready. An ejected endpoint is probed; for a sidecar its preface was the answer."""
     endpoint = connection.endpoint
-    if endpoint.state in (EndpointState.LEAVING, EndpointState.ABSENT) and not _others_are_ready(connection):
+    if endpoint.state in (EndpointState.LEAVING, EndpointState.ABSENT) and other_ready(connection) is None:
         asked_to_return(state, endpoint, now)  # its sidecar asks again right after its preface if it still has to
     if endpoint.state is not EndpointState.EJECTED:
         return
@@ -101,10 +104,22 @@ def connected(state: State, connection: UpstreamConnection, now: int) -> None:
     changed(state, endpoint.upstream, now)
 
 
-def _others_are_ready(connection: UpstreamConnection) -> bool:
-    """Whether the endpoint's sidecar can say on an older connection that it is back."""
-    others = connection.endpoint.connections()
-    return any(each.state is ConnectionState.READY for each in others if each is not connection)
+def other_ready(connection: UpstreamConnection) -> UpstreamConnection | None:
+    """Return another connection of the same endpoint that is ready."""
+    others = [each for each in connection.endpoint.connections() if each is not connection]
+    return next((each for each in others if each.state is ConnectionState.READY), None)
+
+
+def pool_not_grown(state: State, connection: UpstreamConnection, now: int) -> None:
+    """Handle that no further connection to an endpoint could be made, although this one is ready.
+
+    The endpoint may be busy, or accept no more connections. It is probed, and its pool does not grow for a while:
+    messages take the connections that are ready.
+    """
+    endpoint = connection.endpoint
+    state.timers.set(endpoint, Reason.POOL, now + POOL_PAUSE)
+    state.counts["failed_pool_connections"] += 1
+    suspected(state, connection, now)
 
 
 def suspected(state: State, connection: UpstreamConnection, now: int) -> None:

@@ -243,6 +243,9 @@ class Exchange:
             admission.expire_places(state, now)
 
     def _fire_endpoint(self, endpoint: UpstreamEndpoint, reason: int, now: int) -> None:
+        if reason == Reason.POOL:
+            self._state.pump[endpoint.upstream] = None
+            return
         if reason == Reason.RECONNECT:
             silent = endpoint_health.reconnect(self._state, endpoint, now)
         else:

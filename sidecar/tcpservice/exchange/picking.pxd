@@ -13,7 +13,10 @@ from tcpservice.exchange.records cimport (
 from tcpservice.exchange.state cimport State
 
 cdef object _MESH
+cdef int _POOL
 cdef object _PROBATION
+cdef object _READY
+cdef long long _FULL
 
 @cython.locals(upstream=Upstream, endpoint=UpstreamEndpoint, each=UpstreamEndpoint, candidates=list)
 cpdef UpstreamEndpoint pick(State state, Message message)
@@ -28,6 +31,8 @@ cpdef bint has_room(State state, UpstreamEndpoint endpoint, Message message) exc
 cpdef bint may_have_more(UpstreamEndpoint endpoint) except -1
 @cython.locals(each=UpstreamEndpoint)
 cpdef bint is_full(Upstream upstream) except -1
+@cython.locals(pool=list, slot="long long")
+cpdef long long slot_for(State state, UpstreamEndpoint endpoint, Message message) except -1
 @cython.locals(
     downstream=DownstreamConnection,
     size="long long",
@@ -36,7 +41,9 @@ cpdef bint is_full(Upstream upstream) except -1
     most="long long",
     connection=UpstreamConnection,
 )
-cpdef long long slot_for(State state, UpstreamEndpoint endpoint, Message message) except -1
+cdef long long _preferred_slot(State state, UpstreamEndpoint endpoint, Message message) except -1
+@cython.locals(best="long long", least="long long", slot="long long", use="long long", connection=UpstreamConnection)
+cdef long long _ready_slot(State state, list pool, long long preferred) except -1
 @cython.locals(
     pool=list,
     best="long long",

@@ -22,20 +22,26 @@ from tcpservice.exchange.records import (
     DownstreamConnection,
     Message,
     Origin,
+    Reason,
     Upstream,
     UpstreamConnection,
     UpstreamEndpoint,
 )
 from tcpservice.exchange.state import State
-from tcpservice.exchange.transitions import EndpointState
+from tcpservice.exchange.transitions import ConnectionState, EndpointState
 from tcpservice.snapshot import MILLISECOND
 
 # CPython 3.11 looks up a member of an enum slowly; these names are as quick as any (docs/decisions.md).
 _MESH: Final = Origin.MESH
+_POOL: Final = Reason.POOL
 _PROBATION: Final = EndpointState.PROBATION
+_READY: Final = ConnectionState.READY
 
 BUSY: Final = 8
 """Attempts on a connection from which on it counts as busy."""
+
+_FULL: Final = 1 << 30
+"""Added to the use of a connection that takes no more, so that it comes behind all others."""
 
 SLOW: Final = 50 * MILLISECOND
 """Average time to a reply from which on an endpoint counts as slow."""
@@ -127,16 +133,28 @@ def is_full(upstream: Upstream) -> bool:
 
 
 def slot_for(state: State, endpoint: UpstreamEndpoint, message: Message) -> int:
-    """Return the slot in an endpoint's pool for a message; it may be one that the pool does not have yet.
+    """Return the slot in an endpoint's pool for a message.
+
+    It may be one that the pool does not have yet, unless the pool may not grow now.
+    """
+    pool = endpoint.pool
+    slot = _preferred_slot(state, endpoint, message)
+    if (slot >= len(pool) or pool[slot] is None) and endpoint.timers and _POOL in endpoint.timers:
+        return _ready_slot(state, pool, slot)
+    return slot
+
+
+def _preferred_slot(state: State, endpoint: UpstreamEndpoint, message: Message) -> int:
+    """Return the slot for a message as if every connection could be made.
 
     That of another sidecar's connection follows from its place: what came by its last connection may be unread, too.
     """
     downstream, size = message.downstream, endpoint.upstream.pool_size
-    if downstream.origin is _MESH:
-        return downstream.serial % (size or LARGEST_POOL)
     slot = endpoint.slots.get(downstream, -1)
     if slot >= 0 and (downstream.live or downstream in endpoint.unread):
         return slot
+    if downstream.origin is _MESH:
+        return downstream.serial % (size or LARGEST_POOL)
     if size:
         slot = downstream.serial % size
         connection = endpoint.pool[slot] if slot < len(endpoint.pool) else None
@@ -149,6 +167,19 @@ def slot_for(state: State, endpoint: UpstreamEndpoint, message: Message) -> int:
     if not downstream.replied and _may_do_without_last(state, endpoint.pool, most - 1):
         most -= 1
     return _slot_for_small(state, endpoint, most)
+
+
+def _ready_slot(state: State, pool: list[UpstreamConnection | None], preferred: int) -> int:
+    """Return the least used slot whose connection is ready, one that takes more if there is one."""
+    best, least = preferred, -1
+    for slot in range(len(pool)):
+        connection = pool[slot]
+        if connection is None or connection.state is not _READY:
+            continue
+        use = connection.live if _takes_more(state, connection) else connection.live + _FULL
+        if least < 0 or use < least:
+            best, least = slot, use
+    return best
 
 
 def _may_do_without_last(state: State, pool: list[UpstreamConnection | None], others: int) -> bool:

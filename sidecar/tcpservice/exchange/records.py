@@ -59,17 +59,18 @@ class Reason(IntEnum):
     # endpoints
     RECONNECT = 8
     PROBE_ANSWER = 9
+    POOL = 10
     # upstreams
-    UNREACHABLE = 10
-    PRECONNECT = 11
-    APP_STOP = 12
-    PUMP = 13
+    UNREACHABLE = 11
+    PRECONNECT = 12
+    APP_STOP = 13
+    PUMP = 14
     # messages
-    REQUEST = 14
-    ATTEMPT = 15
-    STREAM = 16
-    RETRY = 17
-    QUEUE = 18
+    REQUEST = 15
+    ATTEMPT = 16
+    STREAM = 17
+    RETRY = 18
+    QUEUE = 19
 
 
 class Origin(IntEnum):

@@ -30,6 +30,8 @@ from tcpservice.exchange.endpoint_health import (
     connected,
     failed,
     keep_in_touch,
+    other_ready,
+    pool_not_grown,
     succeeded,
 )
 from tcpservice.exchange.outputs import Pause, Resume
@@ -365,15 +367,20 @@ def lost(state: State, connection: UpstreamConnection, failure: Failure, reason:
     """Handle that a connection could not be made, was lost, or is given up.
 
     Attempts that were not written move to other endpoints. Those that may have run fail, or are retried if their
-    route is idempotent.
+    route is idempotent. An endpoint that cannot be connected to once more, but has a connection that is ready, is
+    probed and not ejected: it may only be busy.
     """
     endpoint, dialled = connection.endpoint, connection.state is _CONNECTING
     counts = connection.state is not _DRAINING
+    being_made = dialled or connection.state is _AWAIT_PREFACE
+    other = other_ready(connection) if being_made and failure is Failure.CONNECTION else None
     queue = list(connection.queue)
     pending = [attempt for attempt in connection.pending.values() if attempt.connection is connection]
     connection.pending = {}
     close_upstream(state, connection, abort=True)
-    if counts:
+    if other is not None:
+        pool_not_grown(state, other, now)
+    elif counts:
         if dialled:
             fallback.begin(endpoint)
         failed(state, endpoint, failure, reason, now)

@@ -19,16 +19,23 @@ class Timeouts(Group, frozen=True, kw_only=True):
     request: Annotated[
         Duration | None,
         Meta(
-            description="The longest time from a request to its first response, with all retries. Default 0s: no limit."
+            description="The longest time from a request to its first response, with all retries. 0s: no limit. "
+            "Default 0s; in a route, the value in `spec.timeouts`."
         ),
     ] = None
     backend_request: Annotated[
         Duration | None,
-        Meta(description="The longest time of one attempt of a request, at most `request`. Default 0s: no limit."),
+        Meta(
+            description="The longest time of one attempt of a request, at most `request`. 0s: no limit. "
+            "Default 0s; in a route, the value in `spec.timeouts`."
+        ),
     ] = None
     stream_idle: Annotated[
         Duration | None,
-        Meta(description="The longest time between two responses to one request. Default 0s: no limit."),
+        Meta(
+            description="The longest time between two responses to one request. 0s: no limit. "
+            "Default 0s; in a route, the value in `spec.timeouts`."
+        ),
     ] = None
 
 
@@ -46,11 +53,17 @@ class Retry(Group, frozen=True, kw_only=True):
 
     attempts: Annotated[
         Annotated[int, Meta(ge=0, le=100)] | None,
-        Meta(description="The maximum number of retries of one request. Default 2."),
+        Meta(
+            description="The maximum number of retries of one request. "
+            "Default 2; in a route, the value in `spec.retry`."
+        ),
     ] = None
     backoff: Annotated[
         Duration | None,
-        Meta(description="The pause before the first retry. It doubles with each further retry. Default 25ms."),
+        Meta(
+            description="The pause before the first retry. It doubles with each further retry. "
+            "Default 25ms; in a route, the value in `spec.retry`."
+        ),
     ] = None
 
 

@@ -250,3 +250,133 @@ def test_the_end_of_a_connection_that_was_replaced_leaves_its_successor_in_the_p
     assert not replaced.is_open()
     client.ask("after")
     assert stage.holder("after") is stage.holder("next")
+
+
+# A further connection that cannot be made
+
+GIVEN_UP = SECOND + 100 * MILLISECOND
+
+
+def caller_of_another_connection(stage: Stage) -> Client:
+    """Return a caller for whose first event one more connection is dialled."""
+    dials = len(stage.upstreams)
+    for number in range(20):
+        caller = stage.client()
+        caller.emit(f"try {number}")
+        if len(stage.upstreams) > dials:
+            return caller
+    raise AssertionError("no caller had another connection dialled")
+
+
+@pytest.mark.parametrize("how", ["refused", "timed out"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_endpoint_with_a_connection_that_works_is_not_ejected_for_another_one(how: str, count: int) -> None:
+    stage = Stage(service(count, pool_size=2))
+    first = stage.client()
+    for number in range(count):
+        first.ask(f"first {number}")
+    names = {upstream.name for upstream in stage.upstreams}
+    (stage.refusing if how == "refused" else stage.hanging).update(names)
+    caller = caller_of_another_connection(stage)
+    for number in range(4):
+        caller.ask(f"request {number}")
+        caller.emit(f"event {number}")
+    stage.pass_time(GIVEN_UP)
+    assert not stage.reported()
+    assert stage.exchange.counts()["failed_pool_connections"] >= 1
+    events = [pattern for each in stage.upstreams for pattern in each.patterns if pattern.startswith("event")]
+    assert sorted(events) == [f"event {number}" for number in range(4)]
+    for id_ in [f"request {number}" for number in range(4)] + [f"first {number}" for number in range(count)]:
+        stage.holder(id_).reply(id_)
+    assert set(stage.codes()) == {"ok"}
+
+
+def test_messages_take_the_connection_that_works_in_order_and_the_pool_grows_later() -> None:
+    stage = Stage(service(1, pool_size=2))
+    stage.client().ask("first")
+    stage.hanging = {"r0"}
+    caller = caller_of_another_connection(stage)
+    works = stage.upstreams[0]
+    for number in range(3):
+        caller.ask(f"queued {number}")
+    assert works.ids == ["first"]
+    stage.pass_time(GIVEN_UP)
+    caller.ask("behind")
+    assert works.ids == ["first", "queued 0", "queued 1", "queued 2", "behind"]
+    dials = len(stage.upstreams)
+    for number in range(4):
+        stage.client().ask(f"meanwhile {number}")
+    assert len(stage.upstreams) == dials, "the pool does not grow for a while"
+    for id_ in list(works.ids):
+        works.reply(id_)
+    stage.pass_time(GIVEN_UP)
+    stage.hanging = set()
+    for number in range(4):
+        stage.client().ask(f"later {number}")
+    assert len(stage.upstreams) == dials + 1
+
+
+def test_a_sidecar_whose_preface_is_late_is_probed_and_picked_last() -> None:
+    stage = Stage(service(2, mesh=True, pool_size=2))
+    first = stage.client()
+    first.ask("a")
+    first.ask("b")
+    works = {upstream.name: upstream for upstream in stage.upstreams}
+    stage.silent = set(works)
+    caller_of_another_connection(stage)
+    late = works.pop(stage.upstreams[-1].name)
+    (other,) = works.values()
+    stage.pass_time(GIVEN_UP)
+    assert not stage.reported()
+    probe = late.words[-1]
+    for number in range(6):
+        first.ask(f"elsewhere {number}")
+        assert stage.holder(f"elsewhere {number}").name == other.name
+    late.say(b"pong", probe.partition(b" ")[2])
+    for number in range(12):
+        first.ask(f"again {number}")
+    assert {stage.holder(f"again {number}").name for number in range(12)} == {late.name, other.name}
+
+
+def test_an_app_that_accepts_one_connection_only_gets_all_messages_on_it() -> None:
+    pod = Stage(service(0, pool_size=4))
+    pod.exchange.add_app(pod.services[0], endpoints(1)[0], pod.now)
+    pod.sidecar("shop/orders", "place=0").ask("first")
+    pod.refusing = {"r0"}
+    others = [pod.sidecar("shop/orders", f"place={number}") for number in range(1, 4)]
+    for number, other in enumerate(others):
+        other.ask(f"request {number}")
+        other.emit(f"event {number}")
+    works = pod.upstreams[0]
+    assert works.ids == ["first", "request 0", "request 1", "request 2"]
+    pod.refusing = set()
+    pod.pass_time(2 * SECOND)
+    others[0].ask("in order")
+    assert pod.holder("in order") is works, "what it sent before is on this connection"
+
+
+@pytest.mark.parametrize("busy", [0, 1])
+def test_of_the_connections_that_work_the_least_used_one_is_taken(busy: int) -> None:
+    stage = Stage(service(1, pool_size=3))
+    callers = [stage.client()]
+    callers[0].emit("first")
+    callers.append(caller_of_another_connection(stage))
+    for number in range(3):
+        callers[busy].ask(f"busy {number}")
+    stage.refusing = {"r0"}
+    caller_of_another_connection(stage).ask("next")
+    assert stage.holder("next") is not stage.holder("busy 0")
+
+
+def test_messages_wait_while_the_connections_that_work_take_no_more() -> None:
+    stage = Stage(service(1, pool_size=2))
+    stage.client().ask("first")
+    stage.refusing = {"r0"}
+    caller = caller_of_another_connection(stage)
+    works = stage.upstreams[0]
+    works.hold(1 << 30)
+    caller.ask("waits")
+    assert works.ids == ["first"]
+    works.hold(0)
+    stage.pass_time(SECOND)
+    assert works.ids == ["first", "waits"]
