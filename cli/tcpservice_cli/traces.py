@@ -73,6 +73,8 @@ async def run(given: argparse.Namespace) -> int:
                 why = error
         if not found:
             raise why
+        if len({trace.trace_id for trace in found}) > 1:
+            raise NotThereError(f"several traces begin with {given.trace}; give more digits")
         traces, shown = found[:1], _tree(found[0])
     if given.output == "json":
         shown = msgspec.json.format(msgspec.json.encode(traces), indent=2).decode() + "\n"

@@ -57,10 +57,11 @@ class Address(Struct, frozen=True, kw_only=True):
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """All that a run runs."""
+    """All that a run runs; `writers` are those whose log lines are kept, replicas that have ended among them."""
 
     addresses: tuple[Address, ...]
     replicas: tuple[Replica, ...]
+    writers: tuple[str, ...] = ()
 
 
 class Failure(Struct, frozen=True):
@@ -103,7 +104,7 @@ class Control:
             await self._runner.cleanup()
 
     async def _replicas(self, _: web.Request) -> web.Response:
-        return _json(overview(self._fleet, self._history))
+        return _json(overview(self._fleet, self._history, self._log))
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         """Give the last lines as JSON, a line each, and with `follow` those that come."""
@@ -149,7 +150,7 @@ class Control:
         if name not in self._fleet.pods:
             return self._not_found([name])
         self._fleet.restart(name)
-        return _json(overview(self._fleet, self._history))
+        return _json(overview(self._fleet, self._history, self._log))
 
     def _writers(self) -> set[str]:
         return {*self._log.writers(), *self._fleet.pods}
@@ -169,7 +170,7 @@ class Control:
         return _json(Failure(message), status=404)
 
 
-def overview(fleet: Fleet, history: History) -> Overview:
+def overview(fleet: Fleet, history: History, log: ProcessLog) -> Overview:
     """Say what a run runs, now."""
     ports = fleet.ports
     return Overview(
@@ -179,6 +180,7 @@ def overview(fleet: Fleet, history: History) -> Overview:
             if service.key in ports
         ),
         replicas=tuple(replica_of(pod, history) for pod in fleet.pods.values()),
+        writers=tuple(log.writers()),
     )
 
 

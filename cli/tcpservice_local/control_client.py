@@ -109,15 +109,16 @@ async def overviews(runs: Sequence[Run]) -> dict[Run, Overview]:
 
 
 async def the_one(runs: Sequence[Run], names: Sequence[str]) -> Run:
-    """Return the run that has all replicas or Deployments of these names; without a name, the only run.
+    """Return the run that has all replicas, Deployments or writers of log lines of these names; else the only run.
 
     Raises NotThereError where there is none, or more than one.
     """
+    asked = await overviews(runs)
     known = {
         run: [name for each in overview.replicas for name in (each.name, each.workload)]
-        for run, overview in (await overviews(runs)).items()
+        for run, overview in asked.items()
     }
-    found = [run for run, there in known.items() if set(names) <= set(there)]
+    found = [run for run, there in known.items() if set(names) <= {*there, *asked[run].writers}]
     if len(found) == 1:
         return found[0]
     if found:

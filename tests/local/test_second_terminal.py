@@ -87,6 +87,10 @@ def test_what_runs_its_logs_and_its_traces(tmp_path: Path) -> None:
         assert ask("traces", "--failed")[1].splitlines()[1].endswith("rpc_exception: as asked")
         assert ask("traces", "ffff")[1].startswith("tcpservice: no trace begins with 'ffff'")
 
+        manifests(tmp_path / "a.yaml", replicas=1)
+        wait_until(lambda: len(shown("ps")[0]["replicas"]) == 1, "one replica has ended")
+        assert ask("logs", "orders-2", "--grep", "listens") == (0, "orders-2 | orders-2 listens\n")
+
 
 def test_a_deployment_is_restarted_one_replica_after_the_other(tmp_path: Path) -> None:
     with Up("-f", str(manifests(tmp_path / "a.yaml"))) as up:

@@ -16,7 +16,7 @@ from pods.scene import NAMESPACE, NameServer, Scene
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A real API server that knows TcpServices, and a real name server, in a network of their own."""
+    """A real API server that knows TcpServices, in a network of its own."""
     if os.environ.get("TCPSERVICE_TEST_NETWORK") != "own":
         pytest.skip("no network of its own could be had (Linux with unshare and ip, as root or with user namespaces)")
     folder = tmp_path_factory.mktemp("cluster")
@@ -25,12 +25,18 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         # Only pods of a node that is there are listed, and wait for a kubelet's word when they are deleted.
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "here"}}
         server.kubectl("create", "-f", "-", text=json.dumps(node))
-        with NameServer(server, folder):
-            yield server
+        yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def name_server(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NameServer]:
+    """The name server of that cluster."""
+    with NameServer(api, tmp_path_factory.mktemp("names")) as server:
+        yield server
 
 
 @pytest.fixture
 def scene(api: ApiServer, tmp_path: Path) -> Iterator[Scene]:
-    """A namespace without anything."""
+    """A namespace without anything; names resolve."""
     with Scene(api, tmp_path) as empty:
         yield empty

@@ -27,6 +27,10 @@ MESH, APP = 15801, 3001
 LOAD_SECONDS = 1.0
 """How long messages go on once all is as a test waits for."""
 
+BACK_SECONDS = 120.0
+"""How long all may take to be as it was, on a busy machine."""
+
+SLICES = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
 QUICK = ("--discovery-silence", "3s", "--resolve-every", "1s")
 COREFILE = ".:53 {{\n errors\n kubernetes cluster.local {{\n kubeconfig {kubeconfig}\n ttl 0\n }}\n}}\n"
 
@@ -59,6 +63,11 @@ class NameServer:
 
     def __exit__(self, *_: object) -> None:
         self._child.kill()
+
+    @property
+    def stderr(self) -> str:
+        """What it has logged."""
+        return self._child.stderr
 
 
 class Pod:

@@ -1,4 +1,4 @@
-"""Operator and API server gone while pods come and go: messages go on, and all is right soon after."""
+"""Operator and sidecars gone while pods come and go: messages go on, and all is right soon after."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ import time
 import pytest
 
 from cluster.running import wait_for
-from pods.scene import APP, LOAD_SECONDS, Scene
+from pods.scene import APP, BACK_SECONDS, LOAD_SECONDS, SLICES, NameServer, Scene
 from pods.test_discovery import apply, knows
 from tcpservice_sidecar.names import Names
-
-BACK_SECONDS = 120.0
-SLICES = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
 
 
 def test_the_operator_goes_while_pods_come_and_go(scene: Scene) -> None:
@@ -47,42 +44,14 @@ def test_the_operator_goes_while_pods_come_and_go(scene: Scene) -> None:
         )
 
 
-def test_the_api_server_goes_while_pods_come_and_go(scene: Scene) -> None:
-    with scene.operator() as operator:
-        apply(scene)
-        dying = scene.pod("orders-a")
-        scene.pod("orders-b")
-        caller = scene.caller()
-        knows(caller, operator, "orders-a", "orders-b")
-        scene.api.child("kube-apiserver").kill()
-        try:
-            with caller.load(seconds=8, rate=200) as load:
-                dying.close()
-                report = load.report()
-            lost = [failure for failure in report.failed if failure[2] != "connection_closed"]
-            assert not lost, "what a replica had when it died cannot be told from what it did; all else goes elsewhere"
-            assert len(report.failed) <= 20
-            assert report.ended == report.sent
-        finally:
-            scene.api.start("kube-apiserver")
-        dying.tell(ready=False)
-        new = scene.pod("orders-c")
-        # Kubernetes' own controllers take their time to come back.
-        wait_for("it is listed", lambda: new.ip in json.dumps(scene.api.get(SLICES)), operator, seconds=180)
-        wait_for(
-            "the new one is told",
-            lambda: {name for name in caller.replicas() if name != "orders-a"} == {"orders-b", "orders-c"},
-            caller.sidecar, operator, seconds=BACK_SECONDS,
-        )  # fmt: skip
-        assert operator.child.alive
-
-
-def test_a_sidecar_that_starts_without_an_operator_finds_replicas_by_name(scene: Scene) -> None:
+def test_a_sidecar_that_starts_without_an_operator_finds_replicas_by_name(
+    scene: Scene, name_server: NameServer
+) -> None:
     with scene.operator() as operator:
         apply(scene)
         pod = scene.pod("orders-a")
-        # After an API server's restart, the name server takes its time.
-        wait_for("it has a name", lambda: pod.ip in named("orders-replicas.shop"), operator, seconds=180)
+        wait_for("it is listed", lambda: pod.ip in json.dumps(scene.api.get(SLICES)), operator)
+        wait_for("it has a name", lambda: pod.ip in named("orders-replicas.shop"), name_server)
         # The TcpService names the app's port, which only pods number.
         assert asyncio.run(ports("_app._tcp.orders-replicas.shop.svc.cluster.local.")) == [APP]
         caller = scene.caller()
