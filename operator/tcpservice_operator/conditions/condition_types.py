@@ -203,8 +203,9 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             "Connections of callers without a sidecar do not go through the pods' sidecars. Kubernetes balances these "
             "callers per connection.",
             "No ready pod has a sidecar for the target port: the pods are older than the operator, the TcpService or "
-            "its target port. If the target port is a number and the operator created the Service, the Service "
-            "targets the sidecars' port only when all ready pods have a sidecar.",
+            "its target port. There is a second cause if the target port is a number and the operator created "
+            "the Service: one ready pod without a sidecar is enough, because the Service targets the sidecars' port "
+            "only when all ready pods have a sidecar.",
             "Recreate the pods. A pod gets the sidecar only when it is created:"
             + _shell("kubectl rollout restart -n NAMESPACE deployment/NAME"),
         ),
@@ -261,8 +262,8 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
         "Serving": Reason("True", "At least one pod serves messages."),
         "NoReplicas": Reason(
             "False",
-            "No pod is ready. If no pod can be reached, requests fail with the code `no_endpoints`. After 5 seconds, "
-            "sidecars also refuse connections of callers.",
+            "No pod is ready. While sidecars can reach no pod, requests fail with the code `no_endpoints`. When this "
+            "has lasted 5 seconds, sidecars also refuse connections of callers.",
             "The pods are starting or fail their readiness probe, the workload cannot create pods, or the selector "
             "selects no pod. If a workload cannot create pods, the message has the error of the API server.",
             "Find out why the pods are not ready:"
