@@ -38,6 +38,11 @@ class Files:
         texts = [text for path in self._paths for text in self._texts_at(path)]
         return texts + [kustomization.text() for kustomization in self._kustomizations]
 
+    def stop(self) -> None:
+        """End a build of kustomize that is running in another thread; nobody waits for it any more."""
+        for kustomization in self._kustomizations:
+            kustomization.stop()
+
     def _texts_at(self, path: Path) -> list[tuple[str, str]]:
         if str(path) == STDIN:
             if self._stdin is None:

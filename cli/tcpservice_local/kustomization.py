@@ -36,6 +36,7 @@ class Kustomization:
         self._stamp: Stamp = frozenset()
         self._text = ""
         self._error: OSError | None = None
+        self._process: subprocess.Popen[str] | None = None
 
     def text(self) -> tuple[str, str]:
         """Return a name in its folder, and what kustomize makes of it. Raises OSError, with kustomize's words."""
@@ -55,16 +56,23 @@ class Kustomization:
         if words is None:
             raise FileNotFoundError(errno.ENOENT, "-k needs kubectl or kustomize, and neither is installed", "kubectl")
         command = [*words, str(self._folder)]
-        try:
-            done = subprocess.run(  # noqa: S603 (the user's own folder, to a program of the user)
-                command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace",
-                timeout=_BUILD_S, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(errno.ETIMEDOUT, f"no result after {_BUILD_S:g} s", " ".join(command)) from None
-        if done.returncode != 0:
-            raise OSError(errno.EINVAL, done.stderr.strip().removeprefix("error: "), " ".join(command))
-        return done.stdout
+        with subprocess.Popen(  # noqa: S603 (the user's own folder, to a program of the user)
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+            errors="replace",
+        ) as self._process:  # fmt: skip
+            try:
+                text, error = self._process.communicate(timeout=_BUILD_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                raise TimeoutError(errno.ETIMEDOUT, f"no result after {_BUILD_S:g} s", " ".join(command)) from None
+        if self._process.returncode != 0:
+            raise OSError(errno.EINVAL, error.strip().removeprefix("error: "), " ".join(command))
+        return text
+
+    def stop(self) -> None:
+        """End a build that is running in another thread."""
+        if self._process is not None:
+            self._process.kill()
 
 
 def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:

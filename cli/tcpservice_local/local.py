@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -72,9 +73,8 @@ class Local:
         self._files = asked.files
         self._texts: list[tuple[str, str]] = []
         self._folder = Fleet.folder()
-        self._receiver: Receiver | None = None
-        self._control: Control | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._started = AsyncExitStack()
+        self._started.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self._announced: dict[str, int] = {}
         self._accepted: list[tuple[str, str]] = []
         self._trouble = ""
@@ -93,28 +93,21 @@ class Local:
             _check(self._asked, plan)
             await self._begin(plan)
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            await self._started.aclose()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await self.fleet.close(self.grace)
-        self.log.end()
-        if self._control is not None:
-            await self._control.close()
-        if self._receiver is not None:
-            await self._receiver.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        await self._started.aclose()
 
     async def _begin(self, plan: Plan) -> None:
         url = None
         if self.collector is None:
-            self._receiver = Receiver(self.traces)
-            url = await self._receiver.start()
+            receiver = Receiver(self.traces)
+            self._started.push_async_callback(receiver.close)
+            url = await receiver.start()
         options = Options(
             folder=self._folder,
             inherited=inherited(os.environ),
@@ -124,14 +117,19 @@ class Local:
             collector=url,
         )
         self.fleet = Fleet(options, self._take_line, self._changed)
+        control = Control(self.fleet, self.history, self.log, self.traces)
+        self._started.push_async_callback(control.close)
+        self._started.callback(self.log.end)
         await self.fleet.start(plan)
-        self._control = Control(self.fleet, self.history, self.log, self.traces)
+        self._started.push_async_callback(lambda: self.fleet.close(self.grace))
         try:
-            await self._control.start(self._folder)
+            await control.start(self._folder)
         except OSError as error:  # TMPDIR is too long for the name of a socket
             self._say(f"tcpservice ps, logs, traces and restart cannot find this run: {error} ({self._folder})")
         self._announce(plan)
-        self._tasks = [begin(self._watch()), begin(self._measure())]
+        for task in (begin(self._watch()), begin(self._measure())):
+            self._started.callback(task.cancel)
+        self._started.callback(self._files.stop)
 
     def _take_line(self, who: str, line: str) -> None:
         self.log.add(who, line)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,25 @@ def test_manifests_come_from_stdin(tmp_path: Path) -> None:
         for line in ask("ps")[1].splitlines():
             assert not line.startswith("orders-2")
         os.killpg(running.pid, signal.SIGTERM)
+
+
+def test_ctrl_c_does_not_wait_for_a_build_of_kustomize(tmp_path: Path) -> None:
+    """kubectl is replaced by a script: the first build is quick, and the second one takes longer than people wait."""
+    folder = tmp_path / "k8s"
+    folder.mkdir()
+    manifests(tmp_path / "built.yaml", replicas=1)
+    (folder / "kustomization.yaml").write_text("resources: []\n")
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f"#!/bin/sh\ncat {tmp_path / 'built.yaml'}\nmkdir {tmp_path / 'built'} || exec sleep 50\n")
+    kubectl.chmod(0o755)
+    with Up("-k", str(folder), env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}) as up:
+        up.await_ready("orders-1")
+        (folder / "kustomization.yaml").write_text("resources: [another]\n")
+        wait_until(lambda: any(line.startswith("sleep 50") for line in left_behind()), "the second build runs")
+        began = time.monotonic()
+        up.child.signal(signal.SIGINT)
+        assert up.child.wait() == 0
+        assert time.monotonic() - began < 40, "it did not wait for the build, which takes 50 s"
 
 
 @pytest.mark.skipif(not (shutil.which("kubectl") or shutil.which("kustomize")), reason="needs kubectl or kustomize")
