@@ -164,7 +164,9 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             "The Service targets the app's port by number, so connections of callers without a sidecar bypass the "
             "pods' sidecars. Kubernetes balances these callers per connection.",
             "For these callers, the webhook moves the *name* of the app's port to the sidecar: a Service that targets "
-            "the name then leads to the sidecar. A port number cannot be moved, because the app listens on it.",
+            "the name then leads to the sidecar. A port number cannot be moved, because the app listens on it. If the "
+            "operator created the Service, a number is no problem: such a Service targets the sidecars' port as soon "
+            "as all ready pods have a sidecar.",
             "Use a port name in all three objects. The message has the commands for your objects, in this order:\n\n"
             "1. Name the port in the pod template, for example `{name: nestjs, containerPort: 3001}`.\n"
             "2. Set `spec.targetPort` of the TcpService to that name.\n"
@@ -313,7 +315,8 @@ _STATUSES: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "Programmed": (
         "The Services of the TcpService exist.",
-        "A Service is missing. Messages are still served if the Service of the TcpService's name has endpoints.",
+        "A Service is missing, or the operator cannot use or update it. Messages are still served if the Service of "
+        "the TcpService's name has endpoints.",
         "The operator is creating the Services.",
     ),
     "InboundReady": (
@@ -323,15 +326,16 @@ _STATUSES: Final[dict[str, tuple[str, str, str]]] = {
         _NEVER,
     ),
     "Injected": (
-        "All pods have the sidecar. The message also lists callers whose messages bypass their own sidecars.",
+        "All pods have the sidecar. The message may list callers whose messages bypass sidecars, and has the command "
+        "that fixes or explains this.",
         "Some pods have no sidecar. They still serve messages.",
         "There are no pods.",
     ),
     "Ready": (
         "At least one pod serves messages.",
-        "Sidecars have no pod to which they can send messages. There are two exceptions. With `Invalid`, sidecars keep "
-        "the last valid manifest. With `MeshPortClosed`, callers' sidecars send messages directly to the apps if "
-        "NetworkPolicies allow the apps' port.",
+        "Sidecars have no pod to which they can send messages. There are two exceptions. If `Accepted` is False, "
+        "sidecars keep the last valid manifest. With `MeshPortClosed`, callers' sidecars send messages directly to the "
+        "apps if NetworkPolicies allow the apps' port.",
         _NEVER,
     ),
 }
@@ -374,6 +378,8 @@ def _lines() -> Iterator[str]:
         "If `Accepted` or `Programmed` is not True, `Ready` is False with the same reason. The exceptions are",
     )
     yield "`ServiceTaken` and `ServiceRefused`: with these, `Ready` is False only if sidecars have no endpoints."
+    yield "If `Accepted` is False, the operator does not check `Programmed`, `InboundReady` and `Injected`. They are"
+    yield "False, too, with the reason `NotAccepted`, and what the column *False* says does not apply to them."
     yield from ("", "## Reasons", "", "| condition | reason | status | meaning |", "|---|---|---|---|")
     for kind, reasons in CONDITION_TYPES.items():
         for number, (name, reason) in enumerate(reasons.items()):
