@@ -250,8 +250,8 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
         "HostNetwork": _HOST_NETWORK,
         "NoPods": Reason(
             "Unknown",
-            "The TcpService selects no pod that could have a sidecar.",
-            "The workload has no pods yet, the selector is wrong, or the endpoints come from your own EndpointSlices.",
+            "The TcpService selects no pods, or its endpoints come from your own EndpointSlices.",
+            "The workload has no pods yet, the selector is wrong, or you wrote the EndpointSlices yourself.",
             "Compare `spec.selector` with the labels of the pods:"
             + _shell(
                 "kubectl get tcpservice -n NAMESPACE NAME -o jsonpath='{.spec.selector}'",
