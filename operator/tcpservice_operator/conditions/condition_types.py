@@ -56,10 +56,12 @@ _LABEL_CALLERS: Final = _shell(
     "kubectl label namespace CALLER-NAMESPACE tcpservice.dev/inject=enabled",
     "kubectl rollout restart -n CALLER-NAMESPACE deployment/CALLER",
 )
-_INJECT_CALLERS: Final = (
-    "\n\nOr add the sidecar to the callers, which then balance each message themselves. Label their namespace, and "
-    "recreate the calling pods:" + _LABEL_CALLERS
+_ADD_TO_CALLERS: Final = (
+    "dd the sidecar to the callers, which then balance each message themselves. If they are in another namespace, "
+    "first allow it (`spec.allowedCallers`), and name the TcpService in the annotation `tcpservice.dev/calls` of their "
+    "pods. Label their namespace, and recreate the calling pods:" + _LABEL_CALLERS
 )
+_INJECT_CALLERS: Final = f"\n\nOr a{_ADD_TO_CALLERS}"
 _MEANWHILE: Final = "While this problem lasts, sidecars use the endpoints of the Service of the TcpService's name."
 
 CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
@@ -132,9 +134,7 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             "The Service is headless, so callers without a sidecar choose a pod themselves.",
             "A headless Service has no cluster IP: its DNS name resolves to the addresses of the pods. NestJS connects "
             "to one of them and sends all messages there.",
-            "Add the sidecar to the callers, which then balance each message themselves. Label their namespace, and "
-            "recreate the calling pods:"
-            + _LABEL_CALLERS
+            f"A{_ADD_TO_CALLERS}"
             + "\n\nOr remove `clusterIP: None` from the manifest of the Service, and replace the Service. Kubernetes "
             "cannot change this field of an existing Service, so callers cannot connect for a moment:"
             + _shell("kubectl replace --force -f service.yaml"),
@@ -326,8 +326,8 @@ _STATUSES: Final[dict[str, tuple[str, str, str]]] = {
         _NEVER,
     ),
     "Injected": (
-        "All pods have the sidecar. The message may list callers whose messages bypass sidecars, and has the command "
-        "that fixes or explains this.",
+        "All pods have the sidecar. The message may list callers whose messages do not go through their own sidecar, "
+        "or not through the sidecars of the pods. It has a command that fixes this or shows the cause.",
         "Some pods have no sidecar. They still serve messages.",
         "There are no pods.",
     ),
