@@ -132,6 +132,7 @@ def _roll(fleet: Fleet, fault: Fault) -> None:
                 fleet.world.ledger.taint(f"inbound {key}", 30 * SECOND)
     successor = _successor(fleet, pod) if pod is not None else None
     if pod is not None and successor is not None:
+        pod.replaced = True
         _end_when_ready(fleet, pod, successor)
 
 
@@ -176,7 +177,7 @@ def _restart_app(fleet: Fleet, fault: Fault) -> None:
         for pods in fleet.pods.values()
         if pod in pods
         for other in pods
-        if other is not pod and other.healthy and other.ready and not other.restarting
+        if other is not pod and other.healthy and other.ready and not other.restarting and not other.replaced
     ]
     _pod(fleet, fault, harmful=fault.lasts > _HELD_FOR or not others)
     pod.restart_app(fault.lasts)

@@ -28,7 +28,7 @@ MakeSidecar = Callable[[str], Sidecar]
 
 
 class Pod:
-    """One pod of a service."""
+    """One pod of a service; `replaced` says that it ends as soon as its successor is ready."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Pod:
         self.terminating = False
         self.gone = False
         self.restarting = False
+        self.replaced = False
         self.node_lost = False
 
     @property
