@@ -157,8 +157,9 @@ class Limits(Group, frozen=True, kw_only=True):
     max_requests_per_replica: Annotated[
         Annotated[int, Meta(ge=0, le=1_000_000)] | None,
         Meta(
-            description="The maximum number of requests per replica that wait for their first response. Further "
-            "requests wait in the sidecar's queue. Default 0: no limit."
+            description="The maximum number of requests that wait for their first response from one replica. The "
+            "replica's sidecar counts those of all callers, and a caller's sidecar counts its own. Further requests "
+            "wait in the sidecar's queue. Default 0: no limit."
         ),
     ] = None
 
