@@ -199,20 +199,25 @@ def _crash_sidecar(fleet: Fleet, fault: Fault) -> None:
 
 
 def _flap(fleet: Fleet, fault: Fault) -> None:
-    """Let a sidecar say at random that it leaves, that its app is absent, or that it is back, and last that it is."""
+    """Let a sidecar say at random that it leaves, that its app is absent, or that it is back, and last that it is.
+
+    For one in three, the app is away at the same time, so that requests are refused after a false word that it is back.
+    """
     pods = [pod for pod in fleet.live_pods() if pod.meshed]
     pod = _one_of(pods, fault)
     if pod is None:
         return
     _taint_service(fleet, pod, fault.lasts)
     ends, random = fleet.world.clock.now + fault.lasts, Random(fault.target)
+    if fault.target % 3 == 0:
+        pod.crash_app(fault.lasts)
 
     def say() -> None:
         over = fleet.healed is not None or fleet.world.clock.now > ends
         if pod.sidecar is not None:
             pod.sidecar.say(_WORDS[-1] if over else random.choice(_WORDS))
         if not over:
-            fleet.world.clock.after(random.choice((5, 50, 300)) * MILLISECOND, say)
+            fleet.world.clock.after(random.choice((5, 50, 300, 1_500)) * MILLISECOND, say)
 
     say()
 
