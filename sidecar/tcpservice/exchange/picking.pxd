@@ -25,7 +25,7 @@ cpdef bint is_late(Message message) except -1
 @cython.locals(downstream=DownstreamConnection, sequence="long long", pool=list)
 cpdef bint is_late_for(Message message, UpstreamEndpoint endpoint) except -1
 @cython.locals(attempt=Attempt)
-cdef long long _newest_pending(UpstreamConnection connection, DownstreamConnection downstream) except -1
+cdef bint _has_later(UpstreamConnection connection, DownstreamConnection downstream, long long sequence) except -1
 @cython.locals(pool=list, slot="long long", connection=UpstreamConnection)
 cpdef bint has_room(State state, UpstreamEndpoint endpoint, Message message) except -1
 cpdef bint may_have_more(UpstreamEndpoint endpoint) except -1

@@ -91,15 +91,20 @@ def is_late_for(message: Message, endpoint: UpstreamEndpoint) -> bool:
     if not downstream.live:
         return False
     pool = [each for each in endpoint.pool if each is not None]
-    return any([_newest_pending(each, downstream) > sequence for each in pool])  # noqa: C419 - compiles better
+    return any([_has_later(each, downstream, sequence) for each in pool])  # noqa: C419 - compiles better
 
 
-def _newest_pending(connection: UpstreamConnection, downstream: DownstreamConnection) -> int:
-    """Return the sequence of the last request of a caller that is pending on a connection, 0 where none is."""
+def _has_later(connection: UpstreamConnection, downstream: DownstreamConnection, sequence: int) -> bool:
+    """Whether a later request of a caller is pending on a connection: most likely the last one that was written.
+
+    The last one is an earlier request if that was sent again, since it may run twice.
+    """
     for attempt in reversed(connection.pending.values()):
-        if attempt.connection is connection and attempt.message.downstream is downstream:
-            return attempt.message.sequence
-    return 0
+        if attempt.connection is not connection or attempt.message.downstream is not downstream:
+            continue
+        if attempt.message.sequence > sequence:
+            return True
+    return False
 
 
 def has_room(state: State, endpoint: UpstreamEndpoint, message: Message) -> bool:

@@ -208,6 +208,21 @@ def test_an_earlier_request_that_is_pending_hides_no_later_one_from_one_that_was
     assert replica.ids == ["first", "refused", "last"]
 
 
+def test_an_idempotent_request_that_is_sent_again_hides_no_later_one_from_one_that_was_refused() -> None:
+    reads = Route(name="reads", match=MatchType.EXACT, pattern="read", idempotent=True)
+    stage = Stage(service(1, mesh=True, routes=(reads,)))
+    client = stage.client()
+    client.ask("read", "read")
+    replica = stage.upstream()
+    client.ask("refused")
+    client.ask("last")
+    replica.say(b"refused", b'"read"')
+    replica.say(b"refused", b'"refused"')
+    replica.say(b"back")
+    assert client.codes() == {"refused": "no_endpoints"}
+    assert replica.ids == ["read", "refused", "last", "read"]
+
+
 def test_a_request_that_was_refused_goes_to_another_endpoint_and_an_idempotent_one_to_the_same() -> None:
     stage = Stage(idempotent(1, mesh=True))
     client = stage.client()
