@@ -155,13 +155,14 @@ format: $(INSTALLED)  ## Format all Python
 	@$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-crds: $(INSTALLED)  ## Write crds/, the chart's files and docs/conditions.md from the tables of the code
+crds: $(INSTALLED)  ## Write crds/, the chart's files, and the reference pages of docs/ from the code
 	@$(BIN)/python -m tcpservice_operator.api.crd > crds/tcpservices.yaml
 	cp crds/tcpservices.yaml charts/tcpservice/files/
 	$(BIN)/python -m tcpservice_operator.api.rbac > charts/tcpservice/files/rules.yaml
 	$(BIN)/python -m tcpservice_operator.conditions.condition_types > docs/conditions.md
 	$(BIN)/python -m tcpservice_operator.api.json_schema > docs/tcpservice.schema.json
 	$(BIN)/python -m tcpservice_operator.api.fields > docs/fields.md
+	$(BIN)/python docs/reference.py
 
 docs: $(INSTALLED)  ## Build the documentation as a site into build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

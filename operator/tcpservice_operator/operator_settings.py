@@ -64,7 +64,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Settings:
     """Read the flags; exits with status 0 for --help and --version. Raises SettingsError."""
-    parser = _parser()
+    parser = make_parser()
     given = parser.parse_args(
         [*from_environment(parser, os.environ if environment is None else environment), *arguments]
     )
@@ -95,7 +95,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
     )
 
 
-def _parser() -> Parser:
+def make_parser() -> Parser:
+    """Make the parser of the command line."""
     parser = Parser(
         prog=PROGRAM,
         description="Run the operator: reconcile TcpServices, inject sidecars into new pods, and push endpoints and "

@@ -52,10 +52,10 @@ SERVER_DURATION: Final = Instrument(
     "rpc.server.call.duration", HISTOGRAM, "s", "Messages that other sidecars sent to the app here.", _MESSAGE
 )
 RETRIES: Final = Instrument("tcpservice.retries", COUNTER, "1", "Attempts after the first.", ("service",))
-DROPPED: Final = Instrument("tcpservice.dropped", COUNTER, "1", "What was passed to nobody, by reason.", ("reason",))
-SPANS: Final = Instrument("tcpservice.spans", COUNTER, "1", "Spans by what became of them.", ("outcome",))
-IN_FLIGHT: Final = Instrument("tcpservice.in_flight", GAUGE, "1", "Messages at endpoints.", ("service",))
-AT_APP: Final = Instrument("tcpservice.app_in_flight", GAUGE, "1", "Messages at the app of this pod.", ("service",))
+DROPPED: Final = Instrument("tcpservice.dropped", COUNTER, "1", "What was dropped or could not be used.", ("reason",))
+SPANS: Final = Instrument("tcpservice.spans", COUNTER, "1", "Spans, by outcome.", ("outcome",))
+IN_FLIGHT: Final = Instrument("tcpservice.in_flight", GAUGE, "1", "Messages that endpoints have.", ("service",))
+AT_APP: Final = Instrument("tcpservice.app_in_flight", GAUGE, "1", "Messages that the pod's app has.", ("service",))
 QUEUED: Final = Instrument(
     "tcpservice.queued_messages", GAUGE, "1", "Messages that wait for an endpoint that can take them.", ("service",)
 )
@@ -69,7 +69,7 @@ CONNECTIONS: Final = Instrument(
 DOWNSTREAM: Final = Instrument("tcpservice.downstream_connections", GAUGE, "1", "Connections of callers.")
 SNAPSHOT_AGE: Final = Instrument("tcpservice.snapshot_age", GAUGE, "s", "Time since services or endpoints changed.")
 SILENCE: Final = Instrument(
-    "tcpservice.discovery_silence", GAUGE, "s", "Time since the operator said what holds; only in a cluster."
+    "tcpservice.discovery_silence", GAUGE, "s", "Time since the operator sent something; only in a cluster."
 )
 BUILD: Final = Instrument("tcpservice.build_info", GAUGE, "1", "Always 1.", ("version", "implementation"))
 

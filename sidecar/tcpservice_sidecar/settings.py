@@ -157,7 +157,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str] | Non
     _check_implementation(variables.get(implementation.VARIABLE) or "auto")
     ignored: list[str] = []
     in_pod = _IN_POD in variables
-    parser = _parser(ignored if in_pod else None)
+    parser = make_parser(ignored if in_pod else None)
     given, unknown = parser.parse_known_args([*from_environment(parser, variables), *arguments])
     if unknown and not in_pod:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -284,7 +284,7 @@ def _check_unique(flag: str, names: list[str]) -> None:
         raise SettingsError(f"{flag}: the name {twice} is given twice")
 
 
-def _parser(ignored: list[str] | None) -> Parser:
+def make_parser(ignored: list[str] | None = None) -> Parser:
     """Make the parser. `ignored` takes what is wrong with flags that are not essential; None: that is an error, too."""
 
     def optional(flag: str, parse: Callable[[str], T], default: T) -> Callable[[str], T]:

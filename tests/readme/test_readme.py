@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -33,6 +34,12 @@ DEMO_SECONDS = 600
 
 OF_THE_APP = {Code.OK, Code.RPC_EXCEPTION, Code.NO_HANDLER, Code.CANCELLED}
 NOT_YET = {Code.RATE_LIMITED, Code.DENIED}
+
+
+@pytest.mark.parametrize("name", ["flags", "metrics"])
+def test_the_generated_pages_are_those_of_the_code(name: str) -> None:
+    pages = runpy.run_path(str(ROOT / "docs" / "reference.py"))
+    assert (ROOT / "docs" / f"{name}.md").read_text() == pages[name](), "run: make crds"
 
 
 def _blocks(language: str, *pages: Path) -> list[str]:
