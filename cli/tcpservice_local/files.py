@@ -39,7 +39,7 @@ class Files:
         return texts + [kustomization.text() for kustomization in self._kustomizations]
 
     def stop(self) -> None:
-        """End a build of kustomize that is running in another thread; nobody waits for it any more."""
+        """Kill a build of kustomize that is running in another thread; its result is not needed any more."""
         for kustomization in self._kustomizations:
             kustomization.stop()
 

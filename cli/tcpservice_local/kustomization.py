@@ -70,7 +70,7 @@ class Kustomization:
         return text
 
     def stop(self) -> None:
-        """End a build that is running in another thread."""
+        """Kill a build that is running in another thread."""
         if self._process is not None:
             self._process.kill()
 

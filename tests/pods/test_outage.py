@@ -26,7 +26,7 @@ def test_the_api_server_goes_while_pods_come_and_go(scene: Scene) -> None:
                 dying.close()
                 report = load.report()
             lost = [failure for failure in report.failed if failure[2] != "connection_closed"]
-            assert not lost, "what a replica had when it died cannot be told from what it did; all else goes elsewhere"
+            assert not lost, "only requests that the dead replica had may fail; the others go to other replicas"
             assert len(report.failed) <= 20
             assert report.ended == report.sent
         finally:
@@ -36,7 +36,7 @@ def test_the_api_server_goes_while_pods_come_and_go(scene: Scene) -> None:
         # Kubernetes' own controllers take their time to come back.
         wait_for("it is listed", lambda: new.ip in json.dumps(scene.api.get(SLICES)), operator, seconds=180)
         wait_for(
-            "the new one is told",
+            "the sidecar knows the new replica",
             lambda: {name for name in caller.replicas() if name != "orders-a"} == {"orders-b", "orders-c"},
             caller.sidecar, operator, seconds=BACK_SECONDS,
         )  # fmt: skip

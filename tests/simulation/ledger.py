@@ -143,7 +143,7 @@ class Ledger:
         )
 
     def expire(self, service: str) -> None:
-        """Note that a sidecar ended an event because no replica of the service had a place for it in time."""
+        """Note that a sidecar ended an event that waited too long, because all replicas had reached their limit."""
         self._expired[service] += 1
 
     def check_events(self) -> None:

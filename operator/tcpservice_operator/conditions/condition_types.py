@@ -56,12 +56,12 @@ _LABEL_CALLERS: Final = _shell(
     "kubectl label namespace CALLER-NAMESPACE tcpservice.dev/inject=enabled",
     "kubectl rollout restart -n CALLER-NAMESPACE deployment/CALLER",
 )
-_ADD_TO_CALLERS: Final = (
-    "dd the sidecar to the callers, which then balance each message themselves. If they are in another namespace, "
+_INJECT_CALLERS: Final = (
+    "Add the sidecar to the callers, which then balance each message themselves. If they are in another namespace, "
     "first allow it (`spec.allowedCallers`), and name the TcpService in the annotation `tcpservice.dev/calls` of their "
     "pods. Label their namespace, and recreate the calling pods:" + _LABEL_CALLERS
 )
-_INJECT_CALLERS: Final = f"\n\nOr a{_ADD_TO_CALLERS}"
+_OR_INJECT_CALLERS: Final = f"\n\nOr {_INJECT_CALLERS[0].lower()}{_INJECT_CALLERS[1:]}"
 _MEANWHILE: Final = "While this problem lasts, sidecars use the endpoints of the Service of the TcpService's name."
 
 CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
@@ -134,7 +134,7 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             "The Service is headless, so callers without a sidecar choose a pod themselves.",
             "A headless Service has no cluster IP: its DNS name resolves to the addresses of the pods. NestJS connects "
             "to one of them and sends all messages there.",
-            f"A{_ADD_TO_CALLERS}"
+            _INJECT_CALLERS
             + "\n\nOr remove `clusterIP: None` from the manifest of the Service, and replace the Service. Kubernetes "
             "cannot change this field of an existing Service, so callers cannot connect for a moment:"
             + _shell("kubectl replace --force -f service.yaml"),
@@ -146,7 +146,7 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             "in front of these addresses. Kubernetes balances callers without a sidecar per connection.",
             "If the endpoints are pods with common labels, give the Service a selector:"
             + _shell('kubectl patch service -n NAMESPACE NAME -p \'{"spec": {"selector": {"app": "NAME"}}}\'')
-            + _INJECT_CALLERS,
+            + _OR_INJECT_CALLERS,
         ),
         "PortMissing": Reason(
             "False",
@@ -197,7 +197,7 @@ CONDITION_TYPES: Final[dict[str, dict[str, Reason]]] = {
             "If all of them should select the same pods, give them the same selector. If the message lists sidecars "
             "that still listen on the port, recreate their pods:"
             + _shell("kubectl rollout restart -n NAMESPACE deployment/NAME")
-            + _INJECT_CALLERS,
+            + _OR_INJECT_CALLERS,
         ),
         "HostNetwork": _HOST_NETWORK,
         "NoSidecar": Reason(
