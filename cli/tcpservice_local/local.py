@@ -120,8 +120,8 @@ class Local:
         control = Control(self.fleet, self.history, self.log, self.traces)
         self._started.push_async_callback(control.close)
         self._started.callback(self.log.end)
-        await self.fleet.start(plan)
         self._started.push_async_callback(lambda: self.fleet.close(self.grace))
+        await self.fleet.start(plan)
         try:
             await control.start(self._folder)
         except OSError as error:  # TMPDIR is too long for the name of a socket
